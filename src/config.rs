@@ -1,0 +1,153 @@
+//! What a worker is told to run: the declarations of an app, as Python hands them over in one JSON document.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What happens to a record that cannot be decoded or handled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnError {
+    /// The partition stops in front of the record; nothing is lost, `/health` says why.
+    #[default]
+    Fail,
+    /// The record is left out, counted and logged.
+    Skip,
+    /// The record goes to the dead-letter topic, whole, with its reason in headers.
+    Dlq,
+}
+
+/// Where a consumer group without offsets starts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StartAt {
+    /// At the oldest record.
+    #[default]
+    Earliest,
+    /// Behind the newest record.
+    Latest,
+}
+
+/// One worker process.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkerConfig {
+    /// Names groups and internal topics.
+    pub app_id: String,
+    /// `host:port,host:port`.
+    pub brokers: String,
+    /// librdkafka settings of the user, for consumer, producer and admin client.
+    #[serde(default)]
+    pub kafka: BTreeMap<String, String>,
+    /// Where a group without offsets starts.
+    #[serde(default)]
+    pub start_at: StartAt,
+    /// Longest time between two commits of a partition, in ms.
+    #[serde(default = "defaults::commit_interval_ms")]
+    pub commit_interval_ms: u64,
+    /// Longest time that a stop or a revocation waits for handlers, in ms.
+    #[serde(default = "defaults::drain_timeout_ms")]
+    pub drain_timeout_ms: u64,
+    /// Bytes of fetched records that may wait in memory, over all partitions.
+    #[serde(default = "defaults::fetch_buffer_bytes")]
+    pub fetch_buffer_bytes: usize,
+    /// Bytes of records that may wait for their acknowledgement.
+    #[serde(default = "defaults::produce_buffer_bytes")]
+    pub produce_buffer_bytes: usize,
+    /// Columnar handlers.
+    #[serde(default)]
+    pub subscriptions: Vec<SubscriptionConfig>,
+    /// Per-event handlers.
+    #[serde(default)]
+    pub agents: Vec<AgentConfig>,
+    /// HTTP server; none if switched off.
+    #[serde(default)]
+    pub http: Option<HttpConfig>,
+}
+
+/// One `@app.subscribe`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SubscriptionConfig {
+    /// Unique in the app.
+    pub name: String,
+    /// Consumer group, `{app_id}-{name}`.
+    pub group: String,
+    /// Topics read.
+    pub topics: Vec<String>,
+    /// Topic written, if any.
+    #[serde(default)]
+    pub publish_to: Option<String>,
+    /// Most rows of a batch.
+    pub batch_size: usize,
+    /// Longest time that rows wait for more rows while the handler is busy, in ms.
+    pub batch_timeout_ms: u64,
+    /// Column whose value becomes the key of the output record.
+    #[serde(default)]
+    pub message_key: Option<String>,
+    /// Metadata columns: `key`, `partition`, `offset`, `timestamp`, `headers`, `topic`.
+    #[serde(default)]
+    pub with_metadata: Vec<String>,
+    /// Policy for bad records and failing handlers.
+    #[serde(default)]
+    pub on_error: OnError,
+    /// Dead-letter topic, with `on_error = dlq`.
+    #[serde(default)]
+    pub dlq: Option<String>,
+    /// True: a tombstone is a row of nulls; false: it is a bad record.
+    #[serde(default)]
+    pub tombstones_as_nulls: bool,
+}
+
+/// One `@app.agent`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentConfig {
+    /// Unique in the app.
+    pub name: String,
+    /// Consumer group, shared by the agents of an app.
+    pub group: String,
+    /// Topics read.
+    pub topics: Vec<String>,
+    /// Instances of the agent; a key always meets the same one.
+    pub concurrency: usize,
+    /// Policy for bad records and failing handlers.
+    #[serde(default)]
+    pub on_error: OnError,
+    /// Dead-letter topic, with `on_error = dlq`.
+    #[serde(default)]
+    pub dlq: Option<String>,
+}
+
+/// The HTTP server of a worker.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpConfig {
+    /// Address to bind; anything but loopback needs a token.
+    #[serde(default = "defaults::http_host")]
+    pub host: String,
+    /// Port; 0 takes any free one.
+    pub port: u16,
+    /// True: a taken port is an error; false: the next free one is taken.
+    pub port_is_explicit: bool,
+    /// Bearer token for everything but `/health` and `/ready`.
+    #[serde(default)]
+    pub token: Option<String>,
+}
+
+mod defaults {
+    pub(super) fn commit_interval_ms() -> u64 {
+        100
+    }
+    pub(super) fn drain_timeout_ms() -> u64 {
+        10_000
+    }
+    pub(super) fn fetch_buffer_bytes() -> usize {
+        64 << 20
+    }
+    pub(super) fn produce_buffer_bytes() -> usize {
+        64 << 20
+    }
+    pub(super) fn http_host() -> String {
+        "127.0.0.1".into()
+    }
+}

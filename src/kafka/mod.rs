@@ -1,0 +1,65 @@
+//! Kafka, and the only place that names librdkafka.
+//!
+//! * [`consumer`]: one member of a consumer group, with a queue for each partition.
+//! * [`messages`]: fetched records, in the client library's own memory.
+//! * [`producer`]: the idempotent producer, and flights: sets of records that are acknowledged together.
+//! * [`admin`]: topics and offsets.
+//!
+//! # Not here
+//!
+//! What the records mean (`codec`), which offsets are safe to commit (`engine`).
+
+pub mod admin;
+pub mod consumer;
+pub mod flight;
+pub mod messages;
+pub mod producer;
+pub mod queue;
+pub mod settings;
+
+use crate::error::{Act, Error};
+use rdkafka::{error::KafkaError, types::RDKafkaErrorCode};
+
+/// Turns the client library's error into ours, saying what was being done.
+pub(crate) fn failed(what: impl Into<String>, err: &KafkaError) -> Error {
+    if let KafkaError::ClientConfig(_, reason, key, value) = err {
+        return Error::Config(format!("kafka setting {key}={value}: {reason}"));
+    }
+    let what = what.into();
+    match err.rdkafka_error_code() {
+        Some(code) => failed_code(what, code),
+        None => Error::Kafka { what, code: "CLIENT".into(), message: err.to_string(), act: Act::Stop },
+    }
+}
+
+/// As [`failed`], from a bare code.
+pub(crate) fn failed_code(what: impl Into<String>, code: RDKafkaErrorCode) -> Error {
+    use RDKafkaErrorCode as C;
+    let act = match code {
+        C::AllBrokersDown
+        | C::BrokerTransportFailure
+        | C::OperationTimedOut
+        | C::RequestTimedOut
+        | C::MessageTimedOut
+        | C::QueueFull
+        | C::CoordinatorLoadInProgress
+        | C::CoordinatorNotAvailable
+        | C::NotCoordinator
+        | C::LeaderNotAvailable
+        | C::NotLeaderForPartition
+        | C::WaitingForCoordinator
+        | C::RebalanceInProgress
+        | C::UnknownTopicOrPartition
+        | C::UnknownTopic
+        | C::UnknownPartition => Act::Retry,
+        C::UnknownMemberId | C::IllegalGeneration | C::FencedInstanceId | C::Fenced => Act::Fence,
+        C::MessageSizeTooLarge | C::InvalidArgument => Act::Caller,
+        _ => Act::Stop,
+    };
+    Error::Kafka {
+        what: what.into(),
+        code: format!("{code:?}"),
+        message: code.to_string(),
+        act,
+    }
+}

@@ -1,0 +1,118 @@
+//! The queue of one assigned partition, apart from the group's own queue.
+
+use super::{failed_code, messages::Messages};
+use crate::error::Error;
+use rdkafka::{bindings as rd, types::RDKafkaErrorCode};
+use std::{
+    ffi::{CString, c_void},
+    ptr,
+    sync::Arc,
+};
+use tokio::sync::Notify;
+
+/// Most records taken from librdkafka in one call.
+const TAKE: usize = 1024;
+
+/// Records of one partition as librdkafka fetches them ahead. Polling it never serves the group:
+/// that is the consumer's own thread, so a slow handler cannot get the worker evicted.
+pub struct PartitionQueue {
+    queue: ptr::NonNull<rd::rd_kafka_queue_t>,
+    arrived: Arc<Notify>,
+}
+
+// SAFETY: librdkafka queues are locked inside; any thread may poll.
+unsafe impl Send for PartitionQueue {}
+// SAFETY: as above.
+unsafe impl Sync for PartitionQueue {}
+
+unsafe extern "C" fn wake(_rk: *mut rd::rd_kafka_t, opaque: *mut c_void) {
+    // SAFETY: `opaque` is the Notify that PartitionQueue keeps alive until it has switched this off.
+    unsafe { &*opaque.cast::<Notify>() }.notify_one();
+}
+
+impl PartitionQueue {
+    /// Splits the partition's queue off. Call before the partition is assigned.
+    pub(crate) fn split(rk: *mut rd::rd_kafka_t, topic: &str, partition: i32) -> Option<Self> {
+        let name = CString::new(topic).ok()?;
+        // SAFETY: `rk` is a live consumer handle; the name is a C string.
+        let queue = unsafe { rd::rd_kafka_queue_get_partition(rk, name.as_ptr(), partition) };
+        let queue = ptr::NonNull::new(queue)?;
+        let arrived = Arc::new(Notify::new());
+        // SAFETY: the queue is ours until destroyed; the opaque outlives the callback (see Drop).
+        unsafe {
+            rd::rd_kafka_queue_forward(queue.as_ptr(), ptr::null_mut());
+            rd::rd_kafka_queue_cb_event_enable(
+                queue.as_ptr(),
+                Some(wake),
+                Arc::as_ptr(&arrived).cast_mut().cast(),
+            );
+        }
+        Some(Self { queue, arrived })
+    }
+
+    /// Resolves when something has arrived in an empty queue since the last call.
+    pub async fn arrived(&self) {
+        self.arrived.notified().await;
+    }
+
+    /// Moves what is there behind `into`, at most `rows` records or about `bytes` bytes; never waits.
+    /// Says how many came.
+    ///
+    /// # Errors
+    ///
+    /// The error that the broker reported for this partition, with what came before it in `into`.
+    pub fn take(&self, into: &mut Messages, rows: usize, bytes: usize) -> Result<usize, Error> {
+        let mut taken = 0;
+        let mut found = [ptr::null_mut(); TAKE];
+        let limit = into.bytes() + bytes;
+        while taken < rows && into.bytes() < limit {
+            let want = (rows - taken).min(TAKE);
+            // SAFETY: the array has room for `want` pointers.
+            let got = unsafe {
+                rd::rd_kafka_consume_batch_queue(self.queue.as_ptr(), 0, found.as_mut_ptr(), want)
+            };
+            let got = usize::try_from(got).unwrap_or(0);
+            taken += self.keep(&found[..got], into)?;
+            if got < want {
+                break;
+            }
+        }
+        Ok(taken)
+    }
+
+    fn keep(
+        &self,
+        found: &[*mut rd::rd_kafka_message_t],
+        into: &mut Messages,
+    ) -> Result<usize, Error> {
+        let mut kept = 0;
+        let mut error = None;
+        for &message in found {
+            let Some(message) = ptr::NonNull::new(message) else { continue };
+            // SAFETY: valid until destroyed.
+            let code = unsafe { message.as_ref() }.err;
+            if code == rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+                into.push(message);
+                kept += 1;
+                continue;
+            }
+            let code = RDKafkaErrorCode::from(code);
+            if code != RDKafkaErrorCode::PartitionEOF {
+                error.get_or_insert_with(|| failed_code("fetching records", code));
+            }
+            // SAFETY: ours, destroyed once.
+            unsafe { rd::rd_kafka_message_destroy(message.as_ptr()) };
+        }
+        error.map_or(Ok(kept), Err)
+    }
+}
+
+impl Drop for PartitionQueue {
+    fn drop(&mut self) {
+        // SAFETY: the callback is off before the Notify behind it goes.
+        unsafe {
+            rd::rd_kafka_queue_cb_event_enable(self.queue.as_ptr(), None, ptr::null_mut());
+            rd::rd_kafka_queue_destroy(self.queue.as_ptr());
+        }
+    }
+}

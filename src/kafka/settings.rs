@@ -1,0 +1,134 @@
+//! librdkafka settings: ours first, the user's on top, the ones that guarantees rest on last.
+
+use crate::{
+    config::StartAt,
+    error::{Error, Result},
+};
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use std::collections::BTreeMap;
+
+/// Settings that a user may not change, and why.
+const RESERVED: &[(&str, &str)] = &[
+    ("bootstrap.servers", "it is the app's `broker`"),
+    ("group.id", "it is made from the app id"),
+    ("enable.auto.commit", "offsets are committed when the handlers are done"),
+    ("enable.auto.offset.store", "offsets are stored when the handlers are done"),
+    ("enable.idempotence", "the order of outputs rests on it"),
+    ("transactional.id", "it is made from the app id"),
+];
+
+/// Refuses settings that would break a guarantee.
+///
+/// # Errors
+///
+/// [`Error::Config`] that names the setting and the reason.
+pub fn check(user: &BTreeMap<String, String>) -> Result<()> {
+    for (key, why) in RESERVED {
+        if user.contains_key(*key) {
+            return Err(Error::Config(format!("kafka={{{key:?}: ...}} cannot be set: {why}")));
+        }
+    }
+    Ok(())
+}
+
+/// What every client of the app shares.
+pub(crate) fn client(brokers: &str, user: &BTreeMap<String, String>) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", brokers).set("client.id", "turbine");
+    // Reconnect soon: a broker that restarts is back within seconds.
+    config.set("reconnect.backoff.ms", "50").set("reconnect.backoff.max.ms", "2000");
+    config.set_log_level(RDKafkaLogLevel::Info);
+    for (key, value) in user {
+        config.set(key, value);
+    }
+    config
+}
+
+/// A member of consumer group `group`, whose queues together hold about `buffer_bytes`.
+pub(crate) fn consumer(
+    brokers: &str,
+    user: &BTreeMap<String, String>,
+    group: &str,
+    start_at: StartAt,
+    partitions: usize,
+    buffer_bytes: usize,
+) -> ClientConfig {
+    // librdkafka counts the payload only, and each partition queue for itself; the record's own
+    // bookkeeping is about twice a small payload, so a third of the budget goes to payloads.
+    let each_kb = (buffer_bytes / 3 / partitions.max(1) / 1024).clamp(256, 65_536);
+    let mut config = ClientConfig::new();
+    config
+        .set("auto.offset.reset", match start_at {
+            StartAt::Earliest => "earliest",
+            StartAt::Latest => "latest",
+        })
+        .set("queued.max.messages.kbytes", each_kb.to_string())
+        .set("queued.min.messages", "30000")
+        // The default second of back-off after a full queue would leave a fast handler idle.
+        .set("fetch.queue.backoff.ms", "2")
+        .set("fetch.error.backoff.ms", "100")
+        .set("check.crcs", "true")
+        .set("topic.metadata.refresh.interval.ms", "30000");
+    if user.get("group.protocol").is_none_or(|p| p == "classic") {
+        config.set("partition.assignment.strategy", "cooperative-sticky");
+    }
+    overlay(&mut config, client(brokers, user));
+    config.set("group.id", group).set("enable.auto.commit", "false");
+    config.set("enable.auto.offset.store", "false");
+    config
+}
+
+/// The idempotent producer, whose queue holds at most `buffer_bytes`.
+pub(crate) fn producer(
+    brokers: &str,
+    user: &BTreeMap<String, String>,
+    buffer_bytes: usize,
+) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set("linger.ms", "2")
+        .set("queue.buffering.max.kbytes", (buffer_bytes / 1024).max(64).to_string())
+        .set("queue.buffering.max.messages", (buffer_bytes / 256).max(1_000).to_string())
+        // Kafka's own partitioner, so that keys meet the partition that every other client chose.
+        .set("partitioner", "murmur2_random");
+    overlay(&mut config, client(brokers, user));
+    config.set("enable.idempotence", "true");
+    config
+}
+
+fn overlay(config: &mut ClientConfig, over: ClientConfig) {
+    for (key, value) in over.config_map() {
+        config.set(key, value);
+    }
+    config.set_log_level(over.log_level);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The user's fetch size wins over ours; what the guarantees rest on does not move.
+    #[test]
+    fn user_settings_override_defaults_only() {
+        let user = BTreeMap::from([("linger.ms".to_owned(), "7".to_owned())]);
+        let config = producer("localhost:1", &user, 1 << 20);
+        assert_eq!(config.get("linger.ms"), Some("7"));
+        assert_eq!(config.get("enable.idempotence"), Some("true"));
+    }
+
+    /// A setting that would break a guarantee is refused with the reason.
+    #[test]
+    fn reserved_settings_are_refused() {
+        let user = BTreeMap::from([("enable.auto.commit".to_owned(), "true".to_owned())]);
+        let err = check(&user).expect_err("reserved").to_string();
+        assert!(err.contains("enable.auto.commit") && err.contains("handlers are done"), "{err}");
+    }
+
+    /// KIP-848 has its assignors on the broker: ours would be refused by the client library.
+    #[test]
+    fn the_new_group_protocol_gets_no_client_assignor() {
+        let user = BTreeMap::from([("group.protocol".to_owned(), "consumer".to_owned())]);
+        let config = consumer("localhost:1", &user, "g", StartAt::Earliest, 4, 64 << 20);
+        assert_eq!(config.get("partition.assignment.strategy"), None);
+    }
+}

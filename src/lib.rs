@@ -1,0 +1,36 @@
+//! The core of Turbine: everything that runs without the interpreter.
+//!
+//! ```text
+//! kafka::consumer -> codec::decode -> Python handler -> codec::encode -> kafka::producer -> task::commit
+//!      poll              decode           process          (produce)         produce           commit
+//! ```
+//!
+//! A module imports only from layers above it:
+//!
+//! | layer | modules |
+//! | --- | --- |
+//! | 0 words | `error`, `types`, `config`, `metrics` |
+//! | 1 one outside thing each | `codec`, `kafka`, `broker` |
+//! | 2 pure logic | `engine` |
+//! | 3 the line of one partition | `task` |
+//! | 4 one process | `worker` |
+//! | 5 edges | `http`, `py` |
+
+pub mod config;
+pub mod error;
+pub mod metrics;
+pub mod types;
+
+pub mod broker;
+pub mod codec;
+pub mod kafka;
+
+pub mod engine;
+
+pub mod task;
+
+pub mod worker;
+
+pub mod http;
+#[cfg(feature = "python")]
+mod py;

@@ -1,0 +1,49 @@
+//! What a running worker shows to the outside; the HTTP routes read nothing else.
+
+use serde::Serialize;
+
+/// One line of `/assignments`.
+#[derive(Clone, Debug, Serialize, PartialEq, Eq)]
+pub struct AssignmentView {
+    /// Subscription name, or `agents` names joined by `+`.
+    pub name: String,
+    /// Consumer group.
+    pub group: String,
+    /// Topic name.
+    pub topic: String,
+    /// Partition number.
+    pub partition: i32,
+    /// `assigned`, `restoring`, `running`, `draining`, `revoked` or `failed`.
+    pub state: &'static str,
+    /// Next offset to read on a restart; none before the first commit.
+    pub committed: Option<i64>,
+    /// Offset behind the last record fetched.
+    pub position: Option<i64>,
+    /// Broker's end offset, as of the last fetch.
+    pub end: Option<i64>,
+    /// Records handed to a handler and not done yet.
+    pub in_flight: u64,
+    /// Why the task failed.
+    pub error: Option<String>,
+}
+
+/// Answer of `/health` and `/ready`.
+#[derive(Clone, Debug, Default, Serialize, PartialEq, Eq)]
+pub struct Health {
+    /// Why not; empty when all is well.
+    pub reasons: Vec<String>,
+}
+
+/// A running worker, as its observers see it.
+pub trait View: Send + Sync {
+    /// App id.
+    fn app_id(&self) -> String;
+    /// Is every task well and the broker in reach?
+    fn health(&self) -> Health;
+    /// Has every group got its assignment?
+    fn ready(&self) -> Health;
+    /// Every assigned partition.
+    fn assignments(&self) -> Vec<AssignmentView>;
+    /// Prometheus text.
+    fn metrics(&self) -> String;
+}

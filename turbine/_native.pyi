@@ -1,0 +1,179 @@
+"""
+The Rust core, as Python sees it.
+
+Internal: `turbine` wraps all of it. Byte strings are Kafka bytes, times are in ms unless a name says otherwise.
+"""
+
+from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
+from typing import Any, Final, Protocol, Self, final
+
+__version__: Final[str]
+build_profile: Final[str]
+"""``"release"`` or ``"debug"``."""
+
+class ArrowSchemaExportable(Protocol):
+    def __arrow_c_schema__(self) -> object: ...
+
+Headers = Sequence[tuple[str, bytes | None]]
+
+@final
+class EmbeddedBroker:
+    """A Kafka-protocol broker inside this process, on loopback."""
+
+    def __new__(cls, *, host: str = "127.0.0.1", port: int = 0, data_dir: str | None = None,
+                default_partitions: int = 4, auto_create_topics: bool = True) -> Self: ...
+    @property
+    def address(self) -> str:
+        """``host:port`` to give to clients."""
+    def stop(self) -> None:
+        """Close every connection and the log; idempotent."""
+
+@final
+class Admin:
+    """Topics and groups of a cluster. Every call blocks without the GIL, at most *timeout_ms*."""
+
+    def __new__(cls, brokers: str, kafka: dict[str, str], /) -> Self: ...
+    def list_topics(self, timeout_ms: int = 10_000) -> dict[str, int]:
+        """Topic name to partition count, internal topics left out."""
+    def create_topics(self, topics: dict[str, int], replication: int = -1,
+                      config: dict[str, str] | None = None, timeout_ms: int = 10_000) -> list[str]:
+        """Create what is missing; the names that were created."""
+    def watermarks(self, topic: str, timeout_ms: int = 10_000) -> dict[int, tuple[int, int]]:
+        """Partition to (oldest offset, end offset)."""
+    def cluster(self, timeout_ms: int = 10_000) -> tuple[int, str]:
+        """(number of brokers, name of the first); raises `KafkaError` when none answers."""
+
+@final
+class Delivery:
+    """The acknowledgement of one sent record: awaitable, or asked with `result`."""
+
+    def done(self) -> bool: ...
+    def result(self, timeout_ms: int = 30_000) -> tuple[str, int, int, int]:
+        """(topic, partition, offset, timestamp); blocks without the GIL; raises `SendError`."""
+    def add_done_callback(self, callback: Callable[[Delivery], object], /) -> None:
+        """Call *callback* from a core thread once acknowledged or failed."""
+
+@final
+class Producer:
+    """Idempotent producer; one for each running app or client."""
+
+    def __new__(cls, brokers: str, kafka: dict[str, str], buffer_bytes: int, /) -> Self: ...
+    def send(self, topic: str, key: Any, value: Any, partition: int = -1,
+             timestamp_ms: int = -1, headers: Headers | None = None) -> Delivery | None:
+        """
+        Encode and enqueue a record; None if the buffer is full (`wait_room`, then send again).
+
+        Key and value: None, bytes and str go as they are, int as decimal text; dict, list, float, bool
+        and pydantic models as JSON.
+        """
+    def wait_room(self, timeout_ms: int) -> bool:
+        """Block without the GIL until there is room."""
+    def flush(self, timeout_ms: int) -> int:
+        """Block without the GIL until all is acknowledged; the number of records that are not."""
+
+@final
+class Batch:
+    """Rows of one partition on their way through a subscription's handler."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def num_rows(self) -> int: ...
+    def to_arrow(self) -> Any:
+        """`pyarrow.RecordBatch` over the same memory."""
+    def complete(self, output: Any, /) -> None:
+        """Encode and produce *output* (None: nothing), then let the offset move. Blocks while the producer is full."""
+    def slice(self, start: int, length: int) -> Any:
+        """`pyarrow.RecordBatch` of some rows, for bisecting a failing batch."""
+    def complete_parts(self, outputs: list[Any], bad_rows: list[tuple[int, str]], /) -> None:
+        """As `complete`, for a bisected batch: several outputs, and (row, error) of rows that failed."""
+    def fail(self, message: str, /) -> None:
+        """Stop the partition in front of this batch."""
+
+@final
+class Cursor:
+    """
+    Decoded rows of one partition for one agent instance; an iterator of values.
+
+    Asking for the next row marks the one before as done.
+    """
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Any: ...
+    def finish(self) -> None:
+        """Mark every row handed out so far as done."""
+    def hold(self) -> None:
+        """From now on rows are done only by `done_through`, for `take` and batches."""
+    def handed(self) -> int:
+        """Rows handed out so far."""
+    def done_through(self, rows: int, /) -> None:
+        """Mark the first *rows* rows as done."""
+    def abandon(self) -> None:
+        """Give back the rows that are not done; they will be read again."""
+    def key(self) -> Any:
+        """Key of the row handed out last, decoded."""
+    def raw(self) -> tuple[bytes | None, bytes | None]:
+        """Key and value bytes of that row."""
+    def offset(self) -> int: ...
+    def timestamp_ms(self) -> int: ...
+    def headers(self) -> list[tuple[str, bytes | None]]: ...
+    def bad(self, message: str, /) -> None:
+        """Apply the agent's `on_error` to the row handed out last: dead letter or count, then it is done."""
+    def rest_to_arrow(self, limit: int) -> tuple[Any, int]:
+        """Up to *limit* rows not handed out yet, as a `pyarrow.RecordBatch`, and how many rows that took."""
+
+@final
+class Worker:
+    """One process of an app: consumers, tasks, producer, HTTP server."""
+
+    def __new__(cls, config: str, /) -> Self:
+        """*config* is the JSON of `WorkerConfig` (src/config.rs)."""
+    def set_schema(self, subscription: str, schema: ArrowSchemaExportable | None, /) -> None:
+        """Schema of a subscription, before `start`; None infers it."""
+    def set_decoder(self, agent: str, key: Any, value: Any, batch_schema: ArrowSchemaExportable | None, /) -> None:
+        """
+        How an agent's keys and values become Python objects.
+
+        ``"raw"`` bytes, ``"str"``, ``"int"``, ``"json"``, or a pydantic ``SchemaValidator``.
+        """
+    def start(self) -> None:
+        """Connect, join the groups, serve HTTP. Returns at once; raises `KafkaError` when no broker answers."""
+    @property
+    def producer(self) -> Producer: ...
+    @property
+    def http_address(self) -> str | None: ...
+    def wake_fd(self) -> int:
+        """File descriptor that becomes readable when a mailbox or the event queue has something new."""
+    def clear_wake(self) -> None:
+        """Call when it is readable, before looking."""
+    def events(self) -> list[dict[str, Any]]:
+        """What happened since the last call: ``{"kind": "assigned"|"revoked"|"failed"|"log"|"stopped", ...}``."""
+    def next_batch(self, subscription: str, timeout_ms: int) -> Batch | None:
+        """Block without the GIL for the next batch; raises `WorkerStopped` once drained."""
+    def try_next_batch(self, subscription: str) -> Batch | None: ...
+    def next_cursor(self, agent: str, index: int) -> Cursor | None:
+        """The next rows for instance *index* of *agent*, if there are any; raises `WorkerStopped` once drained."""
+    def agent_failed(self, agent: str, message: str, /) -> None:
+        """The agent's coroutine is over; its partitions stop."""
+    def stop(self) -> None:
+        """Stop polling; what has been handed out can still complete. Returns at once."""
+    def join(self, timeout_ms: int) -> list[str]:
+        """Wait without the GIL until drained and committed; names of what hangs, empty if all ended."""
+    def kill(self) -> None:
+        """Let go of everything at once: nothing more is committed."""
+    def assignments(self) -> list[dict[str, Any]]: ...
+    def health(self) -> list[str]:
+        """Reasons why the worker is not well; empty if it is."""
+    def ready(self) -> list[str]: ...
+    def metrics(self) -> str: ...
+
+def encode_json(value: Any, /) -> bytes:
+    """JSON of a Python value, as `Producer.send` writes it."""
+def partition_for(key: bytes, partitions: int, /) -> int:
+    """Partition that Kafka's standard partitioner chooses."""
