@@ -1,0 +1,108 @@
+"""
+Stream processing on Kafka for Python: asyncio agents, Arrow batches, a Rust core.
+
+Names are loaded when they are used first, so that ``import turbine`` is quick.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pyarrow import RecordBatch
+
+    from turbine._native import EmbeddedBroker, __version__
+    from turbine.agents import Agent
+    from turbine.app import App, Turbine
+    from turbine.channels import Channel
+    from turbine.events import Event
+    from turbine.exceptions import (
+        BrokerUnavailable,
+        ConfigError,
+        DeclarationError,
+        DecodeError,
+        EncodeError,
+        HandlerError,
+        KafkaError,
+        NotRunning,
+        SendError,
+        TurbineError,
+        WorkerStopped,
+    )
+    from turbine.models import Record
+    from turbine.settings import Settings
+    from turbine.streams import Stream
+    from turbine.subscriptions import Subscription
+    from turbine.topics import Topic
+    from turbine.types import TP, RecordMetadata
+
+__all__ = [
+    "TP",
+    "Agent",
+    "App",
+    "BrokerUnavailable",
+    "Channel",
+    "ConfigError",
+    "DeclarationError",
+    "DecodeError",
+    "EmbeddedBroker",
+    "EncodeError",
+    "Event",
+    "HandlerError",
+    "KafkaError",
+    "NotRunning",
+    "Record",
+    "RecordBatch",
+    "RecordMetadata",
+    "SendError",
+    "Settings",
+    "Stream",
+    "Subscription",
+    "Topic",
+    "Turbine",
+    "TurbineError",
+    "WorkerStopped",
+    "__version__",
+]
+
+_HOMES = {
+    "pyarrow": ("RecordBatch",),
+    "turbine._native": ("EmbeddedBroker", "__version__"),
+    "turbine.agents": ("Agent",),
+    "turbine.app": ("App", "Turbine"),
+    "turbine.channels": ("Channel",),
+    "turbine.events": ("Event",),
+    "turbine.exceptions": (
+        "BrokerUnavailable",
+        "ConfigError",
+        "DeclarationError",
+        "DecodeError",
+        "EncodeError",
+        "HandlerError",
+        "KafkaError",
+        "NotRunning",
+        "SendError",
+        "TurbineError",
+        "WorkerStopped",
+    ),
+    "turbine.models": ("Record",),
+    "turbine.settings": ("Settings",),
+    "turbine.streams": ("Stream",),
+    "turbine.subscriptions": ("Subscription",),
+    "turbine.topics": ("Topic",),
+    "turbine.types": ("TP", "RecordMetadata"),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    module = _HOME_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module 'turbine' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

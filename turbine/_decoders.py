@@ -1,0 +1,77 @@
+"""How the type that a program names becomes a decoder of the core."""
+
+import types
+import typing
+from typing import Any
+
+from turbine.exceptions import DeclarationError
+
+__all__ = ["check_type", "decoder_for", "is_model", "takes_json"]
+
+_PLAIN: dict[Any, str] = {bytes: "raw", str: "str", int: "int"}
+_ANY_JSON: tuple[Any, ...] = (dict, list, object, Any)
+
+
+def is_model(candidate: object) -> bool:
+    """Whether *candidate* is a pydantic model class, without importing pydantic."""
+    return isinstance(candidate, type) and hasattr(candidate, "__pydantic_validator__")
+
+
+def takes_json(value_type: Any) -> bool:
+    """Whether values of a topic are JSON of any shape, so that text must be written with quotes."""
+    return value_type is None or value_type in _ANY_JSON
+
+
+def check_type(kind: str, candidate: Any) -> None:
+    """
+    Refuse what cannot be a key or value type.
+
+    Raises:
+        DeclarationError: *candidate* is an instance, or pydantic cannot validate it.
+    """
+    if candidate is None or candidate in _PLAIN or candidate in _ANY_JSON or is_model(candidate):
+        return
+    if isinstance(candidate, type | types.GenericAlias | types.UnionType) or typing.get_origin(
+        candidate
+    ):
+        decoder_for(candidate, default="json")
+        return
+    raise DeclarationError(
+        f"{kind}={candidate!r} is not a type: "
+        f"write {kind}=str, bytes, int, dict, or a class that derives from turbine.Record"
+    )
+
+
+def decoder_for(candidate: Any, *, default: str) -> Any:
+    """
+    Give the decoder of a key or value type.
+
+    Args:
+        candidate: What the program named; None if nothing.
+        default: Decoder without a type: ``"raw"`` for keys, ``"json"`` for values.
+
+    Returns:
+        ``"raw"``, ``"str"``, ``"int"``, ``"json"``, or a pydantic ``SchemaValidator``.
+
+    Raises:
+        DeclarationError: pydantic cannot validate the type.
+    """
+    if candidate is None:
+        return default
+    if candidate in _PLAIN:
+        return _PLAIN[candidate]
+    if candidate in _ANY_JSON:
+        return "json"
+    if is_model(candidate):
+        candidate.model_rebuild()
+        return candidate.__pydantic_validator__
+    from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter
+
+    try:
+        return TypeAdapter(candidate).validator
+    except (PydanticSchemaGenerationError, PydanticUserError) as exc:
+        reason = str(exc).splitlines()[0]
+        raise DeclarationError(
+            f"{candidate!r} cannot be read from a record ({reason}): "
+            f"use str, bytes, int, dict, a dataclass, or a class that derives from turbine.Record"
+        ) from None

@@ -1,0 +1,65 @@
+"""The declarations of an app as the one document that the core is started with (`WorkerConfig` there)."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from turbine.agents import Agent
+    from turbine.app import App
+    from turbine.subscriptions import Subscription
+
+__all__ = ["worker_config"]
+
+
+def worker_config(app: "App", *, http: bool) -> dict[str, Any]:
+    """
+    Describe *app* to the core.
+
+    Args:
+        app: The app, with everything declared.
+        http: Whether the worker serves HTTP, if the settings allow it.
+
+    Raises:
+        ConfigError: A setting is wrong.
+    """
+    conf = app.conf
+    conf.validate()
+    return {
+        "app_id": conf.id,
+        "brokers": conf.bootstrap,
+        "kafka": conf.client,
+        "start_at": conf.start_at,
+        "commit_interval_ms": max(1, round(conf.broker_commit_interval * 1_000)),
+        "drain_timeout_ms": round(conf.drain_timeout * 1_000),
+        "fetch_buffer_bytes": conf.fetch_buffer_bytes,
+        "produce_buffer_bytes": conf.produce_buffer_bytes,
+        "subscriptions": [_subscription(one) for one in app.subscriptions.values()],
+        "agents": [_agent(one) for one in app.agents.values() if one.topics],
+        "http": conf.http() if http else None,
+    }
+
+
+def _subscription(one: "Subscription") -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "group": one.group,
+        "topics": list(one.topics),
+        "publish_to": one.publish_to,
+        "batch_size": one.batch_size,
+        "batch_timeout_ms": one.batch_timeout_ms,
+        "message_key": one.message_key,
+        "with_metadata": list(one.with_metadata),
+        "on_error": one.on_error,
+        "dlq": one.dlq,
+        "tombstones_as_nulls": one.tombstones == "null",
+    }
+
+
+def _agent(one: "Agent") -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "group": one.group,
+        "topics": list(one.topics),
+        "concurrency": one.concurrency,
+        "on_error": one.on_error,
+        "dlq": one.dlq,
+    }

@@ -1,0 +1,198 @@
+"""Agents: async functions over a stream of events, as they are declared."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from turbine import _declare
+from turbine._decoders import decoder_for
+from turbine.channels import Channel
+from turbine.exceptions import DeclarationError
+from turbine.naming import agent_topic, app_group, check_name, function_name
+from turbine.topics import Topic
+from turbine.types import OnError
+
+if TYPE_CHECKING:
+    from turbine.app import App
+
+__all__ = ["Agent", "Sink", "Source"]
+
+Source: TypeAlias = str | Topic | Channel | None
+"""What an agent reads; None: a topic of its own."""
+
+
+class Agent:
+    """
+    A declared agent. Made by `App.agent`, which also says what each option means.
+
+    Attributes:
+        name: Unique in the app, ``module.function`` unless given.
+        fn: The function.
+        channel: What it reads.
+        concurrency: Instances; a key always meets the same one.
+        sinks: Where yielded values go.
+        on_error: Policy for bad records and failing handlers.
+        dlq: Dead-letter topic, with ``on_error="dlq"``.
+        yields: Whether the function is an async generator.
+    """
+
+    def __init__(
+        self,
+        app: "App",
+        fn: Callable[..., Any],
+        channel: Source = None,
+        *,
+        name: str | None = None,
+        concurrency: int = 1,
+        sink: "Sink | Sequence[Sink]" = (),
+        on_error: OnError = "fail",
+        dlq: str | Topic | None = None,
+        key_type: Any = None,
+        value_type: Any = None,
+        partitions: int | None = None,
+        processing_guarantee: str | None = None,
+    ) -> None:
+        self.app = app
+        self.fn = fn
+        self.yields = _check_function(fn)
+        self.name = check_name("agent", name or function_name(fn, qualified=True))
+        _declare.check_guarantee(processing_guarantee)
+        self.concurrency = _declare.whole_number("concurrency", concurrency, least=1)
+        self.channel = self._source(channel, key_type, value_type, partitions)
+        self.sinks = self._sinks(sink)
+        self.on_error, self.dlq = _declare.error_policy(on_error, dlq)
+        _declare.check_no_loop(self.topics, self.dlq, "dlq")
+        self.help = _declare.first_line(fn)
+
+    # -- what the worker reads -------------------------------------------------------------
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """Names of the Kafka topics it reads; none if it reads a channel."""
+        return self.channel.names if isinstance(self.channel, Topic) else ()
+
+    @property
+    def group(self) -> str:
+        """Consumer group, shared by the agents of the app."""
+        return app_group(self.app.conf.id, self.app.conf.version)
+
+    @property
+    def key_type(self) -> Any:
+        """Type of the keys it sees."""
+        return self.channel.key_type
+
+    @property
+    def value_type(self) -> Any:
+        """Type of the values it sees."""
+        return self.channel.value_type
+
+    def decoders(self) -> tuple[Any, Any]:
+        """Key and value decoder, as `_native.Worker.set_decoder` takes them."""
+        return decoder_for(self.key_type, default="raw"), decoder_for(
+            self.value_type, default="json"
+        )
+
+    # -- sending to it ---------------------------------------------------------------------
+
+    async def send(self, value: Any = None, *, key: Any = None, **options: Any) -> Any:
+        """Send *value* to what it reads; the same two steps as `Topic.send`."""
+        return await self.channel.send(key=key, value=value, **options)
+
+    def send_soon(self, value: Any = None, *, key: Any = None, **options: Any) -> Any:
+        """Send *value* from a plain function; see `Topic.send_soon`."""
+        return self.channel.send_soon(key=key, value=value, **options)
+
+    async def cast(self, value: Any = None, *, key: Any = None, **options: Any) -> None:
+        """Send *value* without asking where it went."""
+        await self.channel.send(key=key, value=value, **options)
+
+    def add_sink(self, sink: "Sink") -> None:
+        """Send yielded values to *sink* too."""
+        self.sinks = (*self.sinks, *self._sinks(sink))
+
+    def __call__(self, stream: Any) -> Any:
+        """Call the function itself, as a unit test does."""
+        return self.fn(stream)
+
+    def __repr__(self) -> str:
+        return f"<Agent {self.name} reads {self.channel}>"
+
+    # -- checks ----------------------------------------------------------------------------
+
+    def _source(
+        self, channel: Source, key_type: Any, value_type: Any, partitions: int | None
+    ) -> Topic | Channel:
+        types = {"key_type": key_type, "value_type": value_type}
+        if channel is None:
+            own = agent_topic(self.app.conf.id, self.name, self.app.conf.version)
+            return self.app.topic(own, partitions=partitions, internal=True, **types)
+        if isinstance(channel, str):
+            return self.app.topic(channel, partitions=partitions, **types)
+        if not isinstance(channel, Topic | Channel):
+            raise DeclarationError(
+                f"an agent reads a topic or a channel, not {channel!r}: "
+                f"write @app.agent('orders'), @app.agent(app.topic(...)) or @app.agent(app.channel())"
+            )
+        if channel.app is not self.app:
+            raise DeclarationError(
+                f"{channel!r} belongs to another app: declare it with this app's .topic()"
+            )
+        if partitions is not None:
+            raise DeclarationError(f"say partitions={partitions} where {channel!r} is declared")
+        if key_type is None and value_type is None:
+            return channel
+        for kind, new in types.items():
+            old = getattr(channel, kind)
+            if new is not None and old is not None and new is not old:
+                raise DeclarationError(
+                    f"{channel!r} has {kind}={old!r} already: leave {kind} out of the agent"
+                )
+        if isinstance(channel, Channel):
+            raise DeclarationError(f"say key_type and value_type where {channel!r} is declared")
+        return channel.with_types(key_type, value_type)
+
+    def _sinks(self, sink: "Sink | Sequence[Sink]") -> tuple[Any, ...]:
+        many = list(sink) if isinstance(sink, list | tuple | set | frozenset) else [sink]
+        if many and not self.yields:
+            raise DeclarationError(
+                f"the agent {self.name} has a sink and yields nothing: "
+                f"write 'yield result' in it, or leave sink out"
+            )
+        return tuple(self._sink(one) for one in many)
+
+    def _sink(self, sink: Any) -> Any:
+        if isinstance(sink, str):
+            sink = self.app.topic(sink)
+        if isinstance(sink, Topic):
+            sink.get_topic_name()
+            _declare.check_no_loop(self.topics, sink, "sink")
+            return sink
+        if isinstance(sink, Channel | Agent):
+            return sink
+        if not callable(sink) or isinstance(sink, type):
+            raise DeclarationError(
+                f"{sink!r} cannot be a sink: use a topic, a channel, an agent, or a function of one value"
+            )
+        _declare.check_takes_one(sink, "a sink function", "value")
+        return sink
+
+
+Sink: TypeAlias = str | Topic | Channel | Agent | Callable[[Any], Any]
+"""Where yielded values go."""
+
+
+def _check_function(fn: Any) -> bool:
+    """Refuse what cannot be an agent; True if it yields."""
+    if isinstance(fn, type):
+        raise DeclarationError(
+            f"an agent is an async function, not the class {fn.__name__}: write 'async def f(stream)'"
+        )
+    yields = _declare.is_kind(fn, inspect.isasyncgenfunction)
+    if not yields and not _declare.is_kind(fn, inspect.iscoroutinefunction):
+        name = getattr(fn, "__name__", repr(fn))
+        raise DeclarationError(
+            f"the agent {name} is not async: write 'async def {name}(stream): async for value in stream: ...', "
+            f"or use @app.subscribe for a function over whole batches"
+        )
+    _declare.check_takes_one(fn, "an agent", "stream")
+    return yields

@@ -1,0 +1,475 @@
+"""
+An app: its declarations and settings. What runs is built when it starts.
+
+Nothing here belongs to an event loop, so a module that declares an app can be imported anywhere.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta, tzinfo
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+
+from turbine import _declare, _discover
+from turbine.agents import Agent, Sink, Source
+from turbine.channels import Channel
+from turbine.exceptions import DeclarationError, NotRunning
+from turbine.settings import Settings
+from turbine.signals import Signal
+from turbine.subscriptions import Subscription, Tombstones
+from turbine.timers import Crontab, Job, Task, Timer
+from turbine.topics import Pending, Topic
+from turbine.types import HeadersArg, OnError
+
+if TYPE_CHECKING:
+    from turbine._client import Client
+    from turbine._native import Producer
+    from turbine.worker import Runtime
+
+__all__ = ["App", "Turbine"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+J = TypeVar("J", bound=Job)
+
+_TOPIC_OPTIONS = frozenset(
+    {
+        "partitions",
+        "replicas",
+        "retention",
+        "compacting",
+        "deleting",
+        "config",
+        "internal",
+    }
+)
+_AGENT_OPTIONS = frozenset(
+    {
+        "name",
+        "concurrency",
+        "sink",
+        "on_error",
+        "dlq",
+        "key_type",
+        "value_type",
+        "partitions",
+        "processing_guarantee",
+    }
+)
+_SUBSCRIBE_OPTIONS = frozenset(
+    {
+        "publish_to",
+        "model",
+        "batch_size",
+        "batch_timeout_ms",
+        "message_key",
+        "with_metadata",
+        "on_error",
+        "dlq",
+        "name",
+        "tombstones",
+        "processing_guarantee",
+    }
+)
+
+
+class App:
+    """
+    A stream-processing application.
+
+    ::
+
+        app = turbine.App("orders", broker="kafka://localhost:9092")
+
+        @app.agent("orders", value_type=Order)
+        async def handle(orders):
+            async for order in orders:
+                print(order.amount)
+
+    Args:
+        id: Names consumer groups and internal topics; ``app_id`` is another word for it.
+        broker: Addresses, as ``"kafka://a:9092,b:9092"`` or a list; ``brokers`` is another word for it.
+        kafka: Settings of the Kafka client (librdkafka) by its own names, for TLS, SASL, fetch sizes.
+        **settings: Everything else; see `turbine.settings`. An unknown one is a warning.
+
+    Attributes:
+        conf: Settings.
+        agents: Agents by name.
+        subscriptions: Subscriptions by name.
+        topics: Topics by name, as declared first.
+        jobs: Tasks, timers and crontabs.
+        on_partitions_assigned: Signal ``(app, partitions: set[TP])`` after partitions were given.
+        on_partitions_revoked: Signal ``(app, partitions: set[TP])`` after partitions were taken.
+    """
+
+    def __init__(
+        self,
+        id: str | None = None,  # noqa: A002 - the word that programs use
+        *,
+        broker: str | Sequence[str] | None = None,
+        kafka: Mapping[str, str | int | float | bool] | None = None,
+        **settings: Any,
+    ) -> None:
+        given = {"id": id, "broker": broker, "kafka": kafka}
+        self.conf = Settings(**{k: v for k, v in given.items() if v is not None}, **settings)
+        self.agents: dict[str, Agent] = {}
+        self.subscriptions: dict[str, Subscription] = {}
+        self.topics: dict[str, Topic] = {}
+        self.jobs: list[Job] = []
+        self.on_partitions_assigned = Signal("on_partitions_assigned")
+        self.on_partitions_revoked = Signal("on_partitions_revoked")
+        self._attached: Runtime | Client | None = None
+        self._producer: Producer | None = None
+        self._discovered = False
+        self._module = _discover.calling_module()
+
+    # -- declarations ----------------------------------------------------------------------
+
+    def topic(
+        self, *names: str, key_type: Any = None, value_type: Any = None, **options: Any
+    ) -> Topic:
+        """
+        Declare a topic.
+
+        Args:
+            *names: Topic names; several are for reading only.
+            key_type: ``bytes`` (None), ``str``, ``int``, ``dict`` or a model.
+            value_type: JSON of any shape (None), ``str``, ``bytes``, ``int``, ``dict`` or a model.
+            **options: ``partitions``, ``replicas``, ``retention`` (seconds), ``compacting``, ``deleting``,
+                ``config``, ``internal``: what the topic is created with if it is missing.
+
+        Raises:
+            DeclarationError: Kafka refuses the name, or an option does not exist.
+        """
+        _declare.refuse_unknown("app.topic", options.keys() - _TOPIC_OPTIONS, _TOPIC_OPTIONS)
+        topic = Topic(self, names, key_type=key_type, value_type=value_type, **options)
+        for name in topic.names:
+            known = self.topics.get(name)
+            if known is None or (known.value_type is None and known.partitions is None):
+                self.topics[name] = topic
+        return topic
+
+    def channel(
+        self,
+        *,
+        name: str = "channel",
+        key_type: Any = None,
+        value_type: Any = None,
+        maxsize: int | None = None,
+    ) -> Channel:
+        """Declare an in-process queue; *maxsize* values wait before a sender waits."""
+        return Channel(self, name=name, key_type=key_type, value_type=value_type, maxsize=maxsize)
+
+    @overload
+    def agent(self, channel: Callable[..., Any], /) -> Agent: ...
+    @overload
+    def agent(
+        self,
+        channel: Source = None,
+        /,
+        *,
+        name: str | None = None,
+        concurrency: int = 1,
+        sink: Sink | Sequence[Sink] = (),
+        on_error: OnError = "fail",
+        dlq: str | Topic | None = None,
+        key_type: Any = None,
+        value_type: Any = None,
+        **options: Any,
+    ) -> Callable[[Callable[..., Any]], Agent]: ...
+    def agent(self, channel: Any = None, /, **options: Any) -> Any:
+        """
+        Declare an agent: ``async def f(stream)``, called once for each instance.
+
+        Args:
+            channel: Topic name, topic or channel that it reads; None: ``{app.id}-{name}``.
+            **options: **name** (``module.function``); **concurrency**, instances of which each key
+                meets one; **sink**, where yielded values go: topics, channels, agents, functions;
+                **on_error**, ``"fail"`` stops the partition in front of a bad record or failing event,
+                ``"skip"`` counts it, ``"dlq"`` sends it to the topic **dlq**; **key_type** and
+                **value_type** as in `topic`; **partitions** of a topic that is created.
+
+        Raises:
+            DeclarationError: The declaration cannot work; the message says what to write.
+        """
+        if callable(channel) and not isinstance(channel, Topic | Channel):
+            return self._add_agent(Agent(self, channel))
+        _declare.refuse_unknown("app.agent", options.keys() - _AGENT_OPTIONS, _AGENT_OPTIONS)
+        return lambda fn: self._add_agent(Agent(self, fn, channel, **options))
+
+    def subscribe(
+        self,
+        source: str | Topic,
+        /,
+        *,
+        publish_to: str | Topic | None = None,
+        model: Any = None,
+        batch_size: int = 10_000,
+        batch_timeout_ms: int = 250,
+        message_key: str | None = None,
+        with_metadata: Sequence[str] = (),
+        on_error: OnError = "fail",
+        dlq: str | Topic | None = None,
+        name: str | None = None,
+        tombstones: Tombstones = "error",
+        **options: Any,
+    ) -> Callable[[F], F]:
+        """
+        Declare a subscription: ``def f(batch: pyarrow.RecordBatch)``, sync or async.
+
+        The function returns a batch, or anything with ``__arrow_c_array__``, or None.
+
+        Args:
+            source: Topic that it reads.
+            publish_to: Topic that returned rows go to, as JSON.
+            model: pydantic model that gives the schema; without one the schema is inferred.
+            batch_size: Most rows of a batch.
+            batch_timeout_ms: Longest time that rows wait for more rows while the function is busy, in ms.
+            message_key: Column whose value becomes the key of the output record.
+            with_metadata: Columns to add: ``key``, ``topic``, ``partition``, ``offset``, ``timestamp``,
+                ``headers``. They never reach the output.
+            on_error: Policy for bad records and a failing function, as for agents.
+            dlq: Topic for dead letters, with ``on_error="dlq"``.
+            name: Names its consumer group; the function's name if None.
+            tombstones: ``"error"``: a record without a value is bad; ``"null"``: it is a row of nulls.
+            **options: ``processing_guarantee``.
+
+        Returns:
+            A decorator that leaves the function as it is.
+
+        Raises:
+            DeclarationError: The declaration cannot work; the message says what to write.
+        """
+        if callable(source):
+            raise DeclarationError("a subscription names its topic: write @app.subscribe('orders')")
+        _declare.refuse_unknown(
+            "app.subscribe", options.keys() - {"processing_guarantee"}, _SUBSCRIBE_OPTIONS
+        )
+
+        def declare(fn: F) -> F:
+            one = Subscription(
+                self,
+                fn,
+                source,
+                publish_to=publish_to,
+                model=model,
+                batch_size=batch_size,
+                batch_timeout_ms=batch_timeout_ms,
+                message_key=message_key,
+                with_metadata=with_metadata,
+                on_error=on_error,
+                dlq=dlq,
+                name=name,
+                tombstones=tombstones,
+                **options,
+            )
+            self._check_free("subscription", one.name)
+            self.subscriptions[one.name] = one
+            return fn
+
+        return declare
+
+    @overload
+    def task(self, fn: Callable[..., Any], /) -> Task: ...
+    @overload
+    def task(
+        self, /, *, name: str | None = None, on_leader: bool = False
+    ) -> Callable[[Callable[..., Any]], Task]: ...
+    def task(self, fn: Any = None, /, *, name: str | None = None, on_leader: bool = False) -> Any:
+        """Declare ``async def f()`` or ``async def f(app)`` to be run once after the start."""
+        _refuse_on_leader(on_leader)
+        if fn is not None:
+            return self._add_job(Task(self, fn, name=name))
+        return lambda fn: self._add_job(Task(self, fn, name=name))
+
+    def timer(
+        self, interval: float | timedelta, /, *, name: str | None = None, on_leader: bool = False
+    ) -> Callable[[Callable[..., Any]], Timer]:
+        """Declare ``async def f()`` or ``async def f(app)`` to be run every *interval* seconds."""
+        _refuse_on_leader(on_leader)
+        return lambda fn: self._add_job(Timer(self, fn, interval, name=name))
+
+    def crontab(
+        self,
+        expression: str,
+        /,
+        *,
+        timezone: tzinfo | str | None = None,
+        tz: tzinfo | str | None = None,
+        name: str | None = None,
+        on_leader: bool = False,
+    ) -> Callable[[Callable[..., Any]], Crontab]:
+        """Declare ``async def f()`` to be run at ``minute hour day month weekday``; *tz* is *timezone*."""
+        _refuse_on_leader(on_leader)
+        zone = timezone if timezone is not None else tz
+        return lambda fn: self._add_job(Crontab(self, fn, expression, timezone=zone, name=name))
+
+    def config_from_object(self, source: object) -> None:
+        """Take settings from a module, its name, a dict or an object; keywords of `App` win over them."""
+        self.conf.update_from_object(_discover.load_object(source))
+
+    def discover(self, *modules: str) -> None:
+        """
+        Import *modules*, and what the ``autodiscover`` setting names, so that their declarations count.
+
+        Called once before a start; calling it again does nothing more.
+        """
+        _discover.import_all(modules)
+        if not self._discovered:
+            self._discovered = True
+            _discover.import_all(_discover.modules_of(self.conf, self._module))
+
+    # -- sending ---------------------------------------------------------------------------
+
+    async def send(
+        self,
+        channel: str | Topic | Channel | Agent,
+        value: Any = None,
+        *,
+        key: Any = None,
+        partition: int | None = None,
+        timestamp: float | None = None,
+        headers: HeadersArg | None = None,
+    ) -> Any:
+        """Send to a topic, given by name or object, a channel or an agent; see `Topic.send`."""
+        target = self._target(channel)
+        return await target.send(
+            key=key, value=value, partition=partition, timestamp=timestamp, headers=headers
+        )
+
+    def send_soon(
+        self,
+        channel: str | Topic | Channel | Agent,
+        value: Any = None,
+        *,
+        key: Any = None,
+        **options: Any,
+    ) -> Pending | Any:
+        """Send from a plain function; see `Topic.send_soon`."""
+        return self._target(channel).send_soon(key=key, value=value, **options)
+
+    # -- running ---------------------------------------------------------------------------
+
+    def main(self, argv: Sequence[str] | None = None) -> None:
+        """Be the command line of this app: ``python app.py worker -l info``. Ends the process."""
+        from turbine.cli import main
+
+        main(argv, app=self)
+
+    def run(self, **options: Any) -> None:
+        """Run a worker until INT or TERM, then drain it; ends the process if it failed."""
+        from turbine.worker import run
+
+        self.discover()
+        code = run(self, **options)
+        if code:
+            raise SystemExit(code)
+
+    @asynccontextmanager
+    async def running(self, *, http: bool = False) -> AsyncIterator[Self]:
+        """
+        Run a worker inside a program that has its own loop: FastAPI, Jupyter, pytest.
+
+        Signals stay with the program. Leaving drains the worker; if it failed, leaving raises why.
+
+        Args:
+            http: Serve health and metrics on the worker's own port too.
+        """
+        from turbine.worker import Runtime
+
+        self._check_idle()
+        self.discover()
+        runtime = Runtime(self, http=http)
+        self._runtime = runtime
+        try:
+            await runtime.start()
+            try:
+                yield self
+            finally:
+                await runtime.stop()
+        finally:
+            self._runtime = None
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[Self]:
+        """Only send, without reading anything: ``async with app.client(): await topic.send(...)``."""
+        await self.start_client()
+        try:
+            yield self
+        finally:
+            await self.stop_client()
+
+    async def start_client(self) -> None:
+        """Make `send` work without a worker; see `client`."""
+        from turbine._client import Client
+
+        self._check_idle()
+        self._runtime = Client(self.conf)
+
+    async def stop_client(self) -> None:
+        """Wait until everything sent is acknowledged, and end the client."""
+        from turbine._client import Client
+
+        client, self._runtime = self._attached, None
+        if isinstance(client, Client):
+            await client.stop()
+
+    # -- the parts of a running app --------------------------------------------------------
+
+    @property
+    def _runtime(self) -> "Runtime | Client | None":
+        """What runs: a worker, a client, or nothing; set by whoever starts it."""
+        return self._attached
+
+    @_runtime.setter
+    def _runtime(self, runtime: "Runtime | Client | None") -> None:
+        self._attached = runtime
+        self._producer = None
+
+    def _find_producer(self) -> "Producer":
+        if self._attached is None:
+            raise NotRunning(
+                "the app is not running: send inside 'async with app.running():', or, "
+                "for sending only, inside 'async with app.client():'"
+            )
+        self._producer = self._attached.producer
+        return self._producer
+
+    def _check_idle(self) -> None:
+        if self._attached is not None:
+            raise NotRunning(
+                "the app is running already: one process runs one worker or client of an app"
+            )
+
+    def _target(self, channel: str | Topic | Channel | Agent) -> Topic | Channel | Agent:
+        return (
+            self.topics.get(channel) or self.topic(channel) if isinstance(channel, str) else channel
+        )
+
+    def _check_free(self, kind: str, name: str) -> None:
+        taken = self.agents.get(name) or self.subscriptions.get(name)
+        if taken is not None:
+            raise DeclarationError(
+                f"{taken!r} has the name {name!r} already: give the {kind} another name="
+            )
+
+    def _add_agent(self, agent: Agent) -> Agent:
+        self._check_free("agent", agent.name)
+        self.agents[agent.name] = agent
+        return agent
+
+    def _add_job(self, job: J) -> J:
+        self.jobs.append(job)
+        return job
+
+    def __repr__(self) -> str:
+        return f"<App {self.conf.id!r}: {len(self.agents)} agents, {len(self.subscriptions)} subscriptions>"
+
+
+def _refuse_on_leader(on_leader: bool) -> None:
+    if on_leader:
+        raise DeclarationError(
+            "on_leader=True is not there yet: leave it out, every worker runs the job"
+        )
+
+
+Turbine = App
+"""The same class under its other name: ``Turbine(brokers="localhost:9092", app_id="orders")``."""

@@ -1,0 +1,96 @@
+"""
+Every exception that Turbine raises.
+
+::
+
+    TurbineError
+    +-- DeclarationError (TypeError)      an agent, subscription, topic or timer is declared wrongly
+    +-- ConfigError (ValueError)          a setting is wrong, or does not fit another one
+    +-- AppNotFound                       no app at the place that was named
+    +-- NotRunning (RuntimeError)         the call needs a running app or client
+    +-- KafkaError                        Kafka refused, or did not answer
+    |   +-- BrokerUnavailable             no broker answers
+    |   +-- SendError                     a record was not acknowledged
+    +-- DecodeError                       a record could not be decoded
+    +-- EncodeError (ValueError)          a value or batch could not be encoded
+    +-- HandlerError                      a handler failed, and its policy is to stop
+    +-- WorkerStopped                     the worker is drained; nothing more comes
+
+A message says what is wrong and what to write instead.
+"""
+
+__all__ = [
+    "AppNotFound",
+    "BrokerUnavailable",
+    "ConfigError",
+    "DeclarationError",
+    "DecodeError",
+    "EncodeError",
+    "HandlerError",
+    "KafkaError",
+    "NotRunning",
+    "SendError",
+    "TurbineError",
+    "WorkerStopped",
+]
+
+
+class TurbineError(Exception):
+    """Base of all exceptions here."""
+
+
+class DeclarationError(TurbineError, TypeError):
+    """A declaration cannot work; raised where it is written, before anything runs."""
+
+
+class ConfigError(TurbineError, ValueError):
+    """A setting has a value that cannot work."""
+
+
+class AppNotFound(TurbineError):
+    """The command line names an app that cannot be found or imported."""
+
+
+class NotRunning(TurbineError, RuntimeError):
+    """The app has neither a worker nor a client running."""
+
+
+class KafkaError(TurbineError):
+    """
+    Kafka, or the client library, refused or failed.
+
+    Attributes:
+        code: The client library's name of the error, as ``"UNKNOWN_TOPIC_OR_PART"``; None if unknown.
+        retryable: Whether the same call may succeed later.
+    """
+
+    def __init__(
+        self, message: str = "", *, code: str | None = None, retryable: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.retryable = retryable
+
+
+class BrokerUnavailable(KafkaError):
+    """No broker answers at the configured addresses."""
+
+
+class SendError(KafkaError):
+    """A record could not be sent, or was not acknowledged in time."""
+
+
+class DecodeError(TurbineError):
+    """A record could not be decoded."""
+
+
+class EncodeError(TurbineError, ValueError):
+    """A value or batch could not be encoded."""
+
+
+class HandlerError(TurbineError):
+    """A handler raised, and its ``on_error`` policy is ``"fail"``; the cause is chained."""
+
+
+class WorkerStopped(TurbineError):
+    """The worker has been stopped and everything handed out is complete."""

@@ -1,0 +1,155 @@
+"""
+The one place that makes names: groups, topics, transactional ids, metric labels.
+
+A name that two processes must agree on is made here and nowhere else.
+"""
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from turbine.exceptions import ConfigError, DeclarationError
+
+__all__ = [
+    "agent_topic",
+    "app_group",
+    "changelog_topic",
+    "check_app_id",
+    "check_name",
+    "check_topic_name",
+    "function_name",
+    "module_name",
+    "repartition_topic",
+    "subscription_group",
+    "transactional_id",
+    "worker_label",
+]
+
+_ALLOWED = re.compile(r"[A-Za-z0-9._-]+")
+_VERSION_SUFFIX = re.compile(r"v\d+")
+_TOPIC_LIMIT = 249
+"""Longest topic name that Kafka accepts, in characters."""
+
+
+def app_group(app_id: str, version: int = 1) -> str:
+    """Consumer group that the agents of an app share; ``{app_id}-v{version}`` from version 2 on."""
+    return app_id if version == 1 else f"{app_id}-v{version}"
+
+
+def subscription_group(app_id: str, name: str, version: int = 1) -> str:
+    """Consumer group of one subscription."""
+    return f"{app_group(app_id, version)}-{name}"
+
+
+def transactional_id(app_id: str, topic: str, partition: int, name: str | None = None) -> str:
+    """Transactional id of a partition; *name* tells a second subscription on the topic apart."""
+    base = f"{app_id}-{topic}-{partition}"
+    return base if name is None else f"{base}-{name}"
+
+
+def changelog_topic(app_id: str, table: str) -> str:
+    """Topic from which a table is restored."""
+    return f"{app_id}-{table}-changelog"
+
+
+def repartition_topic(app_id: str, topic: str, key: str) -> str:
+    """Internal topic that carries *topic* placed by another *key*."""
+    return f"{app_id}-{topic}-{key}-repartition"
+
+
+def agent_topic(app_id: str, agent: str, version: int = 1) -> str:
+    """Topic of an agent that is declared without one."""
+    return f"{app_group(app_id, version)}-{agent}"
+
+
+def worker_label(name: str, partition: int) -> str:
+    """Metric label of one partition of a subscription or agent."""
+    return f"{name}-p{partition}"
+
+
+def check_app_id(app_id: object) -> str:
+    """
+    Return *app_id* if groups and topics can be named after it.
+
+    Raises:
+        ConfigError: It is empty, or has characters that Kafka refuses.
+    """
+    if not isinstance(app_id, str) or not _ALLOWED.fullmatch(app_id):
+        raise ConfigError(
+            f"the app id {app_id!r} cannot name a consumer group: "
+            f"use letters, digits, '.', '_' and '-', as in App('orders')"
+        )
+    return app_id
+
+
+def check_name(kind: str, name: object) -> str:
+    """
+    Return the *name* of a subscription or agent if metrics and groups can carry it.
+
+    Raises:
+        DeclarationError: It is not text, has other characters, or reads like an app version.
+    """
+    if not isinstance(name, str) or not _ALLOWED.fullmatch(name):
+        raise DeclarationError(
+            f"{kind} name {name!r} is not possible: "
+            f"pass name= with letters, digits, '.', '_' and '-' only"
+        )
+    if _VERSION_SUFFIX.fullmatch(name):
+        raise DeclarationError(
+            f"{kind} name {name!r} would share its consumer group with that version of the app: "
+            f"pass another name="
+        )
+    return name
+
+
+def check_topic_name(name: object) -> str:
+    """
+    Return *name* if Kafka accepts it as a topic.
+
+    Raises:
+        DeclarationError: It is not text, too long, or has other characters.
+    """
+    if not isinstance(name, str):
+        raise DeclarationError(
+            f"a topic is named by text, not by {name!r}: write app.topic('orders')"
+        )
+    if not _ALLOWED.fullmatch(name) or name in {".", ".."} or len(name) > _TOPIC_LIMIT:
+        raise DeclarationError(
+            f"{name!r} is not a topic name that Kafka accepts: "
+            f"1 to {_TOPIC_LIMIT} letters, digits, '.', '_' and '-'"
+        )
+    return name
+
+
+def module_name(module: str) -> str:
+    """
+    Return *module*, with ``__main__`` replaced by the name it has when it is imported.
+
+    ``python app.py worker`` and ``turbine -A app worker`` must read the same topics.
+    """
+    if module != "__main__":
+        return module
+    main = sys.modules.get("__main__")
+    spec = getattr(main, "__spec__", None)
+    if spec is not None and spec.name:
+        return str(spec.name).removesuffix(".__main__")
+    path = getattr(main, "__file__", None)
+    return Path(path).stem if path else ""
+
+
+def function_name(fn: Callable[..., Any], *, qualified: bool) -> str:
+    """
+    Name of a handler: a function, a `functools.partial` of one, or an instance with ``__call__``.
+
+    Args:
+        fn: The handler.
+        qualified: Put the module in front, as agents do.
+    """
+    inner = getattr(fn, "func", fn)
+    name = getattr(inner, "__name__", None) or type(inner).__name__
+    if not qualified:
+        return str(name)
+    module = module_name(getattr(inner, "__module__", "") or "")
+    return f"{module}.{name}" if module else str(name)

@@ -1,0 +1,401 @@
+"""
+The settings of an app: one row a setting.
+
+A setting is read from the first place that has it: what was assigned to ``app.conf`` after
+construction or on the command line, the keyword of `App`, the object of `config_from_object`,
+the environment, the default. The environment is read here and nowhere else.
+
+A setting that nobody knows is a warning with the closest name, never an error: programs written
+for Faust bring settings that have no meaning here.
+"""
+
+import difflib
+import ipaddress
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, tzinfo
+from pathlib import Path
+from typing import Any, Generic, Self, TypeVar, overload
+
+from turbine import _parsers as read
+from turbine._brokers import parse_brokers
+from turbine._faust_settings import KAFKA_SETTINGS, KEPT_QUIETLY, REFUSED
+from turbine.exceptions import ConfigError
+from turbine.naming import app_group, check_app_id
+
+__all__ = ["Setting", "Settings"]
+
+logger = logging.getLogger("turbine.settings")
+
+T = TypeVar("T")
+
+_ENV_PREFIX = "TURBINE_"
+_OTHER_ENV = frozenset({"TURBINE_APP", "TURBINE_HOME", "TURBINE_CACHE"})
+_LAST_PORT = 65_535
+
+
+class Setting(Generic[T]):
+    """One row: how a setting is read, its default, its variable and its help."""
+
+    name: str
+
+    def __init__(
+        self,
+        parse: Callable[[object], T],
+        default: object,
+        help: str,  # noqa: A002 - the word that users read in `--help`
+        *,
+        aliases: tuple[str, ...] = (),
+    ) -> None:
+        self.parse = parse
+        self.default = default
+        self.help = help
+        self.aliases = aliases
+
+    def __set_name__(self, owner: type["Settings"], name: str) -> None:
+        self.name = name
+
+    @property
+    def env_names(self) -> tuple[str, ...]:
+        """Variables that are read, the preferred one first."""
+        return tuple(f"{_ENV_PREFIX}{name.upper()}" for name in (self.name, *self.aliases))
+
+    @overload
+    def __get__(self, conf: None, owner: type["Settings"]) -> Self: ...
+    @overload
+    def __get__(self, conf: "Settings", owner: type["Settings"]) -> T: ...
+    def __get__(self, conf: "Settings | None", owner: type["Settings"]) -> Self | T:
+        return self if conf is None else conf._read(self)  # noqa: SLF001 - two halves of one class
+
+    def __set__(self, conf: "Settings", value: Any) -> None:
+        conf._assign(self, value)  # noqa: SLF001 - two halves of one class
+
+
+class Settings:
+    """What is set for one app; read as attributes, ``app.conf.broker``."""
+
+    id = Setting(
+        check_app_id, "turbine", "Names consumer groups and internal topics.", aliases=("app_id",)
+    )
+    version = Setting(
+        read.integer(least=1),
+        1,
+        "From 2 on, part of the group names: a new version reads from the start.",
+    )
+    broker = Setting(
+        parse_brokers, "kafka://localhost:9092", "Broker addresses.", aliases=("brokers", "url")
+    )
+    kafka = Setting(
+        read.kafka_properties,
+        {},
+        "Settings of the Kafka client (librdkafka), by their own names; name=value;... in the environment.",
+    )
+    processing_guarantee = Setting(read.guarantee, "at_least_once", "Guarantee of every handler.")
+    consumer_auto_offset_reset = Setting(
+        read.choice("earliest", "latest"), "earliest", "Where a group without offsets starts."
+    )
+    from_earliest = Setting(
+        read.boolean, False, "Start a group without offsets at the oldest record."
+    )
+    from_latest = Setting(
+        read.boolean, False, "Start a group without offsets behind the newest record."
+    )
+    broker_commit_interval = Setting(
+        read.seconds,
+        0.1,
+        "Longest time between two commits of a partition, in seconds.",
+        aliases=("commit_interval",),
+    )
+    drain_timeout = Setting(
+        read.seconds, 10.0, "Longest time that a stop waits for handlers, in seconds."
+    )
+    fetch_buffer_bytes = Setting(
+        read.byte_size, 64 << 20, "Fetched records that may wait in memory, in bytes."
+    )
+    produce_buffer_bytes = Setting(
+        read.byte_size, 64 << 20, "Sent records that may wait for their acknowledgement, in bytes."
+    )
+    stream_buffer_maxsize = Setting(
+        read.integer(least=1), 4_096, "Most values that wait in an in-process channel."
+    )
+    datadir = Setting(
+        read.optional(read.directory),
+        None,
+        "Directory for local state; {id}-data if not set.",
+        aliases=("state_dir",),
+    )
+    topic_partitions = Setting(
+        read.integer(least=1),
+        8,
+        "Partitions of a topic that the app creates.",
+        aliases=("default_partitions",),
+    )
+    topic_replication_factor = Setting(
+        read.integer(least=-1),
+        -1,
+        "Replicas of a topic that the app creates; -1: the broker's default.",
+        aliases=("replication_factor",),
+    )
+    topic_allow_declare = Setting(read.boolean, True, "Whether missing topics are created.")
+    api_host = Setting(
+        read.text,
+        "127.0.0.1",
+        "Address of the worker's HTTP server; anything but loopback needs a token.",
+    )
+    api_port = Setting(
+        read.integer(least=0, most=_LAST_PORT, none_of="a port"),
+        8_400,
+        "Port of the worker's HTTP server. The default moves to the next free port when it is taken.",
+    )
+    api_token = Setting(
+        read.optional(read.text),
+        None,
+        "Bearer token that every route but /health and /ready asks for.",
+    )
+    web_enabled = Setting(read.boolean, True, "Whether the worker serves HTTP.")
+    web_port = Setting(
+        read.integer(least=0, most=_LAST_PORT, none_of="a port"),
+        6_066,
+        "Port of the app's own pages.",
+    )
+    web_host = Setting(read.text, "127.0.0.1", "Address of the app's own pages.")
+    timezone = Setting[tzinfo](read.timezone, UTC, "Time zone of crontabs that name none.")
+    autodiscover = Setting[Any](
+        lambda value: value,
+        False,
+        "Modules to import before the start: True, a list, or a function.",
+    )
+    origin = Setting(read.optional(read.text), None, "Package that autodiscover=True searches.")
+    debug = Setting(read.boolean, False, "Log more, and show tracebacks.")
+
+    def __init__(self, **keywords: object) -> None:
+        self._assigned: dict[str, Any] = {}
+        self._keywords: dict[str, Any] = {}
+        self._object: dict[str, Any] = {}
+        self._warned: set[str] = set()
+        self._client: dict[str, str] = {}
+        self._load(keywords, self._keywords, "App()")
+
+    # -- reading ---------------------------------------------------------------------------
+
+    def source(self, name: str) -> str:
+        """Where a setting comes from: ``assigned``, ``keyword``, ``object``, ``environment``, ``default``."""
+        row = ROWS[name]
+        layers = (
+            ("assigned", self._assigned),
+            ("keyword", self._keywords),
+            ("object", self._object),
+        )
+        for source, layer in layers:
+            if name in layer:
+                return source
+        return "default" if _from_environment(row) is None else "environment"
+
+    def _read(self, row: Setting[T]) -> T:
+        for layer in (self._assigned, self._keywords, self._object):
+            if row.name in layer:
+                value: T = layer[row.name]
+                return value
+        found = _from_environment(row)
+        if found is None:
+            return row.parse(row.default)
+        return _parse(row, found[1], found[0])
+
+    # -- writing ---------------------------------------------------------------------------
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name.startswith("_") or name in ROWS:
+            object.__setattr__(self, name, value)
+        else:
+            self._load({name: value}, self._assigned, "app.conf")
+
+    def _assign(self, row: Setting[Any], value: object) -> None:
+        self._assigned[row.name] = _parse(row, value, f"app.conf.{row.name}")
+
+    def update_from_object(self, source: object) -> None:
+        """
+        Take settings from a module, a dict or any object with attributes.
+
+        Names are written as here, or in capitals. In a module only names that are settings count,
+        so that its imports and helpers stay out.
+        """
+        if isinstance(source, Mapping):
+            self._load(dict(source), self._object, "config_from_object()")
+            return
+        known = {**BY_NAME, **dict.fromkeys(KEPT_QUIETLY), **dict.fromkeys(KAFKA_SETTINGS)}
+        found = {
+            name: getattr(source, name)
+            for name in dir(source)
+            if not name.startswith("_") and (name.lower() in known or name.lower() in REFUSED)
+        }
+        self._load(found, self._object, f"config_from_object({source!r})")
+
+    def _load(self, values: Mapping[str, object], layer: dict[str, Any], where: str) -> None:
+        for spelling, value in values.items():
+            name = spelling.lower()
+            row = BY_NAME.get(name)
+            if row is not None:
+                self._store(row, spelling, value, layer, where)
+            elif name in REFUSED:
+                raise ConfigError(f"{where}: {spelling} is not taken: {REFUSED[name]}")
+            elif name in KAFKA_SETTINGS:
+                self._client.update(_client_setting(name, value))
+            elif name in KEPT_QUIETLY:
+                logger.debug("%s: %s has no meaning here and is left out", where, spelling)
+            else:
+                self._warn_unknown(spelling, where)
+
+    def _store(
+        self, row: Setting[Any], spelling: str, value: object, layer: dict[str, Any], where: str
+    ) -> None:
+        parsed = _parse(row, value, spelling)
+        if layer is self._keywords and layer.get(row.name, parsed) != parsed:
+            names = " and ".join(f"{name}=" for name in (row.name, *row.aliases) if name != "url")
+            raise ConfigError(f"{where}: {names} mean the same and have different values: keep one")
+        layer[row.name] = parsed
+
+    def _warn_unknown(self, name: str, where: str) -> None:
+        if name in self._warned:
+            return
+        self._warned.add(name)
+        close = difflib.get_close_matches(name.lower(), list(BY_NAME), n=1, cutoff=0.6)
+        hint = f"did you mean {close[0]}?" if close else "it has no effect"
+        logger.warning("%s: unknown setting %s; %s", where, name, hint)
+
+    # -- what follows from the settings ----------------------------------------------------
+
+    @property
+    def group(self) -> str:
+        """Consumer group of the agents."""
+        return app_group(self.id, self.version)
+
+    @property
+    def bootstrap(self) -> str:
+        """Broker addresses as the client library takes them, ``host:port,host:port``."""
+        return ",".join(self.broker)
+
+    @property
+    def client(self) -> dict[str, str]:
+        """Settings of the Kafka client: Faust's names translated, then ``kafka``."""
+        return {**self._client, **self.kafka}
+
+    @property
+    def start_at(self) -> str:
+        """``earliest`` or ``latest``: where a group without offsets starts."""
+        if self.from_earliest and self.from_latest:
+            raise ConfigError("from_earliest and from_latest are both set: keep one")
+        if self.from_latest:
+            return "latest"
+        return "earliest" if self.from_earliest else self.consumer_auto_offset_reset
+
+    @property
+    def data_path(self) -> Path:
+        """Directory for local state."""
+        return self.datadir or Path(f"{self.group}-data")
+
+    def validate(self) -> None:
+        """
+        Check every setting, alone and together, before anything starts.
+
+        Raises:
+            ConfigError: What is wrong first.
+        """
+        for row in ROWS.values():
+            self._read(row)
+        _ = self.start_at
+        if self.web_enabled:
+            self._check_http()
+        _warn_unknown_environment()
+
+    def _check_http(self) -> None:
+        token = self.api_token
+        if token is not None and not all("!" <= char <= "~" for char in token):
+            raise ConfigError(
+                "api_token has characters that an HTTP header cannot carry: use visible ASCII"
+            )
+        if token is None and not _is_loopback(self.api_host):
+            raise ConfigError(
+                f"api_host={self.api_host!r} is reachable from other machines and api_token is not set: "
+                f"set api_token (TURBINE_API_TOKEN), or leave api_host out for loopback"
+            )
+
+    def http(self) -> dict[str, Any] | None:
+        """Settings of the worker's HTTP server; None if it is switched off."""
+        if not self.web_enabled:
+            return None
+        self._check_http()
+        explicit = self.api_port != 0 and self.source("api_port") != "default"
+        return {
+            "host": self.api_host,
+            "port": self.api_port,
+            "port_is_explicit": explicit,
+            "token": self.api_token,
+        }
+
+    def items(self) -> Iterator[tuple[str, Any, str]]:
+        """Every setting with its value and source; the token is masked."""
+        for name, row in ROWS.items():
+            value = self._read(row)
+            yield name, "***" if name == "api_token" and value else value, self.source(name)
+
+    def __repr__(self) -> str:
+        return f"<Settings {self.id!r} broker={self.bootstrap!r}>"
+
+
+ROWS: dict[str, Setting[Any]] = {
+    name: row for name, row in vars(Settings).items() if isinstance(row, Setting)
+}
+"""Every row by its name, in the order of the class."""
+
+BY_NAME: dict[str, Setting[Any]] = {
+    name: row for row in ROWS.values() for name in (row.name, *row.aliases)
+}
+"""Every row by each of its spellings."""
+
+
+def _from_environment(row: Setting[Any]) -> tuple[str, str] | None:
+    for name in row.env_names:
+        value = os.environ.get(name)
+        if value is not None:
+            return name, value
+    return None
+
+
+def _parse(row: Setting[T], value: object, where: str) -> T:
+    try:
+        return row.parse(value)
+    except ConfigError as exc:
+        message = str(exc)
+        sentence = f"{where} {message}" if message.startswith(("expects", "does not")) else message
+        raise ConfigError(sentence) from None
+
+
+def _client_setting(name: str, value: object) -> dict[str, str]:
+    key, convert = KAFKA_SETTINGS[name]
+    if value is None:
+        return {}
+    try:
+        return {key: convert(value)}
+    except ConfigError as exc:
+        raise ConfigError(f"{name} {exc}") from None
+
+
+def _is_loopback(host: str) -> bool:
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _warn_unknown_environment() -> None:
+    known = {name for row in ROWS.values() for name in row.env_names} | _OTHER_ENV
+    for name in os.environ:
+        if not name.startswith(_ENV_PREFIX) or name in known:
+            continue
+        # A service called "turbine" makes Kubernetes set TURBINE_*: only near misses are worth a word.
+        close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.85)
+        if close:
+            logger.warning("unknown environment variable %s; did you mean %s?", name, close[0])

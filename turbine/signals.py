@@ -1,0 +1,58 @@
+"""Hooks that a program connects functions to."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from turbine.exceptions import DeclarationError
+
+__all__ = ["Signal"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Signal:
+    """
+    A moment in the life of an app, as ``app.on_partitions_assigned``.
+
+    ::
+
+        @app.on_partitions_assigned.connect
+        async def assigned(app, partitions): ...
+    """
+
+    __slots__ = ("_handlers", "name")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._handlers: list[Callable[..., Any]] = []
+
+    def connect(self, handler: F) -> F:
+        """Call *handler*, sync or async, with the sender and the signal's arguments."""
+        if not callable(handler):
+            raise DeclarationError(
+                f"app.{self.name}.connect takes a function, not {handler!r}: "
+                f"write @app.{self.name}.connect above a def"
+            )
+        self._handlers.append(handler)
+        return handler
+
+    __call__ = connect
+
+    def disconnect(self, handler: Callable[..., Any]) -> None:
+        """Forget *handler*; nothing happens if it is not connected."""
+        if handler in self._handlers:
+            self._handlers.remove(handler)
+
+    async def send(self, sender: object, *args: Any, **kwargs: Any) -> None:
+        """Call every handler in the order of their connection; the first exception ends it."""
+        for handler in list(self._handlers):
+            result = handler(sender, *args, **kwargs)
+            if inspect.isawaitable(result):
+                await result
+
+    def __bool__(self) -> bool:
+        return bool(self._handlers)
+
+    def __repr__(self) -> str:
+        return f"<Signal {self.name}: {len(self._handlers)} handlers>"

@@ -1,0 +1,176 @@
+"""Subscriptions: functions over Arrow batches, as they are declared."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from turbine import _declare
+from turbine._decoders import is_model
+from turbine.exceptions import DeclarationError
+from turbine.naming import check_name, function_name, subscription_group
+from turbine.topics import Topic
+from turbine.types import METADATA_COLUMNS, OnError
+
+if TYPE_CHECKING:
+    from turbine.app import App
+
+__all__ = ["Subscription", "Tombstones"]
+
+Tombstones = Literal["error", "null"]
+"""What a record without a value is: a bad record, or a row of nulls."""
+
+_LATER = {
+    "state": "state comes with tables, in a later version",
+    "ctx": "the context comes with state and windows, in a later version",
+    "context": "the context comes with state and windows, in a later version",
+}
+
+
+class Subscription:
+    """
+    A declared subscription. Made by `App.subscribe`, which also says what each option means.
+
+    Attributes:
+        name: Unique in the app, the function's name unless given.
+        fn: The function, ``(batch) -> batch | None``.
+        topics: Names of the topics it reads.
+        publish_to: Name of the topic it writes, if any.
+        model: pydantic model of the rows; None infers the schema.
+        is_async: Whether the function is async.
+    """
+
+    def __init__(
+        self,
+        app: "App",
+        fn: Callable[..., Any],
+        source: str | Topic,
+        *,
+        publish_to: str | Topic | None = None,
+        model: Any = None,
+        batch_size: int = 10_000,
+        batch_timeout_ms: int = 250,
+        message_key: str | None = None,
+        with_metadata: Sequence[str] = (),
+        on_error: OnError = "fail",
+        dlq: str | Topic | None = None,
+        name: str | None = None,
+        tombstones: Tombstones = "error",
+        processing_guarantee: str | None = None,
+    ) -> None:
+        self.app = app
+        self.fn = fn
+        self.is_async = _check_function(fn)
+        self.name = check_name("subscription", name or function_name(fn, qualified=False))
+        _declare.check_guarantee(processing_guarantee)
+        self.source = _source(app, source)
+        self.publish_to = (
+            None if publish_to is None else _declare.topic_name("publish_to", publish_to)
+        )
+        self.model = _model(model, self.source)
+        self.batch_size = _declare.whole_number("batch_size", batch_size, least=1)
+        self.batch_timeout_ms = _declare.whole_number("batch_timeout_ms", batch_timeout_ms, least=0)
+        self.message_key = _message_key(message_key, self.publish_to)
+        self.with_metadata = _metadata(with_metadata)
+        self.tombstones = _declare.one_of("tombstones", tombstones, ("error", "null"))
+        self.on_error, self.dlq = _declare.error_policy(on_error, dlq)
+        _declare.check_no_loop(self.topics, self.publish_to, "publish_to")
+        _declare.check_no_loop(self.topics, self.dlq, "dlq")
+        self.help = _declare.first_line(fn)
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """Names of the topics it reads."""
+        return self.source.names
+
+    @property
+    def group(self) -> str:
+        """Its own consumer group: it sees every record, and fails alone."""
+        return subscription_group(self.app.conf.id, self.name, self.app.conf.version)
+
+    def __repr__(self) -> str:
+        target = f", writes {self.publish_to}" if self.publish_to else ""
+        return f"<Subscription {self.name} reads {self.source}{target}>"
+
+
+def _check_function(fn: Any) -> bool:
+    """Refuse what cannot be a subscription; True if it is async."""
+    name = getattr(fn, "__name__", type(fn).__name__)
+    if isinstance(fn, type):
+        raise DeclarationError(
+            f"a subscription is a function of one batch, not the class {name}: write 'def {name.lower()}(batch)'"
+            f" (classes come with windows, in a later version)"
+        )
+    if not callable(fn):
+        raise DeclarationError(f"a subscription is a function, not {fn!r}: write 'def f(batch)'")
+    generator = _declare.is_kind(fn, inspect.isasyncgenfunction)
+    if generator or _declare.is_kind(fn, inspect.isgeneratorfunction):
+        raise DeclarationError(
+            f"the subscription {name} yields: return one batch instead, "
+            f"or use @app.agent for yielding one value at a time"
+        )
+    for parameter in _declare.parameters(fn)[1:]:
+        if parameter.name in _LATER:
+            raise DeclarationError(
+                f"the subscription {name} asks for {parameter.name!r}: {_LATER[parameter.name]}"
+            )
+    _declare.check_takes_one(fn, "a subscription", "batch")
+    return _declare.is_kind(fn, inspect.iscoroutinefunction)
+
+
+def _source(app: "App", source: Any) -> Topic:
+    if isinstance(source, str):
+        return app.topic(source)
+    if not isinstance(source, Topic):
+        raise DeclarationError(
+            f"a subscription reads a topic, not {source!r}: "
+            f"write @app.subscribe('orders') or @app.subscribe(app.topic('a', 'b'))"
+        )
+    if source.app is not app:
+        raise DeclarationError(
+            f"{source!r} belongs to another app: declare it with this app's .topic()"
+        )
+    return source
+
+
+def _model(model: Any, source: Topic) -> Any:
+    if model is None:
+        return source.value_type if is_model(source.value_type) else None
+    if not is_model(model):
+        raise DeclarationError(
+            f"model={model!r} is not a pydantic model: "
+            f"write a class that derives from turbine.Record or pydantic.BaseModel, and pass the class"
+        )
+    if is_model(source.value_type) and source.value_type is not model:
+        raise DeclarationError(
+            f"{source!r} has value_type={source.value_type!r} already: leave model out"
+        )
+    return model
+
+
+def _message_key(message_key: object, publish_to: str | None) -> str | None:
+    if message_key is None:
+        return None
+    if not isinstance(message_key, str) or not message_key:
+        raise DeclarationError(
+            f"message_key={message_key!r} is not a column: write the name of one"
+        )
+    if publish_to is None:
+        raise DeclarationError(
+            f"message_key={message_key!r} is the key of output records, and there is no output: add publish_to="
+        )
+    return message_key
+
+
+def _metadata(columns: Any) -> tuple[str, ...]:
+    if isinstance(columns, str) or not isinstance(columns, Sequence | set | frozenset):
+        raise DeclarationError(
+            f"with_metadata={columns!r} is not a list: write with_metadata=['key', 'offset']"
+        )
+    checked = tuple(
+        _declare.one_of("with_metadata", column, METADATA_COLUMNS) for column in columns
+    )
+    if len(set(checked)) != len(checked):
+        raise DeclarationError(
+            f"with_metadata={list(columns)!r} names a column twice: name it once"
+        )
+    return checked

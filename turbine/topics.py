@@ -1,0 +1,290 @@
+"""Topics that an app declares, and sending to them."""
+
+import asyncio
+import contextlib
+from collections.abc import Generator, Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from turbine._decoders import check_type, takes_json
+from turbine._parsers import seconds
+from turbine.exceptions import ConfigError, DeclarationError, SendError
+from turbine.naming import check_topic_name
+from turbine.types import HeadersArg, RecordMetadata
+
+if TYPE_CHECKING:
+    from turbine._native import Delivery
+    from turbine.app import App
+
+__all__ = ["Pending", "Topic"]
+
+_ROOM_POLL_MS = 250
+"""How long one wait for room in the producer lasts before the program is looked at again."""
+
+_SEND_SOON_LIMIT_MS = 60_000
+"""How long `Topic.send_soon` waits for room before it gives up."""
+
+
+class Pending:
+    """
+    A record on its way; awaiting it gives its `RecordMetadata`.
+
+    Awaiting is optional: a worker commits an input only after everything sent before is acknowledged.
+    """
+
+    __slots__ = ("_delivery",)
+
+    def __init__(self, delivery: "Delivery") -> None:
+        self._delivery = delivery
+
+    def done(self) -> bool:
+        """Whether the record is acknowledged, or has failed."""
+        return self._delivery.done()
+
+    def __await__(self) -> Generator[Any, None, RecordMetadata]:
+        delivery = self._delivery
+        if not delivery.done():
+            yield from _acknowledged(delivery)
+        topic, partition, offset, timestamp_ms = delivery.result(0)
+        return RecordMetadata(topic, partition, offset, timestamp_ms / 1_000)
+
+
+def _acknowledged(delivery: "Delivery") -> "asyncio.Future[None]":
+    loop = asyncio.get_running_loop()
+    waiter: asyncio.Future[None] = loop.create_future()
+
+    def finish() -> None:
+        if not waiter.done():
+            waiter.set_result(None)
+
+    def wake(_: object) -> None:
+        # The loop may be gone by the time the broker answers; nobody waits then.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(finish)
+
+    delivery.add_done_callback(wake)
+    return waiter
+
+
+class Topic:
+    """
+    One or several Kafka topics, with the types of their keys and values.
+
+    Several names are for reading only. Made by `App.topic`.
+
+    Attributes:
+        names: Topic names.
+        key_type: Type of keys; None: bytes.
+        value_type: Type of values; None: JSON of any shape.
+        partitions: Partitions if the app creates it; None: the ``topic_partitions`` setting.
+        replicas: Replicas if the app creates it; None: the ``topic_replication_factor`` setting.
+        config: Settings of the topic if the app creates it, by Kafka's names.
+    """
+
+    __slots__ = (
+        "_json_text",
+        "app",
+        "config",
+        "internal",
+        "key_type",
+        "name",
+        "names",
+        "partitions",
+        "replicas",
+        "value_type",
+    )
+
+    def __init__(
+        self,
+        app: "App",
+        names: tuple[str, ...],
+        *,
+        key_type: Any = None,
+        value_type: Any = None,
+        partitions: int | None = None,
+        replicas: int | None = None,
+        retention: float | timedelta | None = None,
+        compacting: bool | None = None,
+        deleting: bool | None = None,
+        config: Mapping[str, object] | None = None,
+        internal: bool = False,
+    ) -> None:
+        if not names:
+            raise DeclarationError("a topic needs a name: write app.topic('orders')")
+        check_type("key_type", key_type)
+        check_type("value_type", value_type)
+        if partitions is not None and (type(partitions) is not int or partitions < 1):
+            raise DeclarationError(
+                f"partitions={partitions!r} is not possible: write a number from 1"
+            )
+        self.app = app
+        self.names = tuple(dict.fromkeys(check_topic_name(name) for name in names))
+        self.name = self.names[0]
+        self.key_type = key_type
+        self.value_type = value_type
+        self.partitions = partitions
+        self.replicas = replicas
+        self.internal = internal
+        self.config = _topic_config(retention, compacting, deleting, config)
+        self._json_text = takes_json(value_type)
+
+    async def send(
+        self,
+        *,
+        key: Any = None,
+        value: Any = None,
+        partition: int | None = None,
+        timestamp: float | datetime | None = None,
+        headers: HeadersArg | None = None,
+    ) -> Pending:
+        """
+        Enqueue a record; wait only while the producer is full.
+
+        Args:
+            key: bytes, str, int, or what JSON can hold; equal keys go to one partition.
+            value: The same, or a model; None is a tombstone.
+            partition: Partition; chosen by the key if None.
+            timestamp: Seconds since the Unix epoch, or an aware `datetime`; now if None.
+            headers: Names and values; text becomes UTF-8.
+
+        Returns:
+            The pending record: ``meta = await (await topic.send(value=1))``.
+
+        Raises:
+            NotRunning: Neither a worker nor a client of the app is running.
+            EncodeError: The value cannot be written as JSON.
+        """
+        app = self.app
+        producer = app._producer or app._find_producer()  # noqa: SLF001 - the app's own part
+        if len(self.names) != 1:
+            raise _several_names(self)
+        if self._json_text and type(value) is str:
+            value = _json_string(value)
+        number = -1 if partition is None else partition
+        time_ms = -1 if timestamp is None else _to_ms(timestamp)
+        raw = None if headers is None else _raw_headers(headers)
+        delivery = producer.send(self.name, key, value, number, time_ms, raw)
+        while delivery is None:
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(None, producer.wait_room, _ROOM_POLL_MS)
+            delivery = producer.send(self.name, key, value, number, time_ms, raw)
+        return Pending(delivery)
+
+    def send_soon(
+        self,
+        *,
+        key: Any = None,
+        value: Any = None,
+        partition: int | None = None,
+        timestamp: float | datetime | None = None,
+        headers: HeadersArg | None = None,
+    ) -> Pending:
+        """
+        Enqueue a record from a plain function, in any thread.
+
+        While the producer is full this blocks without the interpreter lock: a list on the side would
+        let the offset of an input pass a record that is only in memory.
+
+        Raises:
+            SendError: There was no room for a minute: no broker takes records.
+        """
+        app = self.app
+        producer = app._producer or app._find_producer()  # noqa: SLF001 - the app's own part
+        if len(self.names) != 1:
+            raise _several_names(self)
+        if self._json_text and type(value) is str:
+            value = _json_string(value)
+        number = -1 if partition is None else partition
+        time_ms = -1 if timestamp is None else _to_ms(timestamp)
+        raw = None if headers is None else _raw_headers(headers)
+        delivery = producer.send(self.name, key, value, number, time_ms, raw)
+        while delivery is None:
+            if not producer.wait_room(_SEND_SOON_LIMIT_MS):
+                raise SendError(
+                    f"no room for a record to {self.name!r} for {_SEND_SOON_LIMIT_MS // 1_000} s: "
+                    f"the broker takes nothing, or produce_buffer_bytes is too small",
+                    retryable=True,
+                )
+            delivery = producer.send(self.name, key, value, number, time_ms, raw)
+        return Pending(delivery)
+
+    async def declare(self) -> None:
+        """Create what is missing of it on the cluster."""
+        from turbine._native import Admin
+
+        conf = self.app.conf
+        wanted = dict.fromkeys(self.names, self.partitions or conf.topic_partitions)
+        replicas = self.replicas or conf.topic_replication_factor
+        admin = Admin(conf.bootstrap, conf.client)
+        await asyncio.get_running_loop().run_in_executor(
+            None, lambda: admin.create_topics(wanted, replicas, self.config or None)
+        )
+
+    def get_topic_name(self) -> str:
+        """The name, of a topic with one."""
+        if len(self.names) != 1:
+            raise _several_names(self)
+        return self.name
+
+    def with_types(self, key_type: Any, value_type: Any) -> "Topic":
+        """The same topic, read with other types; None keeps a type."""
+        return Topic(
+            self.app,
+            self.names,
+            key_type=self.key_type if key_type is None else key_type,
+            value_type=self.value_type if value_type is None else value_type,
+            partitions=self.partitions,
+            replicas=self.replicas,
+            config=self.config,
+            internal=self.internal,
+        )
+
+    def __str__(self) -> str:
+        return ",".join(self.names)
+
+    def __repr__(self) -> str:
+        return f"<Topic {self}>"
+
+
+def _several_names(topic: Topic) -> DeclarationError:
+    return DeclarationError(
+        f"the topic {str(topic)!r} has several names and can only be read: "
+        f"send to app.topic({topic.name!r})"
+    )
+
+
+def _json_string(value: str) -> bytes:
+    from turbine._native import encode_json
+
+    return encode_json(value)
+
+
+def _to_ms(timestamp: float | datetime) -> int:
+    if isinstance(timestamp, datetime):
+        timestamp = timestamp.timestamp()
+    return round(timestamp * 1_000)
+
+
+def _raw_headers(headers: HeadersArg) -> list[tuple[str, bytes | None]]:
+    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    return [(name, value.encode() if isinstance(value, str) else value) for name, value in pairs]
+
+
+def _topic_config(
+    retention: float | timedelta | None,
+    compacting: bool | None,
+    deleting: bool | None,
+    config: Mapping[str, object] | None,
+) -> dict[str, str]:
+    result: dict[str, str] = {}
+    if retention is not None:
+        try:
+            result["retention.ms"] = str(round(seconds(retention) * 1_000))
+        except ConfigError as exc:
+            raise DeclarationError(f"retention {exc}") from None
+    policies = [name for name, on in (("compact", compacting), ("delete", deleting)) if on]
+    if policies:
+        result["cleanup.policy"] = ",".join(policies)
+    for name, value in (config or {}).items():
+        result[name] = str(value).lower() if isinstance(value, bool) else str(value)
+    return result
