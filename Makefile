@@ -1,0 +1,93 @@
+# Turbine. `make` or `make help` lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+.DEFAULT_GOAL := help
+
+# Outside the clone and shared between clones; see scripts/target-dir.sh.
+export CARGO_TARGET_DIR ?= $(shell scripts/target-dir.sh)
+# The extension is built for the stable ABI: no interpreter is asked, none can cause a rebuild.
+export PYO3_NO_PYTHON := 1
+
+BIN := .venv/bin
+NATIVE := turbine/_native.abi3.so
+RUST_SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock
+# Extra arguments, as in `make test-python PYTEST="-k agents -x"`.
+PYTEST ?=
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## System packages, .venv from the lock (PYTHON=... chooses the interpreter)
+	@scripts/setup.sh
+
+.PHONY: build
+build: setup ## The optimised extension and the package, into the tree and .venv
+	@$(MAKE) $(NATIVE)
+
+.venv/locked: ;
+
+$(NATIVE): $(RUST_SOURCES) pyproject.toml .venv/locked
+	@scripts/build.sh
+
+.PHONY: demo
+demo: build ## Real flights through an agent and a subscription (KAFKA=host:port for your own broker)
+	@$(BIN)/python examples/flights.py $(if $(KAFKA),--kafka $(KAFKA))
+
+.PHONY: test
+test: build ## Everything: Rust, Python on the embedded broker, Python on a real Kafka
+	@$(MAKE) test-rust
+	@$(MAKE) test-python
+	@$(MAKE) test-kafka
+
+.PHONY: test-rust
+test-rust: ## Rust tests only
+	@scripts/section.sh "Rust tests"
+	@cargo test --locked --quiet
+
+.PHONY: test-python
+test-python: build ## Python tests on the embedded broker (PYTEST="-k name" adds arguments)
+	@scripts/section.sh "Python tests, embedded broker"
+	@$(BIN)/python -m pytest --broker memory $(PYTEST)
+
+.PHONY: test-kafka
+test-kafka: build ## The same tests on a real Apache Kafka; TURBINE_NO_KAFKA=1 leaves them out
+	@scripts/section.sh "Python tests, Apache Kafka"
+	@if [ "$${TURBINE_NO_KAFKA:-0}" = 1 ]; then echo "left out: TURBINE_NO_KAFKA=1"; else \
+	    scripts/kafka.sh check && $(BIN)/python -m pytest --broker kafka $(PYTEST); fi
+
+.PHONY: lint
+lint: build ## Format, clippy, ruff, mypy, stub, layers, sizes, licences; changes nothing
+	@scripts/lint.sh
+
+.PHONY: fix
+fix: setup ## Let the formatters and linters repair what they can
+	@cargo fmt
+	@$(BIN)/ruff check --fix --quiet . || true
+	@$(BIN)/ruff format --quiet .
+
+.PHONY: bench
+bench: build ## Turbine, Faust, Bytewax and the hand-written limit on one Kafka (BENCH=--quick for a short run)
+	@scripts/kafka.sh check
+	@$(BIN)/python bench/compare.py $(BENCH)
+
+.PHONY: docs
+docs: setup ## The documentation as pages, into site/
+	@$(BIN)/mkdocs build --strict --quiet && echo "site/index.html"
+
+.PHONY: wheel
+wheel: setup ## A wheel for CPython 3.11 and later, into dist/
+	@$(BIN)/maturin build --release --locked --out dist
+
+.PHONY: lock
+lock: ## Rewrite requirements.lock from pyproject.toml
+	@scripts/lock.sh
+
+.PHONY: clean
+clean: ## Delete what the targets made in this folder (the shared cargo cache stays)
+	@rm -rf .venv target dist site build turbine-data .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -f turbine/_native*.so
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
