@@ -76,4 +76,4 @@ if ! cmp -s requirements.lock .venv/locked; then
     cp requirements.lock .venv/locked
 fi
 
-scripts/target-dir.sh --prune >/dev/null
+scripts/target-dir.sh --prepare >/dev/null
