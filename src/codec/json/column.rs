@@ -1,0 +1,410 @@
+//! One column while it grows: values, nulls, and the way back when a record turns out bad.
+
+use super::{AWARE, DEFAULT, RAW_JSON, REQUIRED, check::Check, object::Object};
+use crate::error::{Error, Result};
+use arrow::{
+    array::{
+        ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, BooleanBufferBuilder,
+        Decimal128Array, ListArray, MapArray, NullArray, NullBufferBuilder, PrimitiveArray,
+        StringArray, StructArray,
+    },
+    buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer},
+    datatypes::{
+        DataType, Date32Type, DurationMicrosecondType, DurationMillisecondType,
+        DurationNanosecondType, DurationSecondType, Field, FieldRef, Float32Type, Float64Type,
+        Int8Type, Int16Type, Int32Type, Int64Type, Time64MicrosecondType, Time64NanosecondType,
+        TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
+        TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    },
+};
+use std::sync::Arc;
+
+/// A column of the batch that is being decoded.
+pub(super) struct Column {
+    /// Name, type and metadata.
+    pub field: FieldRef,
+    /// Is JSON `null` a value of this field? Filler rows are null regardless.
+    pub accepts_null: bool,
+    /// Must the name be present although null is allowed?
+    pub required: bool,
+    /// JSON text of the value of a missing name.
+    pub default: Option<Box<[u8]>>,
+    /// What is allowed beyond the type.
+    pub check: Option<Box<Check>>,
+    /// Rows so far.
+    pub len: usize,
+    nulls: NullBufferBuilder,
+    /// The values; a null row has a placeholder.
+    pub cells: Cells,
+}
+
+/// The values of a column, by how they are stored while it grows.
+pub(super) enum Cells {
+    /// Nothing but nulls.
+    Null,
+    /// `bool`.
+    Bool(BooleanBufferBuilder),
+    /// Signed integers of all widths, with the smallest and largest value.
+    Int { values: Vec<i64>, range: (i64, i64) },
+    /// Unsigned integers of all widths, with the largest value.
+    UInt { values: Vec<u64>, max: u64 },
+    /// `float64`; `exact` makes integers that a float cannot hold bad.
+    Float { values: Vec<f64>, exact: bool },
+    /// `float32`.
+    Float32(Vec<f32>),
+    /// Dates, times, timestamps and durations, in units of the column.
+    Moment { values: Vec<i64>, moment: Moment },
+    /// `decimal128`.
+    Decimal { values: Vec<i128>, precision: u8, scale: i8 },
+    /// Text or binary, and JSON text if `raw`.
+    Text { text: Text, raw: bool },
+    /// Lists.
+    List { offsets: Vec<i32>, item: Box<Column> },
+    /// Objects with known names.
+    Struct(Box<Object>),
+    /// Objects with any names.
+    Map { offsets: Vec<i32>, keys: Text, value: Box<Column> },
+}
+
+/// What the integers of [`Cells::Moment`] mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moment {
+    /// Days since 1970.
+    Date,
+    /// Since midnight.
+    Time(TimeUnit),
+    /// Since 1970, in UTC.
+    Timestamp { unit: TimeUnit, zone: Zone },
+    /// A length of time.
+    Duration(TimeUnit),
+}
+
+/// How text without an offset is taken, and text with one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Zone {
+    /// No time zone: text must not have an offset.
+    Naive,
+    /// UTC: text without an offset is UTC.
+    Utc,
+    /// A time zone: text must have an offset.
+    Aware,
+}
+
+/// Growing text: bytes and where each row ends.
+pub(super) struct Text {
+    offsets: Vec<i32>,
+    bytes: Vec<u8>,
+}
+
+impl Text {
+    fn new() -> Self {
+        Self { offsets: vec![0], bytes: Vec::new() }
+    }
+
+    /// Appends a row; false if offsets of 32 bits cannot reach its end.
+    #[inline]
+    pub(super) fn push(&mut self, text: &[u8]) -> bool {
+        let Ok(end) = i32::try_from(self.bytes.len() + text.len()) else { return false };
+        self.bytes.extend_from_slice(text);
+        self.offsets.push(end);
+        true
+    }
+
+    /// Text of row `i`.
+    pub(super) fn get(&self, i: usize) -> &[u8] {
+        &self.bytes[self.offsets[i] as usize..self.offsets[i + 1] as usize]
+    }
+
+    /// Takes back every row behind the first `len`.
+    pub(super) fn truncate(&mut self, len: usize) {
+        self.offsets.truncate(len + 1);
+        self.bytes.truncate(self.offsets[len] as usize);
+    }
+
+    fn take(&mut self) -> (OffsetBuffer<i32>, Buffer) {
+        let bytes = std::mem::take(&mut self.bytes);
+        self.bytes.reserve(bytes.len() + bytes.len() / 8);
+        (take_offsets(&mut self.offsets), Buffer::from_vec(bytes))
+    }
+}
+
+fn take_offsets(offsets: &mut Vec<i32>) -> OffsetBuffer<i32> {
+    let mut fresh = Vec::with_capacity(offsets.len());
+    fresh.push(0);
+    OffsetBuffer::new(ScalarBuffer::from(std::mem::replace(offsets, fresh)))
+}
+
+fn take<T>(values: &mut Vec<T>) -> Vec<T> {
+    let fresh = Vec::with_capacity(values.len());
+    std::mem::replace(values, fresh)
+}
+
+fn primitive<T: ArrowPrimitiveType>(values: Vec<T::Native>, nulls: Option<NullBuffer>) -> ArrayRef {
+    Arc::new(PrimitiveArray::<T>::new(values.into(), nulls))
+}
+
+/// Narrows checked integers to their column.
+macro_rules! narrow {
+    ($arrow:ty, $native:ty, $values:expr, $nulls:expr) => {
+        primitive::<$arrow>(take($values).into_iter().map(|v| v as $native).collect(), $nulls)
+    };
+}
+
+impl Column {
+    /// An empty column for `field`; `inferred` makes floats refuse integers that they cannot hold.
+    ///
+    /// # Errors
+    ///
+    /// A type that JSON cannot fill; the sentence names the field and what to use instead.
+    pub(super) fn new(field: &FieldRef, inferred: bool) -> Result<Self> {
+        let metadata = field.metadata();
+        let text = |key: &str| metadata.get(key).map(String::as_str);
+        Ok(Self {
+            accepts_null: field.is_nullable(),
+            required: text(REQUIRED) == Some("1"),
+            default: text(DEFAULT).map(|json| json.as_bytes().into()),
+            check: Check::of(field)?,
+            len: 0,
+            nulls: NullBufferBuilder::new(0),
+            cells: Cells::new(field, inferred)?,
+            field: Arc::clone(field),
+        })
+    }
+
+    /// Appends a null, whether or not the field has nulls.
+    pub(super) fn push_null(&mut self) {
+        match &mut self.cells {
+            Cells::Null => {}
+            Cells::Bool(values) => values.append(false),
+            Cells::Int { values, .. } | Cells::Moment { values, .. } => values.push(0),
+            Cells::UInt { values, .. } => values.push(0),
+            Cells::Float { values, .. } => values.push(0.0),
+            Cells::Float32(values) => values.push(0.0),
+            Cells::Decimal { values, .. } => values.push(0),
+            Cells::Text { text, .. } => text.offsets.push(text.offsets[self.len]),
+            Cells::List { offsets, .. } | Cells::Map { offsets, .. } => {
+                offsets.push(offsets[self.len]);
+            }
+            Cells::Struct(object) => object.columns.iter_mut().for_each(Self::push_null),
+        }
+        self.len += 1;
+        self.nulls.append_null();
+    }
+
+    /// Counts a value that has been added to `cells`.
+    #[inline]
+    pub(super) fn pushed(&mut self) {
+        self.len += 1;
+        self.nulls.append_non_null();
+    }
+
+    /// Takes back every row behind the first `len`, and what a broken row left behind.
+    pub(super) fn truncate(&mut self, len: usize) {
+        match &mut self.cells {
+            Cells::Null => {}
+            Cells::Bool(values) => values.truncate(len),
+            Cells::Int { values, .. } | Cells::Moment { values, .. } => values.truncate(len),
+            Cells::UInt { values, .. } => values.truncate(len),
+            Cells::Float { values, .. } => values.truncate(len),
+            Cells::Float32(values) => values.truncate(len),
+            Cells::Decimal { values, .. } => values.truncate(len),
+            Cells::Text { text, .. } => text.truncate(len),
+            Cells::List { offsets, item } => {
+                offsets.truncate(len + 1);
+                item.truncate(offsets[len] as usize);
+            }
+            Cells::Struct(object) => object.truncate(len),
+            Cells::Map { offsets, keys, value } => {
+                offsets.truncate(len + 1);
+                keys.truncate(offsets[len] as usize);
+                value.truncate(offsets[len] as usize);
+            }
+        }
+        self.nulls.truncate(len);
+        self.len = len;
+    }
+
+    /// The rows as an array; the column is empty again and keeps room for as many.
+    pub(super) fn finish(&mut self) -> ArrayRef {
+        let len = std::mem::take(&mut self.len);
+        let nulls = std::mem::replace(&mut self.nulls, NullBufferBuilder::new(len)).build();
+        match &mut self.cells {
+            Cells::Null => Arc::new(NullArray::new(len)),
+            Cells::Bool(values) => Arc::new(BooleanArray::new(values.finish(), nulls)),
+            Cells::Int { values, .. } => match self.field.data_type() {
+                DataType::Int8 => narrow!(Int8Type, i8, values, nulls),
+                DataType::Int16 => narrow!(Int16Type, i16, values, nulls),
+                DataType::Int32 => narrow!(Int32Type, i32, values, nulls),
+                _ => primitive::<Int64Type>(take(values), nulls),
+            },
+            Cells::UInt { values, .. } => match self.field.data_type() {
+                DataType::UInt8 => narrow!(UInt8Type, u8, values, nulls),
+                DataType::UInt16 => narrow!(UInt16Type, u16, values, nulls),
+                DataType::UInt32 => narrow!(UInt32Type, u32, values, nulls),
+                _ => primitive::<UInt64Type>(take(values), nulls),
+            },
+            Cells::Float { values, .. } => primitive::<Float64Type>(take(values), nulls),
+            Cells::Float32(values) => primitive::<Float32Type>(take(values), nulls),
+            Cells::Moment { values, .. } => moments(take(values), nulls, self.field.data_type()),
+            Cells::Decimal { values, .. } => {
+                let array = Decimal128Array::new(take(values).into(), nulls);
+                Arc::new(array.with_data_type(self.field.data_type().clone()))
+            }
+            Cells::Text { text, .. } => {
+                let (offsets, bytes) = text.take();
+                match self.field.data_type() {
+                    DataType::Binary => Arc::new(BinaryArray::new(offsets, bytes, nulls)),
+                    _ => Arc::new(StringArray::new(offsets, bytes, nulls)),
+                }
+            }
+            Cells::List { offsets, item } => {
+                let values = item.finish();
+                let item = Arc::clone(&item.field);
+                Arc::new(ListArray::new(item, take_offsets(offsets), values, nulls))
+            }
+            Cells::Struct(object) => {
+                let arrays: Vec<ArrayRef> = object.columns.iter_mut().map(Self::finish).collect();
+                match self.field.data_type() {
+                    DataType::Struct(fields) if !fields.is_empty() => {
+                        Arc::new(StructArray::new(fields.clone(), arrays, nulls))
+                    }
+                    _ => Arc::new(StructArray::new_empty_fields(len, nulls)),
+                }
+            }
+            Cells::Map { offsets, keys, value } => {
+                map_array(self.field.data_type(), take_offsets(offsets), keys, value, nulls)
+            }
+        }
+    }
+}
+
+fn map_array(
+    data_type: &DataType,
+    offsets: OffsetBuffer<i32>,
+    keys: &mut Text,
+    value: &mut Column,
+    nulls: Option<NullBuffer>,
+) -> ArrayRef {
+    let DataType::Map(entry, sorted) = data_type else { unreachable!("built from a map") };
+    let DataType::Struct(fields) = entry.data_type() else { unreachable!("maps hold entries") };
+    let (ends, bytes) = keys.take();
+    let columns: Vec<ArrayRef> =
+        vec![Arc::new(StringArray::new(ends, bytes, None)), value.finish()];
+    let entries = StructArray::new(fields.clone(), columns, None);
+    Arc::new(MapArray::new(Arc::clone(entry), offsets, entries, nulls, *sorted))
+}
+
+fn moments(values: Vec<i64>, nulls: Option<NullBuffer>, data_type: &DataType) -> ArrayRef {
+    use TimeUnit::{Microsecond, Millisecond, Nanosecond, Second};
+    macro_rules! zoned {
+        ($arrow:ty, $zone:expr) => {
+            Arc::new(
+                PrimitiveArray::<$arrow>::new(values.into(), nulls)
+                    .with_timezone_opt($zone.clone()),
+            )
+        };
+    }
+    match data_type {
+        DataType::Date32 => {
+            primitive::<Date32Type>(values.into_iter().map(|v| v as i32).collect(), nulls)
+        }
+        DataType::Time64(Nanosecond) => primitive::<Time64NanosecondType>(values, nulls),
+        DataType::Time64(_) => primitive::<Time64MicrosecondType>(values, nulls),
+        DataType::Timestamp(Second, zone) => zoned!(TimestampSecondType, zone),
+        DataType::Timestamp(Millisecond, zone) => zoned!(TimestampMillisecondType, zone),
+        DataType::Timestamp(Microsecond, zone) => zoned!(TimestampMicrosecondType, zone),
+        DataType::Timestamp(Nanosecond, zone) => zoned!(TimestampNanosecondType, zone),
+        DataType::Duration(Second) => primitive::<DurationSecondType>(values, nulls),
+        DataType::Duration(Millisecond) => primitive::<DurationMillisecondType>(values, nulls),
+        DataType::Duration(Microsecond) => primitive::<DurationMicrosecondType>(values, nulls),
+        DataType::Duration(Nanosecond) => primitive::<DurationNanosecondType>(values, nulls),
+        other => unreachable!("{other} is not stored as a moment"),
+    }
+}
+
+impl Cells {
+    fn new(field: &Field, inferred: bool) -> Result<Self> {
+        let int = |range| Self::Int { values: Vec::new(), range };
+        let uint = |max| Self::UInt { values: Vec::new(), max };
+        let moment = |moment| Self::Moment { values: Vec::new(), moment };
+        Ok(match field.data_type() {
+            DataType::Null => Self::Null,
+            DataType::Boolean => Self::Bool(BooleanBufferBuilder::new(0)),
+            DataType::Int8 => int((i8::MIN.into(), i8::MAX.into())),
+            DataType::Int16 => int((i16::MIN.into(), i16::MAX.into())),
+            DataType::Int32 => int((i32::MIN.into(), i32::MAX.into())),
+            DataType::Int64 => int((i64::MIN, i64::MAX)),
+            DataType::UInt8 => uint(u8::MAX.into()),
+            DataType::UInt16 => uint(u16::MAX.into()),
+            DataType::UInt32 => uint(u32::MAX.into()),
+            DataType::UInt64 => uint(u64::MAX),
+            DataType::Float32 => Self::Float32(Vec::new()),
+            DataType::Float64 => Self::Float { values: Vec::new(), exact: inferred },
+            DataType::Date32 => moment(Moment::Date),
+            DataType::Time64(unit) => moment(Moment::Time(*unit)),
+            DataType::Timestamp(unit, zone) => {
+                let aware = field.metadata().get(AWARE).is_some_and(|v| v == "1");
+                let zone = match zone.as_deref() {
+                    None => Zone::Naive,
+                    Some("UTC" | "+00:00" | "Z") if !aware => Zone::Utc,
+                    Some(_) => Zone::Aware,
+                };
+                moment(Moment::Timestamp { unit: *unit, zone })
+            }
+            DataType::Duration(unit) => moment(Moment::Duration(*unit)),
+            DataType::Decimal128(precision, scale) => {
+                Self::Decimal { values: Vec::new(), precision: *precision, scale: *scale }
+            }
+            DataType::Utf8 | DataType::Binary => {
+                let raw = field.metadata().get(RAW_JSON).is_some_and(|v| v == "1");
+                Self::Text { text: Text::new(), raw }
+            }
+            DataType::List(item) => {
+                let item = Box::new(Column::new(item, inferred).map_err(|e| within(field, &e))?);
+                Self::List { offsets: vec![0], item }
+            }
+            DataType::Struct(fields) => {
+                let object = Object::new(fields, field.metadata(), inferred);
+                Self::Struct(Box::new(object.map_err(|e| within(field, &e))?))
+            }
+            DataType::Map(entry, _) => Self::map(field, entry, inferred)?,
+            other => return Err(unsupported(field, other)),
+        })
+    }
+
+    fn map(field: &Field, entry: &Field, inferred: bool) -> Result<Self> {
+        match entry.data_type() {
+            DataType::Struct(fields) if fields[0].data_type() == &DataType::Utf8 => {
+                let value = Column::new(&fields[1], inferred).map_err(|e| within(field, &e))?;
+                Ok(Self::Map { offsets: vec![0], keys: Text::new(), value: Box::new(value) })
+            }
+            _ => Err(Error::Config(format!(
+                "field `{}`: the keys of a map must be utf8, as names of JSON objects are",
+                field.name()
+            ))),
+        }
+    }
+}
+
+fn unsupported(field: &Field, data_type: &DataType) -> Error {
+    let instead = match data_type {
+        DataType::LargeUtf8 | DataType::Utf8View | DataType::Dictionary(..) => "utf8",
+        DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => "binary",
+        DataType::LargeList(_) | DataType::FixedSizeList(..) | DataType::ListView(_) => "list",
+        DataType::Date64 => "date32",
+        DataType::Time32(_) => "time64",
+        DataType::Float16 => "float32",
+        DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal256(..) => {
+            "decimal128"
+        }
+        _ => "utf8 with the metadata `turbine.json` = `1`, which keeps the JSON text",
+    };
+    Error::Config(format!(
+        "field `{}`: JSON cannot be decoded into {data_type}; use {instead}",
+        field.name()
+    ))
+}
+
+fn within(field: &Field, error: &Error) -> Error {
+    Error::Config(format!("in field `{}`: {error}", field.name()))
+}

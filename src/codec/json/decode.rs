@@ -1,0 +1,217 @@
+//! Records to a batch, one partition at a time.
+
+use super::{
+    object::Object,
+    scan::{Fault, Scan},
+    shape,
+    shared::SharedSchema,
+};
+use crate::{error::Result, types::Records};
+use arrow::{
+    array::{ArrayRef, RecordBatch, RecordBatchOptions},
+    datatypes::{Field, FieldRef, Fields, Schema, SchemaRef},
+};
+use std::{ops::Range, sync::Arc};
+
+/// Choices of a decoder.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DecodeOptions {
+    /// True: a tombstone is a row of nulls; false: it is a bad record.
+    pub tombstones_as_nulls: bool,
+}
+
+/// What came out of some records.
+#[derive(Debug)]
+pub struct Decoded {
+    /// A row for each good record, in order.
+    pub batch: RecordBatch,
+    /// Source index of each row; none if every record became a row.
+    pub rows: Option<Vec<u32>>,
+    /// The records that did not, in order.
+    pub bad: Vec<BadRecord>,
+    /// Did the schema change since the last batch? Never with a declared one.
+    pub widened: bool,
+}
+
+/// A record that could not be decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadRecord {
+    /// Its index in the records that were given.
+    pub index: usize,
+    /// Where, what was expected, what was found.
+    pub message: String,
+}
+
+/// Decodes the records of one partition; keeps its buffers and what it has learned about field order.
+pub struct Decoder {
+    schema: SchemaRef,
+    root: Object,
+    source: Source,
+    tombstones_as_nulls: bool,
+    scratch: Vec<u8>,
+}
+
+enum Source {
+    Declared,
+    Inferred { shared: Arc<SharedSchema>, version: u64 },
+}
+
+impl Decoder {
+    /// A decoder for records of `schema`.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::error::Error::Config`] for a type that JSON cannot fill, with the field and what to use instead.
+    pub fn new(schema: SchemaRef, options: DecodeOptions) -> Result<Self> {
+        let root = Object::new(schema.fields(), schema.metadata(), false)?;
+        let schema = if options.tombstones_as_nulls { all_nullable(&schema) } else { schema };
+        let tombstones_as_nulls = options.tombstones_as_nulls;
+        Ok(Self {
+            schema,
+            root,
+            source: Source::Declared,
+            tombstones_as_nulls,
+            scratch: Vec::new(),
+        })
+    }
+
+    /// A decoder that learns the schema from the records, together with all others on `shared`.
+    ///
+    /// # Errors
+    ///
+    /// None in practice: what is inferred can be decoded.
+    pub fn inferring(shared: Arc<SharedSchema>, options: DecodeOptions) -> Result<Self> {
+        let (version, schema) = shared.current();
+        Ok(Self {
+            root: Object::new(schema.fields(), schema.metadata(), true)?,
+            schema,
+            source: Source::Inferred { shared, version },
+            tombstones_as_nulls: options.tombstones_as_nulls,
+            scratch: Vec::new(),
+        })
+    }
+
+    /// Schema of the batches, as far as it is known.
+    #[must_use]
+    pub fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    /// Decodes the records of `range`; a bad one is reported and leaves no trace in the batch.
+    ///
+    /// # Panics
+    ///
+    /// If `range` ends behind the records, or behind `u32::MAX`.
+    pub fn decode(&mut self, records: &dyn Records, range: Range<usize>) -> Decoded {
+        let before = Arc::clone(&self.schema);
+        self.catch_up();
+        let mut rows = 0;
+        let mut good: Option<Vec<u32>> = None;
+        let mut bad = Vec::new();
+        let start = range.start;
+        for index in range {
+            match self.record(records.value(index), rows) {
+                Ok(()) => {
+                    rows += 1;
+                    if let Some(good) = &mut good {
+                        good.push(u32::try_from(index).expect("documented"));
+                    }
+                }
+                Err(message) => {
+                    good.get_or_insert_with(|| {
+                        (start..index).map(|i| u32::try_from(i).expect("documented")).collect()
+                    });
+                    bad.push(BadRecord { index, message });
+                }
+            }
+        }
+        if let Source::Inferred { shared, .. } = &self.source
+            && rows > 0
+        {
+            shared.establish();
+        }
+        let batch = self.finish(rows);
+        Decoded { batch, rows: good, bad, widened: before != self.schema }
+    }
+
+    /// Decodes one record into row `row`, or leaves the columns as they were.
+    fn record(&mut self, value: Option<&[u8]>, row: usize) -> Result<(), String> {
+        let Some(data) = value else {
+            if self.tombstones_as_nulls {
+                self.root.columns.iter_mut().for_each(super::column::Column::push_null);
+                return Ok(());
+            }
+            return Err("the record is a tombstone: it has no value".into());
+        };
+        let fault = match self.read(data, row) {
+            Ok(()) => return Ok(()),
+            Err(fault) => fault,
+        };
+        self.root.truncate(row);
+        self.learn(data, row, &fault)
+    }
+
+    fn read(&mut self, data: &[u8], row: usize) -> Result<(), Box<Fault>> {
+        let mut scan = Scan::new(data);
+        match scan.peek() {
+            Some(b'{') => {}
+            None if data.is_empty() => return Err(scan.fault("the value is empty")),
+            _ => return Err(scan.fault(format!("expected a JSON object, found {}", scan.found()))),
+        }
+        self.root.read(&mut scan, &mut self.scratch, row, 0)?;
+        scan.finish()
+    }
+
+    /// After a fault: widens an inferred schema if that helps, and reads the record again.
+    #[cold]
+    fn learn(&mut self, data: &[u8], row: usize, fault: &Fault) -> Result<(), String> {
+        let Source::Inferred { shared, .. } = &self.source else {
+            return Err(fault.message(data));
+        };
+        let found = shape::fields_of(data).map_err(|e| e.message(data))?;
+        let wider = shape::merge_fields(self.schema.fields(), &found)
+            .map_err(|conflict| format!("{} ({conflict})", fault.message(data)))?;
+        if wider == *self.schema.fields() || !self.root.can_widen(&wider) {
+            return Err(fault.message(data));
+        }
+        shared.widen(&found).map_err(|why| format!("{} ({why})", fault.message(data)))?;
+        self.root.widen(&wider, row).map_err(|e| e.to_string())?;
+        self.schema = Arc::new(Schema::new(wider));
+        self.read(data, row).map_err(|fault| {
+            self.root.truncate(row);
+            fault.message(data)
+        })
+    }
+
+    /// Takes over what other partitions have learned since the last batch.
+    fn catch_up(&mut self) {
+        let Source::Inferred { shared, version } = &mut self.source else { return };
+        if *version == shared.version() {
+            return;
+        }
+        let (current, schema) = shared.current();
+        *version = current;
+        if schema != self.schema {
+            self.root = Object::new(schema.fields(), schema.metadata(), true)
+                .expect("an inferred schema has only types that can be decoded");
+            self.schema = schema;
+        }
+    }
+
+    fn finish(&mut self, rows: usize) -> RecordBatch {
+        let arrays: Vec<ArrayRef> =
+            self.root.columns.iter_mut().map(super::column::Column::finish).collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options)
+            .expect("the columns were built from this schema, with as many rows each")
+    }
+}
+
+fn all_nullable(schema: &Schema) -> SchemaRef {
+    let fields: Fields = schema
+        .fields()
+        .iter()
+        .map(|f: &FieldRef| Arc::new(Field::clone(f).with_nullable(true)))
+        .collect();
+    Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
+}

@@ -1,0 +1,64 @@
+//! JSON objects, one a record, to Arrow columns and back.
+//!
+//! Guarantees:
+//!
+//! - A record is good as a whole or bad as a whole, and a bad one never changes its neighbours.
+//! - Nothing is lost silently: no number is cut to fit its column, no text is turned into a number. The
+//!   one exception is stated: digits of a time below the unit of its column are dropped.
+//! - Any bytes give a result: no panic, no recursion deeper than [`MAX_DEPTH`].
+//!
+//! What a record may hold follows pydantic, in its stricter reading:
+//!
+//! | JSON | column | result |
+//! | --- | --- | --- |
+//! | `5.0`, `5e0` | integer | 5; `5.5`, `"5"` and `true` are bad |
+//! | any number | float | the nearest float; `1e999` is bad |
+//! | `NaN`, `Infinity` | any | bad: JSON does not have them |
+//! | `"2024-05-01T12:00:00Z"` | timestamp | with `T`, `t`, `_` or a space; seconds may be missing |
+//! | number | timestamp | seconds up to 20,000,000,000 either way from 1970, ms beyond |
+//! | number or string | decimal | exact; too many digits are bad, none is rounded away |
+//! | string | binary | its UTF-8 bytes |
+//! | anything | text marked [`RAW_JSON`] | its JSON text |
+//! | a name twice in one object | any | the last value counts, as in Python |
+//! | unknown name | | left out, or bad if the schema says [`EXTRA`]` = forbid` |
+//! | missing name | nullable | null, or bad if the field is marked [`REQUIRED`] |
+//! | missing name | not nullable | its [`DEFAULT`], or bad without one |
+//!
+//! Not here: topics and offsets (see `task`), and pydantic itself (see `turbine/models.py`, which
+//! writes the schemas that are read here).
+
+mod check;
+mod column;
+mod decode;
+mod encode;
+mod number;
+mod object;
+mod read;
+mod scan;
+mod shape;
+mod shared;
+mod time;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+pub use decode::{BadRecord, DecodeOptions, Decoded, Decoder};
+pub use encode::{Encoded, Encoder};
+pub use scan::MAX_DEPTH;
+pub use shape::infer;
+pub use shared::SharedSchema;
+
+/// Metadata of a text field whose values are JSON text: `"1"`.
+pub const RAW_JSON: &str = "turbine.json";
+/// Metadata of a schema, or of a field of objects: `"forbid"` makes an unknown name a bad record.
+pub const EXTRA: &str = "turbine.extra";
+/// Metadata of a field: `"1"` if it must be present although it may be null.
+pub const REQUIRED: &str = "turbine.required";
+/// Metadata of a field: JSON text of the value that stands for a missing one.
+pub const DEFAULT: &str = "turbine.default";
+/// Metadata of a timestamp field with a time zone: `"1"` if text without an offset is bad, not UTC.
+pub const AWARE: &str = "turbine.aware";
+/// Metadata of a field: JSON object of what is allowed, with any of the keys `values`, `ge`, `gt`,
+/// `le`, `lt`, `min_length`, `max_length`.
+pub const CHECK: &str = "turbine.check";

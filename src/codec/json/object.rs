@@ -1,0 +1,172 @@
+//! Objects with known names: finds the column of a name, fast when names come in the usual order.
+
+use super::{
+    EXTRA,
+    column::Column,
+    scan::{Fault, Scan, Scanned, Step},
+};
+use crate::error::{Error, Result};
+use ahash::AHashMap;
+use arrow::datatypes::Fields;
+use std::collections::HashMap;
+
+/// Names remembered of the last object; names behind them are looked up.
+const MOST_GUESSES: usize = 512;
+
+/// What happens to names without a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unknown {
+    /// Their values are checked and left out.
+    Skip,
+    /// They make the record bad.
+    Refuse,
+    /// As refuse; the schema will learn the name.
+    Learn,
+}
+
+/// The columns of an object's fields.
+pub(super) struct Object {
+    /// One for each field, in the order of the schema.
+    pub columns: Vec<Column>,
+    index: AHashMap<Box<[u8]>, usize>,
+    unknown: Unknown,
+    guesses: Vec<Guess>,
+}
+
+/// A name that stood at this place in the last object.
+struct Guess {
+    /// `"name":`, which is the name with its quotes and colon.
+    pattern: Box<[u8]>,
+    /// Its column, if it has one.
+    column: Option<usize>,
+}
+
+impl Object {
+    /// Columns for `fields`; `metadata` is that of the schema or field which they are part of.
+    pub(super) fn new(
+        fields: &Fields,
+        metadata: &HashMap<String, String>,
+        inferred: bool,
+    ) -> Result<Self> {
+        let mut object = Self {
+            columns: Vec::with_capacity(fields.len()),
+            index: AHashMap::new(),
+            unknown: match metadata.get(EXTRA).map(String::as_str) {
+                _ if inferred => Unknown::Learn,
+                Some("forbid") => Unknown::Refuse,
+                _ => Unknown::Skip,
+            },
+            guesses: Vec::new(),
+        };
+        for field in fields {
+            if object.index.contains_key(field.name().as_bytes()) {
+                let name = field.name();
+                return Err(Error::Config(format!("two fields are called `{name}`; rename one")));
+            }
+            object.add(Column::new(field, inferred)?);
+        }
+        Ok(object)
+    }
+
+    /// Adds a column, whose name is new.
+    pub(super) fn add(&mut self, column: Column) {
+        self.index.insert(column.field.name().as_bytes().into(), self.columns.len());
+        self.columns.push(column);
+    }
+
+    /// Takes back every row behind the first `len`.
+    pub(super) fn truncate(&mut self, len: usize) {
+        self.columns.iter_mut().for_each(|column| column.truncate(len));
+    }
+
+    /// Reads the object at `scan` into row `row`.
+    pub(super) fn read(
+        &mut self,
+        scan: &mut Scan<'_>,
+        scratch: &mut Vec<u8>,
+        row: usize,
+        depth: usize,
+    ) -> Scanned<()> {
+        scan.open(depth)?;
+        let mut more = scan.first_member(b'}')?;
+        let mut place = 0;
+        while more {
+            let column = match self.guesses.get(place) {
+                Some(guess) if scan.eat(&guess.pattern) => guess.column,
+                _ => self.look_up(scan, scratch, place)?,
+            };
+            place += 1;
+            match column {
+                Some(i) => {
+                    let column = &mut self.columns[i];
+                    if column.len > row {
+                        column.truncate(row);
+                    }
+                    if let Err(fault) = column.read(scan, scratch, depth + 1) {
+                        return Err(self.inside(i, fault));
+                    }
+                }
+                None => scan.skip(scratch, depth + 1)?,
+            }
+            more = scan.next_member(b'}')?;
+        }
+        for i in 0..self.columns.len() {
+            if self.columns[i].len == row {
+                self.fill(i, scan.pos, scratch, depth)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a name that was not expected here and remembers it for the next object.
+    #[inline(never)]
+    fn look_up(
+        &mut self,
+        scan: &mut Scan<'_>,
+        scratch: &mut Vec<u8>,
+        place: usize,
+    ) -> Scanned<Option<usize>> {
+        scan.peek();
+        let start = scan.pos;
+        let name = scan.key(scratch)?;
+        let column = self.index.get(name).copied();
+        if column.is_none() && self.unknown != Unknown::Skip {
+            let name = String::from_utf8_lossy(name);
+            return Err(Fault::new(start, format!("`{name}` is not a field of the schema")));
+        }
+        // White space around the colon makes no pattern, nor do escapes: those objects are looked up.
+        if place < MOST_GUESSES && scan.data()[start..scan.pos].ends_with(b"\":") {
+            let guess = Guess { pattern: scan.data()[start..scan.pos].into(), column };
+            match self.guesses.len() {
+                known if place < known => self.guesses[place] = guess,
+                known if place == known => self.guesses.push(guess),
+                _ => {}
+            }
+        }
+        Ok(column)
+    }
+
+    /// Gives row `row` of column `i` the value of a missing name.
+    fn fill(&mut self, i: usize, at: usize, scratch: &mut Vec<u8>, depth: usize) -> Scanned<()> {
+        let column = &mut self.columns[i];
+        if let Some(json) = column.default.take() {
+            let read = column.read(&mut Scan::new(&json), scratch, depth + 1);
+            column.default = Some(json);
+            return read.map_err(|fault| {
+                let what = format!("missing, and its default is unusable: {}", fault.what);
+                self.inside(i, Fault::new(at, what))
+            });
+        }
+        if column.accepts_null && !column.required {
+            column.push_null();
+            return Ok(());
+        }
+        Err(self.inside(i, Fault::new(at, "missing")))
+    }
+
+    #[cold]
+    fn inside(&self, i: usize, mut fault: Box<Fault>) -> Box<Fault> {
+        fault.path.push(Step::Field(self.columns[i].field.name().as_str().into()));
+        fault
+    }
+}

@@ -1,0 +1,156 @@
+//! Topic, partition, offset, timestamp, key and headers of records, as columns next to their values.
+
+use crate::{
+    error::{Error, Result},
+    types::Records,
+};
+use arrow::{
+    array::{
+        ArrayRef, BinaryBuilder, Int32Array, Int64Array, ListBuilder, RecordBatch,
+        RecordBatchOptions, StringArray, StringBuilder, StructBuilder, TimestampMillisecondArray,
+    },
+    datatypes::{DataType, Field, FieldRef, Fields, Schema, TimeUnit},
+};
+use std::{collections::HashMap, sync::Arc};
+
+/// Marks a field as metadata, so that it is never written to a topic.
+pub const MARK: &str = "turbine.metadata";
+
+/// Metadata that can be asked for.
+pub const NAMES: [&str; 6] = ["key", "partition", "offset", "timestamp", "headers", "topic"];
+
+/// Where a batch comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    /// Topic name.
+    pub topic: &'a str,
+    /// Partition number.
+    pub partition: i32,
+}
+
+/// True for the names of metadata columns: `_key`, `_partition`, `_offset`, `_timestamp`, `_headers`, `_topic`.
+#[must_use]
+pub fn is_reserved(column: &str) -> bool {
+    column.strip_prefix('_').is_some_and(|name| NAMES.contains(&name))
+}
+
+/// True for a column that must not be written to a topic.
+#[must_use]
+pub fn is_metadata(field: &Field) -> bool {
+    field.metadata().contains_key(MARK) || is_reserved(field.name())
+}
+
+/// The fields for `names`, in that order.
+///
+/// # Errors
+///
+/// [`Error::Config`] for an unknown name, and for a field of `schema` with the name of a metadata column.
+pub fn fields(schema: &Schema, names: &[String]) -> Result<Vec<FieldRef>> {
+    if let (false, Some(taken)) =
+        (names.is_empty(), schema.fields().iter().find(|f| is_reserved(f.name())))
+    {
+        return Err(Error::Config(format!(
+            "field `{}` has the name of a metadata column; rename it, or leave out with_metadata",
+            taken.name()
+        )));
+    }
+    names.iter().map(|name| field(name)).collect()
+}
+
+fn field(name: &str) -> Result<FieldRef> {
+    let (data_type, nullable) = match name {
+        "key" => (DataType::Binary, true),
+        "partition" => (DataType::Int32, false),
+        "offset" => (DataType::Int64, false),
+        "timestamp" => (DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())), true),
+        "headers" => (DataType::List(header_item()), false),
+        "topic" => (DataType::Utf8, false),
+        _ => {
+            return Err(Error::Config(format!(
+                "with_metadata: `{name}` is unknown; choose from {}",
+                NAMES.join(", ")
+            )));
+        }
+    };
+    let metadata = HashMap::from([(MARK.to_owned(), name.to_owned())]);
+    Ok(Arc::new(Field::new(format!("_{name}"), data_type, nullable).with_metadata(metadata)))
+}
+
+fn header_fields() -> Fields {
+    vec![Field::new("name", DataType::Utf8, false), Field::new("value", DataType::Binary, true)]
+        .into()
+}
+
+fn header_item() -> FieldRef {
+    Arc::new(Field::new("item", DataType::Struct(header_fields()), false))
+}
+
+/// Adds the metadata columns `names` of `records` to `batch`.
+///
+/// Row `i` of the batch is record `rows[i]`, or record `first + i` without `rows`.
+///
+/// # Errors
+///
+/// As [`fields`].
+pub fn append(
+    batch: &RecordBatch,
+    source: Source<'_>,
+    records: &dyn Records,
+    rows: Option<&[u32]>,
+    first: usize,
+    names: &[String],
+) -> Result<RecordBatch> {
+    if names.is_empty() {
+        return Ok(batch.clone());
+    }
+    let added = fields(&batch.schema(), names)?;
+    let count = batch.num_rows();
+    let indices: Vec<usize> = match rows {
+        Some(rows) => rows.iter().map(|&i| i as usize).collect(),
+        None => (first..first + count).collect(),
+    };
+    let mut columns = batch.columns().to_vec();
+    columns.extend(names.iter().map(|name| column(name, source, records, &indices)));
+    let schema = batch.schema();
+    let all: Fields = schema.fields().iter().cloned().chain(added).collect();
+    let schema = Arc::new(Schema::new_with_metadata(all, schema.metadata().clone()));
+    let options = RecordBatchOptions::new().with_row_count(Some(count));
+    RecordBatch::try_new_with_options(schema, columns, &options)
+        .map_err(|e| Error::Config(format!("metadata columns do not fit the batch: {e}")))
+}
+
+fn column(name: &str, source: Source<'_>, records: &dyn Records, indices: &[usize]) -> ArrayRef {
+    let each = indices.iter().copied();
+    match name {
+        "key" => {
+            let mut keys = BinaryBuilder::new();
+            each.for_each(|i| keys.append_option(records.key(i)));
+            Arc::new(keys.finish())
+        }
+        "partition" => Arc::new(Int32Array::from_value(source.partition, indices.len())),
+        "offset" => Arc::new(each.map(|i| records.offset(i)).collect::<Int64Array>()),
+        "timestamp" => {
+            let times = each.map(|i| Some(records.timestamp_ms(i)).filter(|&ms| ms >= 0));
+            Arc::new(times.collect::<TimestampMillisecondArray>().with_timezone("UTC"))
+        }
+        "headers" => headers(records, indices),
+        _ => Arc::new(StringArray::from_iter_values(each.map(|_| source.topic))),
+    }
+}
+
+fn headers(records: &dyn Records, indices: &[usize]) -> ArrayRef {
+    let entry = StructBuilder::from_fields(header_fields(), 0);
+    let mut lists = ListBuilder::new(entry).with_field(header_item());
+    for &i in indices {
+        for (name, value) in records.headers(i) {
+            let entry = lists.values();
+            let names = entry.field_builder::<StringBuilder>(0).expect("the first field is utf8");
+            names.append_value(name);
+            let values = entry.field_builder::<BinaryBuilder>(1).expect("the second is binary");
+            values.append_option(value);
+            entry.append(true);
+        }
+        lists.append(true);
+    }
+    Arc::new(lists.finish())
+}

@@ -1,0 +1,4 @@
+//! Bytes to Arrow columns and back. No I/O and no waiting in here.
+
+pub mod json;
+pub mod metadata;
