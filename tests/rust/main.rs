@@ -1,1 +1,3 @@
-fn main(){}
+//! Tests of the crate from outside. One binary: each further one would link librdkafka again.
+
+mod layers;
