@@ -1,0 +1,156 @@
+//! All consumer groups: the state machines of [`super::group`] behind a lock, and their clock.
+
+use super::{
+    group::{Answer, Committed, Group},
+    storage::{Note, Storage},
+};
+use kafka_protocol::ResponseError;
+use parking_lot::Mutex;
+use std::{collections::BTreeMap, io, sync::Arc, time::Instant};
+use tokio::sync::{Notify, oneshot};
+
+/// Whom to tell.
+pub(crate) type Reply = oneshot::Sender<Answer>;
+
+/// All groups.
+pub(crate) struct Groups {
+    storage: Arc<Storage>,
+    inner: Mutex<Inner>,
+    /// Something is due earlier than the clock believes.
+    earlier: Notify,
+}
+
+#[derive(Default)]
+struct Inner {
+    by_id: BTreeMap<String, Group<Reply>>,
+    /// What the clock sleeps for.
+    alarm: Option<Instant>,
+}
+
+impl Groups {
+    /// No groups yet.
+    pub(crate) fn new(storage: Arc<Storage>) -> Self {
+        Self { storage, inner: Mutex::default(), earlier: Notify::new() }
+    }
+
+    /// Works on a group, which is made if there is none, and sends the answers that come of it.
+    pub(crate) fn with<R>(
+        &self,
+        id: &str,
+        work: impl FnOnce(&mut Group<Reply>, Instant) -> R,
+    ) -> R {
+        let mut inner = self.inner.lock();
+        if !inner.by_id.contains_key(id) {
+            inner.by_id.insert(id.to_owned(), Group::default());
+        }
+        self.work(&mut inner, id, work).expect("the group is there")
+    }
+
+    /// Works on a group if there is one.
+    pub(crate) fn with_existing<R>(
+        &self,
+        id: &str,
+        work: impl FnOnce(&mut Group<Reply>, Instant) -> R,
+    ) -> Option<R> {
+        self.work(&mut self.inner.lock(), id, work)
+    }
+
+    fn work<R>(
+        &self,
+        inner: &mut Inner,
+        id: &str,
+        work: impl FnOnce(&mut Group<Reply>, Instant) -> R,
+    ) -> Option<R> {
+        let group = inner.by_id.get_mut(id)?;
+        let result = work(group, Instant::now());
+        send(group);
+        let due = group.next_deadline();
+        if due.is_some_and(|due| inner.alarm.is_none_or(|alarm| due < alarm)) {
+            inner.alarm = due;
+            self.earlier.notify_one();
+        }
+        Some(result)
+    }
+
+    /// Looks at every group.
+    pub(crate) fn each(&self, mut look: impl FnMut(&str, &Group<Reply>)) {
+        self.inner.lock().by_id.iter().for_each(|(id, group)| look(id, group));
+    }
+
+    /// Writes committed offsets down and remembers them.
+    pub(crate) fn commit(
+        &self,
+        group: &str,
+        offsets: Vec<(String, i32, Option<Committed>)>,
+    ) -> io::Result<()> {
+        if self.storage.keeps_notes() {
+            let note = |(topic, partition, committed): &(String, i32, Option<Committed>)| {
+                let (group, topic) = (group.to_owned(), topic.clone());
+                Note::Commit { group, topic, partition: *partition, committed: committed.clone() }
+            };
+            self.storage.note(&offsets.iter().map(note).collect::<Vec<_>>())?;
+        }
+        self.with(group, |group, _| {
+            for (topic, partition, committed) in offsets {
+                match committed {
+                    Some(committed) => group.offsets.set(&topic, partition, committed),
+                    None => drop(group.offsets.remove(&topic, partition)),
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// Forgets what was committed for a topic that is gone.
+    pub(crate) fn forget_topic(&self, topic: &str) {
+        self.inner.lock().by_id.values_mut().for_each(|g| g.offsets.remove_topic(topic));
+    }
+
+    /// Deletes a group that has no members.
+    pub(crate) fn delete(&self, id: &str) -> Result<(), ResponseError> {
+        let mut inner = self.inner.lock();
+        let group = inner.by_id.get(id).ok_or(ResponseError::GroupIdNotFound)?;
+        if !group.is_deletable() {
+            return Err(ResponseError::NonEmptyGroup);
+        }
+        self.storage
+            .note(&[Note::GroupGone { group: id.to_owned() }])
+            .map_err(|_| ResponseError::KafkaStorageError)?;
+        inner.by_id.remove(id);
+        Ok(())
+    }
+
+    /// Lets time pass for the groups; never returns.
+    pub(crate) async fn run_clock(&self) {
+        loop {
+            match self.expire(Instant::now()) {
+                Some(due) => tokio::select! {
+                    () = tokio::time::sleep_until(due.into()) => {}
+                    () = self.earlier.notified() => {}
+                },
+                None => self.earlier.notified().await,
+            }
+        }
+    }
+
+    fn expire(&self, now: Instant) -> Option<Instant> {
+        let mut inner = self.inner.lock();
+        let mut next: Option<Instant> = None;
+        for group in inner.by_id.values_mut() {
+            if group.next_deadline().is_some_and(|due| due <= now) {
+                group.expire(now);
+                send(group);
+            }
+            next = [next, group.next_deadline()].into_iter().flatten().min();
+        }
+        inner.alarm = next;
+        next
+    }
+}
+
+fn send(group: &mut Group<Reply>) {
+    for (reply, answer) in group.take_answers() {
+        // The connection that asked may be gone.
+        let _ = reply.send(answer);
+    }
+}

@@ -1,0 +1,305 @@
+//! The log of one partition: batches in offset order, appended at the end, given up at the front.
+//!
+//! # Guarantees
+//!
+//! * Records get consecutive offsets, in the order of the appends that succeeded.
+//! * A batch of an idempotent producer is in the log once, however often it is sent.
+//! * Apart from offset, leader epoch and (where the topic says so) the broker's time, a batch is
+//!   given back byte for byte.
+//!
+//! # Not here
+//!
+//! Files ([`crate::broker::storage`]), waiting readers and locks ([`crate::broker::topics`]).
+
+mod batch;
+mod compression;
+mod producers;
+mod record;
+mod store;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use batch::{BatchError, BatchHeader, ProducedBatch, TimestampType};
+pub(crate) use producers::SequenceError;
+pub(crate) use record::RecordTime;
+pub(crate) use store::{MemoryStore, Store};
+
+use bytes::{Bytes, BytesMut};
+use std::{collections::VecDeque, io};
+
+/// The settings of a topic that its logs obey.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LogPolicy {
+    /// Largest batch that may be appended.
+    pub(crate) max_message_bytes: usize,
+    /// Whose clock stamps the records.
+    pub(crate) timestamp_type: TimestampType,
+    /// How far the producer's clock may be ahead of the broker's, in ms.
+    pub(crate) max_ahead_ms: i64,
+    /// Bytes that are kept; the oldest batches beyond them go. `None` keeps all.
+    pub(crate) retention_bytes: Option<u64>,
+}
+
+/// Why a batch was not appended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AppendError {
+    /// It does not follow the producer's earlier batches.
+    #[error(transparent)]
+    Sequence(#[from] SequenceError),
+    /// It is larger than the topic allows.
+    #[error("the batch has {bytes} bytes, the topic allows {limit}")]
+    TooLarge {
+        /// Size of the batch.
+        bytes: usize,
+        /// `max.message.bytes` of the topic.
+        limit: usize,
+    },
+    /// Its timestamps are too far in the future.
+    #[error("timestamp {timestamp_ms} is more than {limit_ms} ms ahead of the broker's time")]
+    Ahead {
+        /// Largest timestamp of the batch.
+        timestamp_ms: i64,
+        /// `message.timestamp.after.max.ms` of the topic.
+        limit_ms: i64,
+    },
+    /// The store failed.
+    #[error("cannot write the log: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Why nothing could be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReadError {
+    /// The offset is in front of the first record or behind the end.
+    #[error("offset {offset} is not between {start} and {end}")]
+    OutOfRange {
+        /// The offset asked for.
+        offset: i64,
+        /// First offset of the log.
+        start: i64,
+        /// Offset of the next record to be appended.
+        end: i64,
+    },
+    /// The store failed.
+    #[error("cannot read the log: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Where an append put a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Appended {
+    /// Offset of the first record.
+    pub(crate) base_offset: i64,
+    /// The broker's time, where the topic is stamped by the broker.
+    pub(crate) log_append_time_ms: Option<i64>,
+    /// True if the batch was in the log already.
+    pub(crate) is_duplicate: bool,
+}
+
+/// Where a batch is.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    base_offset: i64,
+    last_offset: i64,
+    max_timestamp_ms: i64,
+    pos: u64,
+    bytes: usize,
+}
+
+impl Entry {
+    fn new(header: &BatchHeader, pos: u64) -> Self {
+        Self {
+            base_offset: header.base_offset,
+            last_offset: header.last_offset(),
+            max_timestamp_ms: header.max_timestamp_ms,
+            pos,
+            bytes: header.bytes,
+        }
+    }
+
+    fn end_pos(&self) -> u64 {
+        self.pos + self.bytes as u64
+    }
+}
+
+/// The log of one partition.
+pub(crate) struct Log {
+    store: Box<dyn Store>,
+    entries: VecDeque<Entry>,
+    start_offset: i64,
+    end_offset: i64,
+    end_pos: u64,
+    leader_epoch: i32,
+    producers: producers::Producers,
+}
+
+impl Log {
+    /// An empty log.
+    pub(crate) fn new(store: Box<dyn Store>) -> Self {
+        Self {
+            store,
+            entries: VecDeque::new(),
+            start_offset: 0,
+            end_offset: 0,
+            end_pos: 0,
+            leader_epoch: 0,
+            producers: producers::Producers::default(),
+        }
+    }
+
+    /// The log over a store that holds the batches `headers`, oldest first, from position 0 on.
+    pub(crate) fn recover(
+        store: Box<dyn Store>,
+        headers: impl IntoIterator<Item = BatchHeader>,
+    ) -> Self {
+        let mut log = Self::new(store);
+        for header in headers {
+            log.producers.note(&header, header.base_offset);
+            if log.entries.is_empty() {
+                log.start_offset = header.base_offset;
+            }
+            log.push(&header);
+        }
+        log
+    }
+
+    /// Offset of the oldest record that can be read.
+    pub(crate) fn start_offset(&self) -> i64 {
+        self.start_offset
+    }
+
+    /// Offset that the next record will get.
+    pub(crate) fn end_offset(&self) -> i64 {
+        self.end_offset
+    }
+
+    /// Epoch of the partition's leader.
+    pub(crate) fn leader_epoch(&self) -> i32 {
+        self.leader_epoch
+    }
+
+    /// Bytes that can be read.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.entries.front().map_or(0, |first| self.end_pos - first.pos)
+    }
+
+    /// Appends `batch` at time `now_ms`, unless it is in the log already.
+    pub(crate) fn append(
+        &mut self,
+        batch: &ProducedBatch,
+        policy: LogPolicy,
+        now_ms: i64,
+    ) -> Result<Appended, AppendError> {
+        let (bytes, limit) = (batch.bytes.len(), policy.max_message_bytes);
+        if bytes > limit {
+            return Err(AppendError::TooLarge { bytes, limit });
+        }
+        if let Some(base_offset) = self.producers.check(&batch.header)? {
+            return Ok(Appended { base_offset, log_append_time_ms: None, is_duplicate: true });
+        }
+        let (timestamp_ms, limit_ms) = (batch.header.max_timestamp_ms, policy.max_ahead_ms);
+        let stamped = policy.timestamp_type == TimestampType::LogAppend;
+        if !stamped && timestamp_ms.saturating_sub(now_ms) > limit_ms {
+            return Err(AppendError::Ahead { timestamp_ms, limit_ms });
+        }
+        let base_offset = self.end_offset;
+        let mut header = batch.header;
+        header.base_offset = base_offset;
+        let mut copy = BytesMut::from(&batch.bytes[..]);
+        batch::set_position(&mut copy, base_offset, self.leader_epoch);
+        if stamped {
+            batch::set_log_append_time(&mut copy, now_ms);
+            header.max_timestamp_ms = now_ms;
+        }
+        self.store.append(base_offset, copy.freeze())?;
+        self.producers.note(&header, base_offset);
+        self.push(&header);
+        if let Some(keep) = policy.retention_bytes {
+            self.keep_bytes(keep)?;
+        }
+        let log_append_time_ms = stamped.then_some(now_ms);
+        Ok(Appended { base_offset, log_append_time_ms, is_duplicate: false })
+    }
+
+    fn push(&mut self, header: &BatchHeader) {
+        let entry = Entry::new(header, self.end_pos);
+        self.end_offset = entry.last_offset + 1;
+        self.end_pos = entry.end_pos();
+        self.entries.push_back(entry);
+    }
+
+    /// Whole batches from the one with `offset` on, at most `max_bytes` of them; with
+    /// `at_least_one`, the first batch comes even if it alone is larger.
+    pub(crate) fn read(
+        &self,
+        offset: i64,
+        max_bytes: usize,
+        at_least_one: bool,
+    ) -> Result<Bytes, ReadError> {
+        if offset < self.start_offset || offset > self.end_offset {
+            let (start, end) = (self.start_offset, self.end_offset);
+            return Err(ReadError::OutOfRange { offset, start, end });
+        }
+        let first = self.entries.partition_point(|e| e.last_offset < offset);
+        let Some(start) = self.entries.get(first) else { return Ok(Bytes::new()) };
+        let limit = start.pos + max_bytes as u64;
+        let behind = self.entries.partition_point(|e| e.end_pos() <= limit);
+        let last = match behind.checked_sub(1) {
+            Some(last) if last >= first => &self.entries[last],
+            _ if at_least_one => start,
+            _ => return Ok(Bytes::new()),
+        };
+        Ok(self.store.read(start.pos, (last.end_pos() - start.pos) as usize)?)
+    }
+
+    /// The first record, in offset order, whose timestamp is at least `timestamp_ms`.
+    pub(crate) fn first_since(&self, timestamp_ms: i64) -> io::Result<Option<RecordTime>> {
+        for entry in self.entries.iter().filter(|e| e.max_timestamp_ms >= timestamp_ms) {
+            let batch = self.store.read(entry.pos, entry.bytes)?;
+            let found = record::first_since(&batch, timestamp_ms, self.start_offset)?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    /// The record with the largest timestamp; the first of them, if there are several.
+    pub(crate) fn latest_in_time(&self) -> io::Result<Option<RecordTime>> {
+        match self.entries.iter().map(|e| e.max_timestamp_ms).max() {
+            Some(max) => self.first_since(max),
+            None => Ok(None),
+        }
+    }
+
+    /// Gives up records in front of `offset`; the new start.
+    pub(crate) fn delete_before(&mut self, offset: i64) -> io::Result<i64> {
+        self.start_offset = offset.clamp(self.start_offset, self.end_offset);
+        let keep = self.entries.partition_point(|e| e.last_offset < self.start_offset);
+        self.entries.drain(..keep);
+        let pos = self.entries.front().map_or(self.end_pos, |first| first.pos);
+        self.store.give_up_before(pos)?;
+        Ok(self.start_offset)
+    }
+
+    /// Gives up the oldest batches until at most `keep` bytes are left, never the newest batch.
+    fn keep_bytes(&mut self, keep: u64) -> io::Result<()> {
+        if self.bytes() <= keep {
+            return Ok(());
+        }
+        let first_pos = self.end_pos.saturating_sub(keep);
+        let fits = self.entries.partition_point(|e| e.pos < first_pos);
+        let first = fits.min(self.entries.len().saturating_sub(1));
+        if let Some(entry) = self.entries.get(first) {
+            self.delete_before(entry.base_offset)?;
+        }
+        Ok(())
+    }
+
+    /// Brings everything to stable storage.
+    pub(crate) fn sync(&mut self) -> io::Result<()> {
+        self.store.sync()
+    }
+}

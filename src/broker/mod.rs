@@ -1,0 +1,31 @@
+//! The embedded broker: a Kafka cluster of one node, in this process, on loopback.
+//!
+//! For development, tests and demos. It speaks the Kafka protocol, so the same clients talk to it
+//! and to a real cluster.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | `log` | the log of one partition; pure |
+//! | `group` | a consumer group as a state machine; pure |
+//! | `topics`, `groups`, `producer_ids` | the state of the cluster, behind locks |
+//! | `storage` | what survives a restart |
+//! | `wire` | the protocol: frames, requests, responses |
+//! | `server` | listener, threads, start and stop |
+//!
+//! # Not here
+//!
+//! Replication (there is one node), transactions, access control.
+
+mod config;
+mod group;
+mod groups;
+mod log;
+mod producer_ids;
+mod server;
+mod storage;
+mod topic_config;
+mod topics;
+mod wire;
+
+pub use config::BrokerConfig;
+pub use server::Broker;

@@ -1,0 +1,189 @@
+//! The running broker: its listener, its threads, its end.
+
+use super::{
+    config::BrokerConfig, groups::Groups, producer_ids::ProducerIds, storage::Storage,
+    topics::Topics, wire,
+};
+use crate::error::{Error, Result};
+use parking_lot::Mutex;
+use std::{
+    net::TcpListener,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use tokio::{runtime::Runtime, sync::Notify};
+use uuid::Uuid;
+
+/// How long a stop waits for requests that are being served.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest time that data waits to be brought to stable storage.
+const SYNC_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Everything that connections share.
+pub(crate) struct Shared {
+    /// Settings.
+    pub(crate) config: BrokerConfig,
+    /// Host that clients are told.
+    pub(crate) host: String,
+    /// Port that is listened on.
+    pub(crate) port: u16,
+    /// Id of the cluster.
+    pub(crate) cluster_id: String,
+    /// Topics and their logs.
+    pub(crate) topics: Topics,
+    /// Consumer groups.
+    pub(crate) groups: Groups,
+    /// Ids for producers.
+    pub(crate) producer_ids: ProducerIds,
+    /// Where notes are kept.
+    pub(crate) storage: Arc<Storage>,
+    dirty: Notify,
+}
+
+impl Shared {
+    /// Something was appended; it will be synced soon.
+    pub(crate) fn written(&self) {
+        if self.storage.keeps_notes() {
+            self.dirty.notify_one();
+        }
+    }
+
+    fn sync(&self) {
+        let mut failed = self.storage.sync().err();
+        for topic in self.topics.all() {
+            for partition in &topic.partitions {
+                failed = partition.log.lock().sync().err().or(failed);
+            }
+        }
+        if let Some(error) = failed {
+            tracing::error!(%error, "cannot sync the data directory");
+        }
+    }
+
+    async fn run_sync(&self) {
+        loop {
+            self.dirty.notified().await;
+            tokio::time::sleep(SYNC_INTERVAL).await;
+            self.sync();
+        }
+    }
+}
+
+/// A Kafka broker inside this process.
+///
+/// It has two threads of its own; [`Broker::stop`] and dropping it end them.
+pub struct Broker {
+    shared: Arc<Shared>,
+    runtime: Mutex<Option<Runtime>>,
+}
+
+impl Broker {
+    /// Binds, reads what an earlier broker left in the data directory, and serves.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] for settings that cannot be, [`Error::Io`] if the address is taken or the
+    /// data directory cannot be used.
+    pub fn start(config: BrokerConfig) -> Result<Self> {
+        check(&config)?;
+        let wanted = format!("{}:{}", config.host, config.port);
+        let failed = |e: &std::io::Error| Error::io(format!("broker cannot listen on {wanted}"), e);
+        let listener =
+            TcpListener::bind((config.host.as_str(), config.port)).map_err(|e| failed(&e))?;
+        listener.set_nonblocking(true).map_err(|e| failed(&e))?;
+        let port = listener.local_addr().map_err(|e| failed(&e))?.port();
+        let shared = Arc::new(open(config, port)?);
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("turbine-broker")
+            .enable_all()
+            .build()
+            .map_err(|e| Error::io("broker cannot start its threads", &e))?;
+        let listener = {
+            let _inside = runtime.enter();
+            tokio::net::TcpListener::from_std(listener).map_err(|e| failed(&e))?
+        };
+        runtime.spawn(accept(Arc::clone(&shared), listener));
+        let clock = Arc::clone(&shared);
+        runtime.spawn(async move { clock.groups.run_clock().await });
+        let sync = Arc::clone(&shared);
+        runtime.spawn(async move { sync.run_sync().await });
+        tracing::info!(address = %format!("{}:{port}", shared.host), "broker listens");
+        Ok(Self { shared, runtime: Mutex::new(Some(runtime)) })
+    }
+
+    /// `host:port` to give to clients.
+    #[must_use]
+    pub fn address(&self) -> String {
+        format!("{}:{}", self.shared.host, self.shared.port)
+    }
+
+    /// Closes every connection and the logs; a second call does nothing.
+    pub fn stop(&self) {
+        let Some(runtime) = self.runtime.lock().take() else { return };
+        // A runtime may not be ended from inside another one: this works wherever it is called.
+        let ended = std::thread::spawn(move || runtime.shutdown_timeout(STOP_TIMEOUT)).join();
+        if ended.is_err() {
+            tracing::error!("the broker's threads did not end cleanly");
+        }
+        self.shared.sync();
+        tracing::info!(address = %self.address(), "broker has stopped");
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// The broker's time, in ms since the Unix epoch.
+pub(crate) fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn check(config: &BrokerConfig) -> Result<()> {
+    let most = super::topics::MAX_PARTITIONS;
+    if !(1..=most).contains(&config.default_partitions) {
+        let got = config.default_partitions;
+        return Err(Error::Config(format!("default_partitions is {got}: give 1 to {most}")));
+    }
+    if config.host.is_empty() {
+        return Err(Error::Config("host is empty: give an address, as 127.0.0.1".into()));
+    }
+    Ok(())
+}
+
+fn open(config: BrokerConfig, port: u16) -> Result<Shared> {
+    let storage = Arc::new(Storage::Memory);
+    let topics = Topics::new(Arc::clone(&storage), config.retention_bytes);
+    let groups = Groups::new(Arc::clone(&storage));
+    let producer_ids = ProducerIds::new(Arc::clone(&storage), 1_000);
+    Ok(Shared {
+        host: config.host.clone(),
+        config,
+        port,
+        cluster_id: Uuid::new_v4().simple().to_string(),
+        topics,
+        groups,
+        producer_ids,
+        storage,
+        dirty: Notify::new(),
+    })
+}
+
+async fn accept(shared: Arc<Shared>, listener: tokio::net::TcpListener) {
+    loop {
+        match listener.accept().await {
+            Ok((socket, peer)) => {
+                tokio::spawn(wire::serve(Arc::clone(&shared), socket, peer));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                // Most often the process is out of file descriptors: wait for some to come back.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}

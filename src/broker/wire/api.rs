@@ -1,0 +1,192 @@
+//! Which requests this broker serves, in which versions, and by which handler.
+
+use super::{
+    Context, configs, connection::Fault, coordinator, describe, fetch, group_admin, groups,
+    metadata, offsets, produce, topics,
+};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use kafka_protocol::{
+    ResponseError,
+    messages::{ApiKey, ApiVersionsResponse, RequestHeader, ResponseHeader, api_versions_response},
+    protocol::{Decodable, Encodable},
+};
+
+/// Request, oldest and newest version. Nothing is listed that is not served.
+const SERVED: &[(ApiKey, i16, i16)] = &[
+    (ApiKey::Produce, 3, 10),
+    (ApiKey::Fetch, 4, 16),
+    (ApiKey::ListOffsets, 1, 7),
+    (ApiKey::Metadata, 0, 12),
+    (ApiKey::OffsetCommit, 2, 8),
+    (ApiKey::OffsetFetch, 1, 8),
+    (ApiKey::FindCoordinator, 0, 6),
+    (ApiKey::JoinGroup, 0, 9),
+    (ApiKey::Heartbeat, 0, 4),
+    (ApiKey::LeaveGroup, 0, 5),
+    (ApiKey::SyncGroup, 0, 5),
+    (ApiKey::DescribeGroups, 0, 6),
+    (ApiKey::ListGroups, 0, 5),
+    (ApiKey::ApiVersions, 0, 4),
+    (ApiKey::CreateTopics, 2, 7),
+    (ApiKey::DeleteTopics, 1, 6),
+    (ApiKey::DeleteRecords, 0, 2),
+    (ApiKey::InitProducerId, 0, 4),
+    (ApiKey::OffsetForLeaderEpoch, 2, 4),
+    (ApiKey::DescribeConfigs, 1, 4),
+    (ApiKey::AlterConfigs, 0, 2),
+    (ApiKey::CreatePartitions, 0, 3),
+    (ApiKey::DeleteGroups, 0, 2),
+    (ApiKey::IncrementalAlterConfigs, 0, 1),
+    (ApiKey::OffsetDelete, 0, 0),
+    (ApiKey::DescribeCluster, 0, 2),
+];
+
+/// A frame with its header read.
+pub(super) struct Request {
+    key: ApiKey,
+    /// Version of the request.
+    pub(super) version: i16,
+    /// `client.id`, empty if it has none.
+    pub(super) client_id: String,
+    correlation_id: i32,
+    body: Bytes,
+}
+
+impl Request {
+    /// Reads the header of a frame.
+    pub(super) fn parse(mut frame: Bytes) -> Result<Self, Fault> {
+        if frame.len() < 8 {
+            return Err(Fault::malformed(format!("a request of {} bytes", frame.len())));
+        }
+        let (number, version) = ((&frame[0..2]).get_i16(), (&frame[2..4]).get_i16());
+        let key = ApiKey::try_from(number)
+            .map_err(|()| Fault::malformed(format!("request number {number} is unknown")))?;
+        let served = SERVED.iter().find(|(served, ..)| *served == key);
+        let (_, oldest, newest) =
+            served.ok_or_else(|| Fault::malformed(format!("{key:?} is not served")))?;
+        if !(oldest..=newest).contains(&&version) {
+            if key == ApiKey::ApiVersions {
+                // The client may not know this broker yet; it is told, in the oldest version.
+                let correlation_id = (&frame[4..8]).get_i32();
+                let (client_id, body) = (String::new(), Bytes::new());
+                return Ok(Self { key, version, client_id, correlation_id, body });
+            }
+            return Err(Fault::malformed(format!(
+                "{key:?} version {version}; served are {oldest} to {newest}"
+            )));
+        }
+        let header = RequestHeader::decode(&mut frame, key.request_header_version(version))
+            .map_err(|e| Fault::malformed(format!("header of {key:?}: {e:#}")))?;
+        Ok(Self {
+            key,
+            version,
+            client_id: header.client_id.map(|id| id.to_string()).unwrap_or_default(),
+            correlation_id: header.correlation_id,
+            body: frame,
+        })
+    }
+}
+
+/// Serves a request; `out` gets the frame of the response, if there is one.
+pub(super) async fn answer(
+    context: &Context<'_>,
+    request: Request,
+    out: &mut BytesMut,
+) -> Result<(), Fault> {
+    let Request { key, version, correlation_id, mut body, .. } = request;
+    out.put_i32(0);
+    ResponseHeader::default()
+        .with_correlation_id(correlation_id)
+        .encode(out, key.response_header_version(version))
+        .map_err(|e| encoding(key, version, &e))?;
+    macro_rules! serve {
+        ($handler:path) => {{
+            let request = decode(key, version, &mut body)?;
+            encode(key, version, &$handler(context, request), out)?
+        }};
+        (wait $handler:path) => {{
+            let request = decode(key, version, &mut body)?;
+            encode(key, version, &$handler(context, request).await, out)?
+        }};
+    }
+    match key {
+        ApiKey::ApiVersions => api_versions(version, out)?,
+        ApiKey::Produce => {
+            let request = decode(key, version, &mut body)?;
+            match produce::produce(context, request)? {
+                Some(response) => encode(key, version, &response, out)?,
+                None => {
+                    out.clear();
+                    return Ok(());
+                }
+            }
+        }
+        ApiKey::Fetch => serve!(wait fetch::fetch),
+        ApiKey::ListOffsets => serve!(offsets::list_offsets),
+        ApiKey::OffsetForLeaderEpoch => serve!(offsets::offset_for_leader_epoch),
+        ApiKey::DeleteRecords => serve!(offsets::delete_records),
+        ApiKey::Metadata => serve!(metadata::metadata),
+        ApiKey::DescribeCluster => serve!(describe::cluster),
+        ApiKey::FindCoordinator => serve!(coordinator::find_coordinator),
+        ApiKey::InitProducerId => serve!(coordinator::init_producer_id),
+        ApiKey::CreateTopics => serve!(topics::create_topics),
+        ApiKey::DeleteTopics => serve!(topics::delete_topics),
+        ApiKey::CreatePartitions => serve!(topics::create_partitions),
+        ApiKey::DescribeConfigs => serve!(configs::describe_configs),
+        ApiKey::AlterConfigs => serve!(configs::alter_configs),
+        ApiKey::IncrementalAlterConfigs => serve!(configs::incremental_alter_configs),
+        ApiKey::JoinGroup => serve!(wait groups::join_group),
+        ApiKey::SyncGroup => serve!(wait groups::sync_group),
+        ApiKey::Heartbeat => serve!(groups::heartbeat),
+        ApiKey::LeaveGroup => serve!(groups::leave_group),
+        ApiKey::OffsetCommit => serve!(groups::offset_commit),
+        ApiKey::OffsetFetch => serve!(group_admin::offset_fetch),
+        ApiKey::OffsetDelete => serve!(group_admin::offset_delete),
+        ApiKey::DescribeGroups => serve!(group_admin::describe_groups),
+        ApiKey::ListGroups => serve!(group_admin::list_groups),
+        ApiKey::DeleteGroups => serve!(group_admin::delete_groups),
+        other => return Err(Fault::malformed(format!("{other:?} is not served"))),
+    }
+    let length = i32::try_from(out.len() - 4)
+        .map_err(|_| Fault::malformed(format!("the response of {key:?} is too large")))?;
+    out[0..4].copy_from_slice(&length.to_be_bytes());
+    Ok(())
+}
+
+fn api_versions(version: i16, out: &mut BytesMut) -> Result<(), Fault> {
+    let newest = SERVED.iter().find(|(key, ..)| *key == ApiKey::ApiVersions).map_or(0, |s| s.2);
+    let known = (0..=newest).contains(&version);
+    let keys = SERVED.iter().map(|(key, oldest, newest)| {
+        api_versions_response::ApiVersion::default()
+            .with_api_key(*key as i16)
+            .with_min_version(*oldest)
+            .with_max_version(*newest)
+    });
+    let error = if known { 0 } else { ResponseError::UnsupportedVersion.code() };
+    let response =
+        ApiVersionsResponse::default().with_error_code(error).with_api_keys(keys.collect());
+    encode(ApiKey::ApiVersions, if known { version } else { 0 }, &response, out)
+}
+
+fn decode<R: Decodable>(key: ApiKey, version: i16, body: &mut Bytes) -> Result<R, Fault> {
+    let request = R::decode(body, version)
+        .map_err(|e| Fault::malformed(format!("{key:?} version {version}: {e:#}")))?;
+    if body.has_remaining() {
+        let rest = body.remaining();
+        return Err(Fault::malformed(format!("{key:?} version {version}: {rest} bytes too many")));
+    }
+    Ok(request)
+}
+
+fn encode<R: Encodable>(
+    key: ApiKey,
+    version: i16,
+    response: &R,
+    out: &mut BytesMut,
+) -> Result<(), Fault> {
+    response.encode(out, version).map_err(|e| encoding(key, version, &e))
+}
+
+fn encoding(key: ApiKey, version: i16, error: &impl std::fmt::Display) -> Fault {
+    Fault::malformed(format!("cannot answer {key:?} version {version}: {error:#}"))
+}

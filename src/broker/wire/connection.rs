@@ -1,0 +1,120 @@
+//! One connection: frames in, one after the other, and their responses in the same order.
+
+use super::{Context, api};
+use crate::broker::server::Shared;
+use bytes::{Buf, Bytes, BytesMut};
+use std::{fmt, io, net::SocketAddr, sync::Arc};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+/// Bytes that are read at a time, and reserved before a frame has shown that it is longer.
+const READ_BYTES: usize = 64 << 10;
+
+/// Why a connection is closed by the broker.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// The client sent something that is not the protocol.
+    Malformed(String),
+    /// The socket failed.
+    Io(io::Error),
+}
+
+impl Fault {
+    /// The client sent something that is not the protocol.
+    pub(super) fn malformed(reason: impl Into<String>) -> Self {
+        Self::Malformed(reason.into())
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed(reason) => write!(f, "{reason}"),
+            Self::Io(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// Serves a client until it goes, or does something that cannot be answered.
+pub(crate) async fn serve(broker: Arc<Shared>, socket: TcpStream, peer: SocketAddr) {
+    match run(&broker, socket, peer).await {
+        Ok(()) => tracing::debug!(%peer, "client has gone"),
+        Err(Fault::Io(error)) => tracing::debug!(%peer, %error, "connection lost"),
+        Err(fault) => tracing::warn!(%peer, reason = %fault, "connection closed"),
+    }
+}
+
+async fn run(broker: &Shared, mut socket: TcpStream, peer: SocketAddr) -> Result<(), Fault> {
+    socket.set_nodelay(true)?;
+    let client_host = format!("/{}", peer.ip());
+    let mut inbox = BytesMut::new();
+    let mut out = BytesMut::new();
+    while let Some(frame) =
+        next_frame(&mut socket, &mut inbox, broker.config.max_request_bytes).await?
+    {
+        out.clear();
+        answer(broker, &client_host, frame, &mut out).await?;
+        if !out.is_empty() {
+            socket.write_all(&out).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn answer(
+    broker: &Shared,
+    client_host: &str,
+    frame: Bytes,
+    out: &mut BytesMut,
+) -> Result<(), Fault> {
+    let request = api::Request::parse(frame)?;
+    let version = request.version;
+    let client_id = request.client_id.clone();
+    let context = Context { broker, version, client_id: &client_id, client_host };
+    api::answer(&context, request, out).await
+}
+
+/// The next frame; `None` if the client has closed the connection between two frames.
+async fn next_frame(
+    socket: &mut TcpStream,
+    inbox: &mut BytesMut,
+    max_bytes: usize,
+) -> Result<Option<Bytes>, Fault> {
+    const LENGTH_BYTES: usize = 4;
+    let mut wanted = LENGTH_BYTES;
+    loop {
+        if let Some(length) = inbox.first_chunk::<LENGTH_BYTES>() {
+            let length = i32::from_be_bytes(*length);
+            match usize::try_from(length) {
+                Ok(bytes) if bytes <= max_bytes => wanted = LENGTH_BYTES + bytes,
+                _ => {
+                    return Err(Fault::malformed(format!(
+                        "a request of {length} bytes; this broker reads at most {max_bytes}"
+                    )));
+                }
+            }
+            if inbox.len() >= wanted {
+                inbox.advance(LENGTH_BYTES);
+                return Ok(Some(inbox.split_to(wanted - LENGTH_BYTES).freeze()));
+            }
+        }
+        // Memory follows the bytes that have come, not the length that was announced.
+        inbox.reserve((wanted - inbox.len()).min(READ_BYTES.max(inbox.len())).max(READ_BYTES));
+        if socket.read_buf(inbox).await? == 0 {
+            return match inbox.len() {
+                0 => Ok(None),
+                got => {
+                    Err(Fault::malformed(format!("the client went after {got} bytes of {wanted}")))
+                }
+            };
+        }
+    }
+}

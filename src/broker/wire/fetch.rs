@@ -1,0 +1,150 @@
+//! Fetch, with waiting for enough records.
+//!
+//! Fetch sessions are declined: the session id of every response is 0, and clients then send all
+//! their partitions in every request.
+
+use super::Context;
+use crate::broker::topics::{Partition, Topic, Waiter};
+use bytes::Bytes;
+use kafka_protocol::{
+    ResponseError,
+    messages::{
+        FetchRequest, FetchResponse, TopicName,
+        fetch_request::{FetchPartition, FetchTopic},
+        fetch_response::{FetchableTopicResponse, PartitionData},
+    },
+};
+use std::{sync::Arc, time::Duration};
+use tokio::time::{Instant, timeout_at};
+use uuid::Uuid;
+
+/// First version that names topics by their ids.
+const TOPIC_IDS: i16 = 13;
+
+/// What one look at the logs has given.
+struct Look {
+    responses: Vec<FetchableTopicResponse>,
+    bytes: usize,
+    has_error: bool,
+}
+
+/// Reads records, and waits for them if there are too few.
+pub(super) async fn fetch(context: &Context<'_>, request: FetchRequest) -> FetchResponse {
+    if request.session_id != 0 && request.session_epoch > 0 {
+        let error = ResponseError::FetchSessionIdNotFound.code();
+        return FetchResponse::default().with_error_code(error);
+    }
+    let deadline = Instant::now() + Duration::from_millis(request.max_wait_ms.max(0) as u64);
+    let enough = usize::try_from(request.min_bytes).unwrap_or(0);
+    let mut found = look(context, &request);
+    if found.bytes < enough && !found.has_error && request.max_wait_ms > 0 {
+        let waiter = Waiter::new(partitions(context, &request));
+        loop {
+            found = look(context, &request);
+            if found.bytes >= enough || found.has_error {
+                break;
+            }
+            if timeout_at(deadline, waiter.changed()).await.is_err() {
+                found = look(context, &request);
+                break;
+            }
+        }
+    }
+    FetchResponse::default().with_responses(found.responses)
+}
+
+fn topic(context: &Context<'_>, wanted: &FetchTopic) -> Option<Arc<Topic>> {
+    if context.version >= TOPIC_IDS {
+        context.broker.topics.by_id(wanted.topic_id)
+    } else {
+        context.broker.topics.get(&wanted.topic)
+    }
+}
+
+fn partitions(context: &Context<'_>, request: &FetchRequest) -> Vec<Arc<Partition>> {
+    let mut found = Vec::new();
+    for wanted in &request.topics {
+        if let Some(topic) = topic(context, wanted) {
+            let numbers = wanted.partitions.iter().map(|p| p.partition);
+            found.extend(numbers.filter_map(|p| topic.partition(p).cloned()));
+        }
+    }
+    found
+}
+
+fn look(context: &Context<'_>, request: &FetchRequest) -> Look {
+    let mut look = Look { responses: Vec::new(), bytes: 0, has_error: false };
+    let max_bytes = usize::try_from(request.max_bytes).unwrap_or(0);
+    for wanted in &request.topics {
+        let topic = topic(context, wanted);
+        let mut partitions = Vec::with_capacity(wanted.partitions.len());
+        for partition in &wanted.partitions {
+            let left = max_bytes.saturating_sub(look.bytes);
+            let data = match topic.as_ref().and_then(|t| t.partition(partition.partition)) {
+                Some(found) => read(found, partition, left, look.bytes == 0, context.version),
+                None => failed(partition, unknown(context, topic.is_some())),
+            };
+            look.bytes += data.records.as_ref().map_or(0, Bytes::len);
+            look.has_error |= data.error_code != 0;
+            partitions.push(data);
+        }
+        let (name, id) = if context.version >= TOPIC_IDS {
+            (TopicName::default(), wanted.topic_id)
+        } else {
+            (wanted.topic.clone(), Uuid::nil())
+        };
+        look.responses.push(
+            FetchableTopicResponse::default()
+                .with_topic(name)
+                .with_topic_id(id)
+                .with_partitions(partitions),
+        );
+    }
+    look
+}
+
+fn unknown(context: &Context<'_>, has_topic: bool) -> ResponseError {
+    if context.version >= TOPIC_IDS && !has_topic {
+        ResponseError::UnknownTopicId
+    } else {
+        ResponseError::UnknownTopicOrPartition
+    }
+}
+
+fn failed(wanted: &FetchPartition, error: ResponseError) -> PartitionData {
+    PartitionData::default()
+        .with_partition_index(wanted.partition)
+        .with_error_code(error.code())
+        .with_high_watermark(-1)
+        .with_records(Some(Bytes::new()))
+}
+
+fn read(
+    partition: &Partition,
+    wanted: &FetchPartition,
+    left: usize,
+    at_least_one: bool,
+    version: i16,
+) -> PartitionData {
+    let log = partition.log.lock();
+    let epoch = wanted.current_leader_epoch;
+    if epoch >= 0 && epoch != log.leader_epoch() {
+        return failed(wanted, super::offsets::epoch_error(epoch, log.leader_epoch()));
+    }
+    let limit = usize::try_from(wanted.partition_max_bytes).unwrap_or(0).min(left);
+    let records = match log.read(wanted.fetch_offset, limit, at_least_one) {
+        Ok(records) => records,
+        Err(error) => {
+            tracing::debug!(%error, "fetch refused");
+            return failed(wanted, (&error).into())
+                .with_high_watermark(log.end_offset())
+                .with_last_stable_offset(log.end_offset());
+        }
+    };
+    let data = PartitionData::default()
+        .with_partition_index(wanted.partition)
+        .with_high_watermark(log.end_offset())
+        .with_last_stable_offset(log.end_offset())
+        .with_records(Some(records));
+    if version >= 5 { data.with_log_start_offset(log.start_offset()) } else { data }
+}

@@ -1,0 +1,237 @@
+//! OffsetFetch, OffsetDelete, DescribeGroups, ListGroups, DeleteGroups.
+
+use super::{Context, NO_OPERATIONS, code, text, topic_name};
+use crate::broker::{
+    group::{Committed, CommittedOffsets, Group},
+    groups::Reply,
+};
+use kafka_protocol::{
+    ResponseError,
+    messages::{
+        DeleteGroupsRequest, DeleteGroupsResponse, DescribeGroupsRequest, DescribeGroupsResponse,
+        GroupId, ListGroupsRequest, ListGroupsResponse, OffsetDeleteRequest, OffsetDeleteResponse,
+        OffsetFetchRequest, OffsetFetchResponse,
+        delete_groups_response::DeletableGroupResult,
+        describe_groups_response::{DescribedGroup, DescribedGroupMember},
+        list_groups_response::ListedGroup,
+        offset_delete_response::{OffsetDeleteResponsePartition, OffsetDeleteResponseTopic},
+        offset_fetch_response::{
+            OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions,
+            OffsetFetchResponseTopic, OffsetFetchResponseTopics,
+        },
+    },
+    protocol::StrBytes,
+};
+
+/// First version that asks for several groups at once.
+const BATCHED: i16 = 8;
+/// What clients call the protocol of these groups.
+const CLASSIC: &str = "classic";
+
+/// A topic's partitions with what was committed for each; `None` where nothing was.
+type Found = Vec<(String, Vec<(i32, Option<Committed>)>)>;
+
+/// What groups have committed.
+pub(super) fn offset_fetch(
+    context: &Context<'_>,
+    request: OffsetFetchRequest,
+) -> OffsetFetchResponse {
+    if context.version < BATCHED {
+        let wanted = request.topics.map(|topics| {
+            topics.into_iter().map(|t| (t.name.to_string(), t.partition_indexes)).collect()
+        });
+        let topics = find(context, &request.group_id, wanted).into_iter();
+        let topics = topics.map(|(topic, partitions)| {
+            let partitions = partitions.into_iter().map(|(number, committed)| {
+                let (offset, epoch, metadata) = parts(committed);
+                let response = OffsetFetchResponsePartition::default()
+                    .with_partition_index(number)
+                    .with_committed_offset(offset)
+                    .with_metadata(Some(metadata));
+                if context.version >= 5 {
+                    response.with_committed_leader_epoch(epoch)
+                } else {
+                    response
+                }
+            });
+            OffsetFetchResponseTopic::default()
+                .with_name(topic_name(topic))
+                .with_partitions(partitions.collect())
+        });
+        return OffsetFetchResponse::default().with_topics(topics.collect());
+    }
+    let group =
+        |wanted: kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup| {
+            let topics = wanted.topics.map(|topics| {
+                topics.into_iter().map(|t| (t.name.to_string(), t.partition_indexes)).collect()
+            });
+            let topics = find(context, &wanted.group_id, topics).into_iter();
+            let topics = topics.map(|(topic, partitions)| {
+                let partitions = partitions.into_iter().map(|(number, committed)| {
+                    let (offset, epoch, metadata) = parts(committed);
+                    OffsetFetchResponsePartitions::default()
+                        .with_partition_index(number)
+                        .with_committed_offset(offset)
+                        .with_committed_leader_epoch(epoch)
+                        .with_metadata(Some(metadata))
+                });
+                OffsetFetchResponseTopics::default()
+                    .with_name(topic_name(topic))
+                    .with_partitions(partitions.collect())
+            });
+            OffsetFetchResponseGroup::default()
+                .with_group_id(wanted.group_id)
+                .with_topics(topics.collect())
+        };
+    let groups = request.groups.into_iter().map(group).collect();
+    OffsetFetchResponse::default().with_groups(groups)
+}
+
+/// The committed offsets of the wanted partitions, or of all that there are.
+fn find(context: &Context<'_>, group: &str, wanted: Option<Vec<(String, Vec<i32>)>>) -> Found {
+    let look = |offsets: &CommittedOffsets| match &wanted {
+        None => offsets
+            .iter()
+            .map(|(topic, partitions)| {
+                let partitions = partitions.iter().map(|(n, c)| (*n, Some(c.clone())));
+                (topic.to_owned(), partitions.collect())
+            })
+            .collect(),
+        Some(wanted) => wanted
+            .iter()
+            .map(|(topic, numbers)| {
+                let find = |n: &i32| (*n, offsets.get(topic, *n).cloned());
+                (topic.clone(), numbers.iter().map(find).collect())
+            })
+            .collect(),
+    };
+    let found = context.broker.groups.with_existing(group, |group, _| look(&group.offsets));
+    found.unwrap_or_else(|| look(&CommittedOffsets::default()))
+}
+
+fn parts(committed: Option<Committed>) -> (i64, i32, StrBytes) {
+    match committed {
+        Some(c) => (c.offset, c.leader_epoch, text(c.metadata)),
+        None => (-1, -1, StrBytes::new()),
+    }
+}
+
+/// Forgets committed offsets of a group that does not use them.
+pub(super) fn offset_delete(
+    context: &Context<'_>,
+    request: OffsetDeleteRequest,
+) -> OffsetDeleteResponse {
+    let groups = &context.broker.groups;
+    let allowed = groups.with_existing(&request.group_id, |group, _| group.is_deletable());
+    let error = match allowed {
+        None => Some(ResponseError::GroupIdNotFound),
+        Some(false) => Some(ResponseError::NonEmptyGroup),
+        Some(true) => None,
+    };
+    if let Some(error) = error {
+        return OffsetDeleteResponse::default().with_error_code(error.code());
+    }
+    let mut gone = Vec::new();
+    let mut topics = Vec::with_capacity(request.topics.len());
+    for topic in request.topics {
+        let numbers = topic.partitions.iter().map(|p| p.partition_index);
+        gone.extend(numbers.clone().map(|n| (topic.name.to_string(), n, None)));
+        let response = |n| OffsetDeleteResponsePartition::default().with_partition_index(n);
+        let partitions = numbers.map(response).collect();
+        topics.push(
+            OffsetDeleteResponseTopic::default().with_name(topic.name).with_partitions(partitions),
+        );
+    }
+    if let Err(error) = groups.commit(&request.group_id, gone) {
+        tracing::error!(%error, "cannot delete committed offsets");
+        let error = ResponseError::KafkaStorageError.code();
+        return OffsetDeleteResponse::default().with_error_code(error);
+    }
+    OffsetDeleteResponse::default().with_topics(topics)
+}
+
+/// Members and state of groups.
+pub(super) fn describe_groups(
+    context: &Context<'_>,
+    request: DescribeGroupsRequest,
+) -> DescribeGroupsResponse {
+    let describe = |id: GroupId| {
+        let found = context.broker.groups.with_existing(&id, |group, _| described(context, group));
+        let mut response = found.unwrap_or_else(|| {
+            let missing = DescribedGroup::default().with_group_state(text("Dead"));
+            if context.version >= 6 {
+                let message = format!("Group {} not found.", &**id);
+                missing
+                    .with_error_code(ResponseError::GroupIdNotFound.code())
+                    .with_error_message(Some(text(message)))
+            } else {
+                missing
+            }
+        });
+        if context.version >= 3 {
+            response.authorized_operations = NO_OPERATIONS;
+        }
+        response.with_group_id(id)
+    };
+    let groups = request.groups.into_iter().map(describe).collect();
+    DescribeGroupsResponse::default().with_groups(groups)
+}
+
+fn described(context: &Context<'_>, group: &Group<Reply>) -> DescribedGroup {
+    let member = |m: &crate::broker::group::Member<Reply>| {
+        let response = DescribedGroupMember::default()
+            .with_member_id(text(&m.id))
+            .with_client_id(text(&m.client_id))
+            .with_client_host(text(&m.client_host))
+            .with_member_metadata(group.metadata(m))
+            .with_member_assignment(m.assignment.clone());
+        if context.version >= 4 {
+            response.with_group_instance_id(m.instance_id.as_ref().map(text))
+        } else {
+            response
+        }
+    };
+    DescribedGroup::default()
+        .with_group_state(text(group.state().name()))
+        .with_protocol_type(text(group.protocol_type()))
+        .with_protocol_data(text(group.protocol()))
+        .with_members(group.members().iter().map(member).collect())
+}
+
+/// All groups, or those in the wanted states and of the wanted types.
+pub(super) fn list_groups(context: &Context<'_>, request: ListGroupsRequest) -> ListGroupsResponse {
+    let is_wanted = |filter: &[StrBytes], word: &str| {
+        filter.is_empty() || filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(word))
+    };
+    let mut groups = Vec::new();
+    context.broker.groups.each(|id, group| {
+        let state = group.state().name();
+        if !is_wanted(&request.states_filter, state) || !is_wanted(&request.types_filter, CLASSIC) {
+            return;
+        }
+        let mut listed = ListedGroup::default()
+            .with_group_id(GroupId(text(id)))
+            .with_protocol_type(text(group.protocol_type()));
+        if context.version >= 4 {
+            listed.group_state = text(state);
+        }
+        if context.version >= 5 {
+            listed.group_type = text(CLASSIC);
+        }
+        groups.push(listed);
+    });
+    ListGroupsResponse::default().with_groups(groups)
+}
+
+/// Deletes groups without members.
+pub(super) fn delete_groups(
+    context: &Context<'_>,
+    request: DeleteGroupsRequest,
+) -> DeleteGroupsResponse {
+    let delete = |id: GroupId| {
+        let result = context.broker.groups.delete(&id);
+        DeletableGroupResult::default().with_group_id(id).with_error_code(code(result))
+    };
+    let results = request.groups_names.into_iter().map(delete).collect();
+    DeleteGroupsResponse::default().with_results(results)
+}

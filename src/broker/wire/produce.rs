@@ -1,0 +1,116 @@
+//! Produce.
+
+use super::{Context, connection::Fault};
+use crate::broker::{
+    log::{Appended, ProducedBatch},
+    server::now_ms,
+};
+use bytes::Bytes;
+use kafka_protocol::{
+    ResponseError,
+    messages::{
+        ProduceRequest, ProduceResponse,
+        produce_response::{PartitionProduceResponse, TopicProduceResponse},
+    },
+};
+
+/// Why records were not taken: the code, and a sentence for people.
+struct Refused(ResponseError, String);
+
+/// Appends records; no response if the client wants none.
+pub(super) fn produce(
+    context: &Context<'_>,
+    request: ProduceRequest,
+) -> Result<Option<ProduceResponse>, Fault> {
+    let acks_known = matches!(request.acks, -1..=1);
+    let transactional = request.transactional_id.is_some();
+    let mut failure = None;
+    let mut responses = Vec::with_capacity(request.topic_data.len());
+    for topic in request.topic_data {
+        let mut partitions = Vec::with_capacity(topic.partition_data.len());
+        for data in topic.partition_data {
+            let result = match (acks_known, transactional) {
+                (false, _) => Err(refused(ResponseError::InvalidRequiredAcks, "acks")),
+                (_, true) => Err(refused(
+                    ResponseError::TransactionalIdAuthorizationFailed,
+                    "this broker has no transactions",
+                )),
+                _ => append(context, &topic.name, data.index, data.records),
+            };
+            if let Err(Refused(error, message)) = &result {
+                tracing::debug!(topic = &**topic.name, partition = data.index, %message, "refused");
+                failure.get_or_insert(*error);
+            }
+            partitions.push(partition_response(context.version, data.index, result));
+        }
+        responses.push(
+            TopicProduceResponse::default()
+                .with_name(topic.name)
+                .with_partition_responses(partitions),
+        );
+    }
+    match (request.acks, failure) {
+        // The client waits for no response: a closed connection is how it learns of a failure.
+        (0, Some(error)) => Err(Fault::malformed(format!("produce without acks failed: {error}"))),
+        (0, None) => Ok(None),
+        _ => Ok(Some(ProduceResponse::default().with_responses(responses))),
+    }
+}
+
+fn refused(error: ResponseError, message: impl ToString) -> Refused {
+    Refused(error, message.to_string())
+}
+
+fn append(
+    context: &Context<'_>,
+    topic: &str,
+    partition: i32,
+    records: Option<Bytes>,
+) -> Result<(Appended, i64), Refused> {
+    let unknown = || refused(ResponseError::UnknownTopicOrPartition, "no such partition");
+    let topic = context.broker.topics.get(topic).ok_or_else(unknown)?;
+    let partition = topic.partition(partition).ok_or_else(unknown)?;
+    let records = records.ok_or_else(|| refused(ResponseError::InvalidRecord, "no records"))?;
+    let batch = ProducedBatch::new(records).map_err(|e| refused((&e).into(), e))?;
+    if batch.header.is_transactional() {
+        return Err(refused(ResponseError::InvalidTxnState, "this broker has no transactions"));
+    }
+    let (appended, start) = {
+        let mut log = partition.log.lock();
+        let appended =
+            log.append(&batch, topic.policy, now_ms()).map_err(|e| refused((&e).into(), e))?;
+        (appended, log.start_offset())
+    };
+    if !appended.is_duplicate {
+        partition.wake();
+        context.broker.written();
+    }
+    Ok((appended, start))
+}
+
+fn partition_response(
+    version: i16,
+    index: i32,
+    result: Result<(Appended, i64), Refused>,
+) -> PartitionProduceResponse {
+    let response = PartitionProduceResponse::default().with_index(index);
+    match result {
+        Ok((appended, start)) => {
+            let response = response
+                .with_base_offset(appended.base_offset)
+                .with_log_append_time_ms(appended.log_append_time_ms.unwrap_or(-1));
+            if version >= 5 { response.with_log_start_offset(start) } else { response }
+        }
+        Err(Refused(error, message)) => {
+            let response = response
+                .with_error_code(error.code())
+                .with_base_offset(-1)
+                .with_log_append_time_ms(-1);
+            if version >= 8 {
+                response.with_error_message(Some(super::text(message)))
+            } else {
+                response
+            }
+        }
+    }
+}
