@@ -21,7 +21,8 @@ def parse_brokers(value: object) -> tuple[str, ...]:
 
     Args:
         value: ``"host"``, ``"host:port"``, ``"kafka://host:port"``, several of them separated by
-            ``,`` or ``;``, or a list of such texts. ``aiokafka://`` and ``confluent://`` mean the same.
+            ``,`` or ``;``, or a list of such texts. ``aiokafka://`` and ``confluent://`` mean the
+            same as ``kafka://``.
 
     Returns:
         ``host:port`` texts in their order, without repeats.
@@ -86,5 +87,6 @@ def _port(text: str, entry: str) -> int:
     if text.isascii() and text.isdigit() and 0 < int(text) <= _LAST_PORT:
         return int(text)
     raise ConfigError(
-        f"the broker address {entry!r} has the port {text!r}: a port is a number from 1 to {_LAST_PORT}"
+        f"the broker address {entry!r} has the port {text!r}: a port is a number from 1 to "
+        f"{_LAST_PORT}"
     )

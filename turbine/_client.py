@@ -31,7 +31,8 @@ class Client:
         while left := await loop.run_in_executor(None, self.producer.flush, _FLUSH_SLICE_MS):
             if loop.time() >= deadline:
                 raise SendError(
-                    f"{left} records were not acknowledged within {self._limit_s} s and may be lost: "
+                    f"{left} records were not acknowledged within {self._limit_s} s and may be "
+                    "lost: "
                     f"is a broker reachable? (drain_timeout sets the time)",
                     retryable=True,
                 )

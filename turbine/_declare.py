@@ -100,7 +100,8 @@ def check_no_loop(sources: Iterable[str], target: "str | Topic | None", kind: st
     name = topic_name(kind, target)
     if name in set(sources):
         raise DeclarationError(
-            f"{kind}={name!r} is also what is read, so that every record would come back: name another topic"
+            f"{kind}={name!r} is also what is read, so that every record would come back: name "
+            "another topic"
         )
 
 
@@ -129,17 +130,18 @@ def check_takes_one(fn: Callable[..., Any], kind: str, word: str) -> None:
     except TypeError:
         names = ", ".join(signature.parameters)
         raise DeclarationError(
-            f"{kind} takes one parameter, ({word}), and {getattr(fn, '__name__', fn)!s} takes ({names}): "
+            f"{kind} takes one parameter, ({word}), and {getattr(fn, '__name__', fn)!s} takes "
+            f"({names}): "
             f"write 'def {getattr(fn, '__name__', 'f')}({word})'"
         ) from None
 
 
 def is_kind(fn: Any, test: Callable[[Any], bool]) -> bool:
-    """Whether *test* holds for a function, a `functools.partial` of one, or an object's ``__call__``."""
+    """Whether *test* holds for a function, a `functools.partial` of one, or a callable object."""
     if test(fn):
         return True
     inner = getattr(fn, "func", fn)
-    return test(inner) or test(getattr(type(inner), "__call__", None))
+    return test(inner) or test(vars(type(inner)).get("__call__"))
 
 
 def first_line(fn: Callable[..., Any]) -> str:

@@ -69,7 +69,8 @@ def integer(
     def read(value: object) -> int:
         if none_of is not None and isinstance(value, str) and _SERVICE_LINK.fullmatch(value):
             raise ConfigError(
-                f"expects {none_of}, not {value!r}: that is what Kubernetes sets for a service of this "
+                f"expects {none_of}, not {value!r}: that is what Kubernetes sets for a service of "
+                "this "
                 f"name; set enableServiceLinks: false in the pod, or rename the service"
             )
         if isinstance(value, bool):
@@ -128,7 +129,8 @@ def guarantee(value: object) -> str:
     if choice("at_least_once", "exactly_once")(value) == "exactly_once":
         raise ConfigError(
             "processing_guarantee='exactly_once' is not there yet: "
-            "leave it out for at-least-once, and let outputs carry a key that makes repeats harmless"
+            "leave it out for at-least-once, and let outputs carry a key that makes repeats "
+            "harmless"
         )
     return "at_least_once"
 
@@ -149,7 +151,8 @@ def timezone(value: object) -> tzinfo:
             return ZoneInfo(value)
         except (KeyError, ValueError, OSError):
             raise ConfigError(
-                f"does not know the time zone {value!r}: write a name such as 'Europe/Berlin' or 'UTC'"
+                f"does not know the time zone {value!r}: write a name such as 'Europe/Berlin' or "
+                "'UTC'"
             ) from None
     raise ConfigError(f"expects a time zone, as 'Europe/Berlin', not {value!r}")
 

@@ -1,4 +1,4 @@
-"""The declarations of an app as the one document that the core is started with (`WorkerConfig` there)."""
+"""The declarations of an app as the document that the core starts with (`WorkerConfig` there)."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -131,7 +131,8 @@ class Agent:
         if not isinstance(channel, Topic | Channel):
             raise DeclarationError(
                 f"an agent reads a topic or a channel, not {channel!r}: "
-                f"write @app.agent('orders'), @app.agent(app.topic(...)) or @app.agent(app.channel())"
+                "write @app.agent('orders'), @app.agent(app.topic(...)) or "
+                "@app.agent(app.channel())"
             )
         if channel.app is not self.app:
             raise DeclarationError(
@@ -171,7 +172,8 @@ class Agent:
             return sink
         if not callable(sink) or isinstance(sink, type):
             raise DeclarationError(
-                f"{sink!r} cannot be a sink: use a topic, a channel, an agent, or a function of one value"
+                f"{sink!r} cannot be a sink: use a topic, a channel, an agent, or a function of "
+                "one value"
             )
         _declare.check_takes_one(sink, "a sink function", "value")
         return sink
@@ -185,13 +187,15 @@ def _check_function(fn: Any) -> bool:
     """Refuse what cannot be an agent; True if it yields."""
     if isinstance(fn, type):
         raise DeclarationError(
-            f"an agent is an async function, not the class {fn.__name__}: write 'async def f(stream)'"
+            f"an agent is an async function, not the class {fn.__name__}: write 'async def "
+            "f(stream)'"
         )
     yields = _declare.is_kind(fn, inspect.isasyncgenfunction)
     if not yields and not _declare.is_kind(fn, inspect.iscoroutinefunction):
         name = getattr(fn, "__name__", repr(fn))
         raise DeclarationError(
-            f"the agent {name} is not async: write 'async def {name}(stream): async for value in stream: ...', "
+            f"the agent {name} is not async: write 'async def {name}(stream): async for value in "
+            "stream: ...', "
             f"or use @app.subscribe for a function over whole batches"
         )
     _declare.check_takes_one(fn, "an agent", "stream")

@@ -4,26 +4,21 @@ An app: its declarations and settings. What runs is built when it starts.
 Nothing here belongs to an event loop, so a module that declares an app can be imported anywhere.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta, tzinfo
-from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 from turbine import _declare, _discover
+from turbine._lifecycle import Lifecycle
 from turbine.agents import Agent, Sink, Source
 from turbine.channels import Channel
-from turbine.exceptions import DeclarationError, NotRunning
+from turbine.exceptions import DeclarationError
 from turbine.settings import Settings
 from turbine.signals import Signal
 from turbine.subscriptions import Subscription, Tombstones
 from turbine.timers import Crontab, Job, Task, Timer
 from turbine.topics import Pending, Topic
 from turbine.types import HeadersArg, OnError
-
-if TYPE_CHECKING:
-    from turbine._client import Client
-    from turbine._native import Producer
-    from turbine.worker import Runtime
 
 __all__ = ["App", "Turbine"]
 
@@ -71,7 +66,7 @@ _SUBSCRIBE_OPTIONS = frozenset(
 )
 
 
-class App:
+class App(Lifecycle):
     """
     A stream-processing application.
 
@@ -85,9 +80,9 @@ class App:
                 print(order.amount)
 
     Args:
-        id: Names consumer groups and internal topics; ``app_id`` is another word for it.
-        broker: Addresses, as ``"kafka://a:9092,b:9092"`` or a list; ``brokers`` is another word for it.
-        kafka: Settings of the Kafka client (librdkafka) by its own names, for TLS, SASL, fetch sizes.
+        id: Names consumer groups and internal topics; ``app_id`` means the same.
+        broker: Addresses, ``"kafka://a:9092,b:9092"`` or a list; ``brokers`` means the same.
+        kafka: Settings of the Kafka client (librdkafka), by its names: TLS, SASL, fetch sizes.
         **settings: Everything else; see `turbine.settings`. An unknown one is a warning.
 
     Attributes:
@@ -116,9 +111,7 @@ class App:
         self.jobs: list[Job] = []
         self.on_partitions_assigned = Signal("on_partitions_assigned")
         self.on_partitions_revoked = Signal("on_partitions_revoked")
-        self._attached: Runtime | Client | None = None
-        self._producer: Producer | None = None
-        self._discovered = False
+        super().__init__()
         self._module = _discover.calling_module()
 
     # -- declarations ----------------------------------------------------------------------
@@ -133,8 +126,9 @@ class App:
             *names: Topic names; several are for reading only.
             key_type: ``bytes`` (None), ``str``, ``int``, ``dict`` or a model.
             value_type: JSON of any shape (None), ``str``, ``bytes``, ``int``, ``dict`` or a model.
-            **options: ``partitions``, ``replicas``, ``retention`` (seconds), ``compacting``, ``deleting``,
-                ``config``, ``internal``: what the topic is created with if it is missing.
+            **options: What the topic is created with if it is missing: ``partitions``,
+                ``replicas``, ``retention`` (seconds), ``compacting``, ``deleting``, ``config``,
+                ``internal``.
 
         Raises:
             DeclarationError: Kafka refuses the name, or an option does not exist.
@@ -183,9 +177,9 @@ class App:
             channel: Topic name, topic or channel that it reads; None: ``{app.id}-{name}``.
             **options: **name** (``module.function``); **concurrency**, instances of which each key
                 meets one; **sink**, where yielded values go: topics, channels, agents, functions;
-                **on_error**, ``"fail"`` stops the partition in front of a bad record or failing event,
-                ``"skip"`` counts it, ``"dlq"`` sends it to the topic **dlq**; **key_type** and
-                **value_type** as in `topic`; **partitions** of a topic that is created.
+                **on_error**, ``"fail"`` stops the partition in front of a bad record or failing
+                event, ``"skip"`` counts it, ``"dlq"`` sends it to the topic **dlq**;
+                **key_type** and **value_type** as in `topic`; **partitions** of a created topic.
 
         Raises:
             DeclarationError: The declaration cannot work; the message says what to write.
@@ -222,14 +216,14 @@ class App:
             publish_to: Topic that returned rows go to, as JSON.
             model: pydantic model that gives the schema; without one the schema is inferred.
             batch_size: Most rows of a batch.
-            batch_timeout_ms: Longest time that rows wait for more rows while the function is busy, in ms.
+            batch_timeout_ms: Longest time that rows wait for more while the function is busy.
             message_key: Column whose value becomes the key of the output record.
-            with_metadata: Columns to add: ``key``, ``topic``, ``partition``, ``offset``, ``timestamp``,
-                ``headers``. They never reach the output.
+            with_metadata: Columns to add: ``key``, ``topic``, ``partition``, ``offset``,
+                ``timestamp``, ``headers``. They never reach the output.
             on_error: Policy for bad records and a failing function, as for agents.
             dlq: Topic for dead letters, with ``on_error="dlq"``.
             name: Names its consumer group; the function's name if None.
-            tombstones: ``"error"``: a record without a value is bad; ``"null"``: it is a row of nulls.
+            tombstones: ``"error"``: a record without a value is bad; ``"null"``: a row of nulls.
             **options: ``processing_guarantee``.
 
         Returns:
@@ -297,25 +291,23 @@ class App:
         name: str | None = None,
         on_leader: bool = False,
     ) -> Callable[[Callable[..., Any]], Crontab]:
-        """Declare ``async def f()`` to be run at ``minute hour day month weekday``; *tz* is *timezone*."""
+        """
+        Declare ``async def f()`` or ``async def f(app)`` to be run at times that a cron line names.
+
+        Args:
+            expression: ``minute hour day month weekday``, as ``"30 4 * * mon-fri"``.
+            timezone: Time zone of the fields; the app's ``timezone`` setting if None.
+            tz: Another word for it.
+            name: ``module.function`` if None.
+            on_leader: Not there yet.
+        """
         _refuse_on_leader(on_leader)
         zone = timezone if timezone is not None else tz
         return lambda fn: self._add_job(Crontab(self, fn, expression, timezone=zone, name=name))
 
     def config_from_object(self, source: object) -> None:
-        """Take settings from a module, its name, a dict or an object; keywords of `App` win over them."""
+        """Take settings from a module, its name, a dict or an object; keywords of `App` win."""
         self.conf.update_from_object(_discover.load_object(source))
-
-    def discover(self, *modules: str) -> None:
-        """
-        Import *modules*, and what the ``autodiscover`` setting names, so that their declarations count.
-
-        Called once before a start; calling it again does nothing more.
-        """
-        _discover.import_all(modules)
-        if not self._discovered:
-            self._discovered = True
-            _discover.import_all(_discover.modules_of(self.conf, self._module))
 
     # -- sending ---------------------------------------------------------------------------
 
@@ -346,98 +338,7 @@ class App:
         """Send from a plain function; see `Topic.send_soon`."""
         return self._target(channel).send_soon(key=key, value=value, **options)
 
-    # -- running ---------------------------------------------------------------------------
-
-    def main(self, argv: Sequence[str] | None = None) -> None:
-        """Be the command line of this app: ``python app.py worker -l info``. Ends the process."""
-        from turbine.cli import main
-
-        main(argv, app=self)
-
-    def run(self, **options: Any) -> None:
-        """Run a worker until INT or TERM, then drain it; ends the process if it failed."""
-        from turbine.worker import run
-
-        self.discover()
-        code = run(self, **options)
-        if code:
-            raise SystemExit(code)
-
-    @asynccontextmanager
-    async def running(self, *, http: bool = False) -> AsyncIterator[Self]:
-        """
-        Run a worker inside a program that has its own loop: FastAPI, Jupyter, pytest.
-
-        Signals stay with the program. Leaving drains the worker; if it failed, leaving raises why.
-
-        Args:
-            http: Serve health and metrics on the worker's own port too.
-        """
-        from turbine.worker import Runtime
-
-        self._check_idle()
-        self.discover()
-        runtime = Runtime(self, http=http)
-        self._runtime = runtime
-        try:
-            await runtime.start()
-            try:
-                yield self
-            finally:
-                await runtime.stop()
-        finally:
-            self._runtime = None
-
-    @asynccontextmanager
-    async def client(self) -> AsyncIterator[Self]:
-        """Only send, without reading anything: ``async with app.client(): await topic.send(...)``."""
-        await self.start_client()
-        try:
-            yield self
-        finally:
-            await self.stop_client()
-
-    async def start_client(self) -> None:
-        """Make `send` work without a worker; see `client`."""
-        from turbine._client import Client
-
-        self._check_idle()
-        self._runtime = Client(self.conf)
-
-    async def stop_client(self) -> None:
-        """Wait until everything sent is acknowledged, and end the client."""
-        from turbine._client import Client
-
-        client, self._runtime = self._attached, None
-        if isinstance(client, Client):
-            await client.stop()
-
-    # -- the parts of a running app --------------------------------------------------------
-
-    @property
-    def _runtime(self) -> "Runtime | Client | None":
-        """What runs: a worker, a client, or nothing; set by whoever starts it."""
-        return self._attached
-
-    @_runtime.setter
-    def _runtime(self, runtime: "Runtime | Client | None") -> None:
-        self._attached = runtime
-        self._producer = None
-
-    def _find_producer(self) -> "Producer":
-        if self._attached is None:
-            raise NotRunning(
-                "the app is not running: send inside 'async with app.running():', or, "
-                "for sending only, inside 'async with app.client():'"
-            )
-        self._producer = self._attached.producer
-        return self._producer
-
-    def _check_idle(self) -> None:
-        if self._attached is not None:
-            raise NotRunning(
-                "the app is running already: one process runs one worker or client of an app"
-            )
+    # -- inside ----------------------------------------------------------------------------
 
     def _target(self, channel: str | Topic | Channel | Agent) -> Topic | Channel | Agent:
         return (
@@ -461,10 +362,11 @@ class App:
         return job
 
     def __repr__(self) -> str:
-        return f"<App {self.conf.id!r}: {len(self.agents)} agents, {len(self.subscriptions)} subscriptions>"
+        agents, subscriptions = len(self.agents), len(self.subscriptions)
+        return f"<App {self.conf.id!r}: {agents} agents, {subscriptions} subscriptions>"
 
 
-def _refuse_on_leader(on_leader: bool) -> None:
+def _refuse_on_leader(on_leader: object) -> None:
     if on_leader:
         raise DeclarationError(
             "on_leader=True is not there yet: leave it out, every worker runs the job"

@@ -83,7 +83,8 @@ class Channel:
         timestamp: float | None = None,
         headers: HeadersArg | None = None,
     ) -> _Done:
-        """Put a value in; waits while the channel is full. *partition* is for symmetry with topics."""
+        """Put a value in; waits while the channel is full. A *partition* has no meaning here."""
+        del partition
         while (done := self._put(key, value, timestamp, headers)) is None:
             await self._wait_until(self._has_room)
         return done
@@ -105,6 +106,7 @@ class Channel:
         Raises:
             SendError: The channel is full.
         """
+        del partition
         done = self._put(key, value, timestamp, headers)
         if done is None:
             raise SendError(

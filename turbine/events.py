@@ -28,7 +28,7 @@ class Event:
 
     __slots__ = ("app", "key", "offset", "partition", "raw_headers", "timestamp", "topic", "value")
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - the worker makes one a record, and positions are quicker
         self,
         app: Any,
         key: Any,
@@ -64,13 +64,13 @@ class Event:
         return self
 
     async def send(self, channel: "Topic | Channel | str", **overrides: Any) -> "Pending | Any":
-        """Send this key and value to *channel*, without the headers; *overrides* replace parts."""
+        """Send this key and value to *channel*, without headers; *overrides* replace parts."""
         return await self._target(channel).send(
             **{"key": self.key, "value": self.value, **overrides}
         )
 
     async def forward(self, channel: "Topic | Channel | str", **overrides: Any) -> "Pending | Any":
-        """Send this event on to *channel* with its headers and timestamp; *overrides* replace parts."""
+        """Send this event on, with its headers and timestamp; *overrides* replace parts."""
         parts: dict[str, Any] = {"headers": self.raw_headers or None}
         if self.timestamp >= 0:
             parts["timestamp"] = self.timestamp
@@ -83,4 +83,5 @@ class Event:
         return target
 
     def __repr__(self) -> str:
-        return f"<Event {self.topic}[{self.partition}]@{self.offset} key={self.key!r} value={self.value!r}>"
+        place = f"{self.topic}[{self.partition}]@{self.offset}"
+        return f"<Event {place} key={self.key!r} value={self.value!r}>"

@@ -47,11 +47,11 @@ class ConfigError(TurbineError, ValueError):
     """A setting has a value that cannot work."""
 
 
-class AppNotFound(TurbineError):
+class AppNotFound(TurbineError):  # noqa: N818 - reads as what happened
     """The command line names an app that cannot be found or imported."""
 
 
-class NotRunning(TurbineError, RuntimeError):
+class NotRunning(TurbineError, RuntimeError):  # noqa: N818 - reads as what happened
     """The app has neither a worker nor a client running."""
 
 
@@ -60,7 +60,7 @@ class KafkaError(TurbineError):
     Kafka, or the client library, refused or failed.
 
     Attributes:
-        code: The client library's name of the error, as ``"UNKNOWN_TOPIC_OR_PART"``; None if unknown.
+        code: The client library's name of it, as ``"UNKNOWN_TOPIC_OR_PART"``; None if unknown.
         retryable: Whether the same call may succeed later.
     """
 
@@ -72,7 +72,7 @@ class KafkaError(TurbineError):
         self.retryable = retryable
 
 
-class BrokerUnavailable(KafkaError):
+class BrokerUnavailable(KafkaError):  # noqa: N818 - reads as what happened
     """No broker answers at the configured addresses."""
 
 
@@ -92,5 +92,5 @@ class HandlerError(TurbineError):
     """A handler raised, and its ``on_error`` policy is ``"fail"``; the cause is chained."""
 
 
-class WorkerStopped(TurbineError):
+class WorkerStopped(TurbineError):  # noqa: N818 - reads as what happened
     """The worker has been stopped and everything handed out is complete."""

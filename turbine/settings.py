@@ -89,7 +89,8 @@ class Settings:
     kafka = Setting(
         read.kafka_properties,
         {},
-        "Settings of the Kafka client (librdkafka), by their own names; name=value;... in the environment.",
+        "Settings of the Kafka client (librdkafka), by their own names; name=value;... in the "
+        "environment.",
     )
     processing_guarantee = Setting(read.guarantee, "at_least_once", "Guarantee of every handler.")
     consumer_auto_offset_reset = Setting(
@@ -146,7 +147,8 @@ class Settings:
     api_port = Setting(
         read.integer(least=0, most=_LAST_PORT, none_of="a port"),
         8_400,
-        "Port of the worker's HTTP server. The default moves to the next free port when it is taken.",
+        "Port of the worker's HTTP server. The default moves to the next free port when it is "
+        "taken.",
     )
     api_token = Setting(
         read.optional(read.text),
@@ -180,7 +182,7 @@ class Settings:
     # -- reading ---------------------------------------------------------------------------
 
     def source(self, name: str) -> str:
-        """Where a setting comes from: ``assigned``, ``keyword``, ``object``, ``environment``, ``default``."""
+        """Where a setting is from: assigned, keyword, object, environment or default."""
         row = ROWS[name]
         layers = (
             ("assigned", self._assigned),
@@ -316,7 +318,8 @@ class Settings:
             )
         if token is None and not _is_loopback(self.api_host):
             raise ConfigError(
-                f"api_host={self.api_host!r} is reachable from other machines and api_token is not set: "
+                f"api_host={self.api_host!r} is reachable from other machines and api_token is "
+                "not set: "
                 f"set api_token (TURBINE_API_TOKEN), or leave api_host out for loopback"
             )
 
@@ -395,7 +398,7 @@ def _warn_unknown_environment() -> None:
     for name in os.environ:
         if not name.startswith(_ENV_PREFIX) or name in known:
             continue
-        # A service called "turbine" makes Kubernetes set TURBINE_*: only near misses are worth a word.
+        # Kubernetes sets TURBINE_* for a service called "turbine": only near misses are named.
         close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.85)
         if close:
             logger.warning("unknown environment variable %s; did you mean %s?", name, close[0])

@@ -97,7 +97,8 @@ def _check_function(fn: Any) -> bool:
     name = getattr(fn, "__name__", type(fn).__name__)
     if isinstance(fn, type):
         raise DeclarationError(
-            f"a subscription is a function of one batch, not the class {name}: write 'def {name.lower()}(batch)'"
+            f"a subscription is a function of one batch, not the class {name}: write 'def "
+            f"{name.lower()}(batch)'"
             f" (classes come with windows, in a later version)"
         )
     if not callable(fn):
@@ -138,7 +139,8 @@ def _model(model: Any, source: Topic) -> Any:
     if not is_model(model):
         raise DeclarationError(
             f"model={model!r} is not a pydantic model: "
-            f"write a class that derives from turbine.Record or pydantic.BaseModel, and pass the class"
+            "write a class that derives from turbine.Record or pydantic.BaseModel, and pass the "
+            "class"
         )
     if is_model(source.value_type) and source.value_type is not model:
         raise DeclarationError(
@@ -156,7 +158,8 @@ def _message_key(message_key: object, publish_to: str | None) -> str | None:
         )
     if publish_to is None:
         raise DeclarationError(
-            f"message_key={message_key!r} is the key of output records, and there is no output: add publish_to="
+            f"message_key={message_key!r} is the key of output records, and there is no output: "
+            "add publish_to="
         )
     return message_key
 

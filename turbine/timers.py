@@ -220,7 +220,8 @@ def _check_job(fn: Any, kind: str) -> bool:
     if len(wanted) > 1:
         names = ", ".join(parameter.name for parameter in wanted)
         raise DeclarationError(
-            f"the {kind} {name} takes ({names}): write 'async def {name}()' or 'async def {name}(app)'"
+            f"the {kind} {name} takes ({names}): write 'async def {name}()' or 'async def "
+            f"{name}(app)'"
         )
     return len(wanted) == 1
 
@@ -238,7 +239,8 @@ def _interval(interval: float | timedelta) -> float:
 def _cron_expression(expression: object) -> str:
     if not isinstance(expression, str):
         raise DeclarationError(
-            f"a crontab is text, not {expression!r}: write @app.crontab('*/5 * * * *') for every five minutes"
+            f"a crontab is text, not {expression!r}: write @app.crontab('*/5 * * * *') for every "
+            "five minutes"
         )
     try:
         CronSim(expression, datetime(2000, 1, 1))  # noqa: DTZ001 - only parsed, never run

@@ -29,7 +29,7 @@ class Pending:
     """
     A record on its way; awaiting it gives its `RecordMetadata`.
 
-    Awaiting is optional: a worker commits an input only after everything sent before is acknowledged.
+    Awaiting is optional: a worker commits an input after everything sent before is acknowledged.
     """
 
     __slots__ = ("_delivery",)
@@ -125,7 +125,7 @@ class Topic:
         self.partitions = partitions
         self.replicas = replicas
         self.internal = internal
-        self.config = _topic_config(retention, compacting, deleting, config)
+        self.config = _topic_config(retention, {"compact": compacting, "delete": deleting}, config)
         self._json_text = takes_json(value_type)
 
     async def send(
@@ -182,8 +182,8 @@ class Topic:
         """
         Enqueue a record from a plain function, in any thread.
 
-        While the producer is full this blocks without the interpreter lock: a list on the side would
-        let the offset of an input pass a record that is only in memory.
+        While the producer is full this blocks, without the interpreter lock: a list on the side
+        would let the offset of an input pass a record that is only in memory.
 
         Raises:
             SendError: There was no room for a minute: no broker takes records.
@@ -272,8 +272,7 @@ def _raw_headers(headers: HeadersArg) -> list[tuple[str, bytes | None]]:
 
 def _topic_config(
     retention: float | timedelta | None,
-    compacting: bool | None,
-    deleting: bool | None,
+    policies: Mapping[str, bool | None],
     config: Mapping[str, object] | None,
 ) -> dict[str, str]:
     result: dict[str, str] = {}
@@ -282,9 +281,9 @@ def _topic_config(
             result["retention.ms"] = str(round(seconds(retention) * 1_000))
         except ConfigError as exc:
             raise DeclarationError(f"retention {exc}") from None
-    policies = [name for name, on in (("compact", compacting), ("delete", deleting)) if on]
-    if policies:
-        result["cleanup.policy"] = ",".join(policies)
+    chosen = [name for name, on in policies.items() if on]
+    if chosen:
+        result["cleanup.policy"] = ",".join(chosen)
     for name, value in (config or {}).items():
         result[name] = str(value).lower() if isinstance(value, bool) else str(value)
     return result

@@ -1,0 +1,5 @@
+"""``python -m turbine``: the command line."""
+
+from turbine.cli import main
+
+main()

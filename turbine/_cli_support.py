@@ -1,0 +1,207 @@
+"""What the commands do, apart from reading their options."""
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from turbine.exceptions import AppNotFound, KafkaError, SendError, TurbineError
+
+if TYPE_CHECKING:
+    from turbine.app import App
+    from turbine.settings import Settings
+    from turbine.worker import Runtime
+
+__all__ = [
+    "Invocation",
+    "enter",
+    "explain",
+    "partitions_of",
+    "partitions_or_none",
+    "run_broker",
+    "run_worker",
+    "until_signal",
+]
+
+_ADMIN_TIMEOUT_MS = 3_000
+
+
+@dataclass
+class Invocation:
+    """
+    The options in front of a command.
+
+    Attributes:
+        app: The app, if a program started its own command line.
+        app_name: What ``-A`` names.
+        quiet: Whether only results and problems are shown.
+        debug: Whether problems come with a traceback.
+        as_json: Whether output is for programs.
+        loglevel: Level that was asked for.
+        logfile: File for log lines.
+        datadir: Directory for local state.
+    """
+
+    app: "App | None" = None
+    app_name: str | None = None
+    quiet: bool = False
+    debug: bool = False
+    as_json: bool = False
+    loglevel: str | None = None
+    logfile: Path | None = None
+    datadir: Path | None = None
+
+    def load(self) -> "App":
+        """
+        Give the app, imported and with its modules discovered.
+
+        Raises:
+            AppNotFound: None is named, or it cannot be imported.
+        """
+        app = self.app if self.app is not None else self._find()
+        if self.datadir is not None:
+            app.conf.datadir = self.datadir
+        if self.debug:
+            app.conf.debug = True
+        self._discover(app)
+        return app
+
+    def settings(self) -> "Settings":
+        """Settings of the app, or without an app those of the environment."""
+        if self.app is None and self.app_name is None:
+            from turbine.settings import Settings
+
+            return Settings()
+        return self.load().conf
+
+    def start_logging(self, level: str | None = None) -> None:
+        """Set log lines up for a command that runs for long."""
+        from turbine import logs
+
+        fallback = "debug" if self.debug else "warning" if self.quiet else "info"
+        logs.setup(level or self.loglevel or fallback, logfile=self.logfile, as_json=self.as_json)
+
+    def _find(self) -> "App":
+        from turbine._find_app import find_app
+
+        if not self.app_name:
+            raise AppNotFound(
+                "no app is named: write 'turbine -A proj.module COMMAND' or "
+                "'turbine -A path/to/file.py COMMAND', or set TURBINE_APP"
+            )
+        return find_app(self.app_name)
+
+    def _discover(self, app: "App") -> None:
+        from turbine._find_app import describe
+
+        try:
+            app.discover()
+        except TurbineError:
+            raise
+        except Exception as exc:
+            raise AppNotFound(f"a module of the app cannot be imported\n{describe(exc)}") from exc
+
+
+def enter(workdir: Path | None) -> None:
+    """Go to *workdir*, if any, and let its modules be imported."""
+    from turbine._find_app import add_to_path
+
+    if workdir is not None:
+        os.chdir(workdir)
+    add_to_path(Path.cwd())
+
+
+def explain(exc: Exception) -> str:
+    """The sentence for a problem, with the next step where there is a usual one."""
+    text = str(exc) or type(exc).__name__
+    if isinstance(exc, OSError) and exc.strerror:
+        text = f"{exc.filename}: {exc.strerror}" if exc.filename else exc.strerror
+    low = text.lower()
+    if "address already in use" in low or "address in use" in low:
+        return f"{text}\nAnother process has this port: choose another one, or 0 for any free one."
+    if isinstance(exc, KafkaError) and not isinstance(exc, SendError):
+        return f"{text}\nIs a broker listening there? 'turbine broker' starts one for development."
+    return text
+
+
+# -- topics ----------------------------------------------------------------------------------
+
+
+def partitions_of(conf: "Settings") -> dict[str, int]:
+    """
+    Ask the cluster for its topics.
+
+    Raises:
+        KafkaError: No broker answers.
+    """
+    from turbine._native import Admin
+
+    return Admin(conf.bootstrap, conf.client).list_topics(_ADMIN_TIMEOUT_MS)
+
+
+def partitions_or_none(conf: "Settings") -> dict[str, int] | None:
+    """As `partitions_of`; None when no broker answers."""
+    try:
+        return partitions_of(conf)
+    except KafkaError:
+        return None
+
+
+# -- worker ----------------------------------------------------------------------------------
+
+
+def run_worker(app: "App", given: Invocation) -> int:
+    """Run a worker of *app* until it is stopped; the exit code."""
+    from turbine.worker import run
+
+    def announce(runtime: "Runtime") -> None:
+        if given.quiet:
+            return
+        from turbine import banner
+
+        banner.show_banner(
+            app,
+            http_address=runtime.http_address,
+            partitions=partitions_or_none(app.conf),
+            as_json=given.as_json,
+        )
+
+    return run(app, http=app.conf.web_enabled, on_start=announce)
+
+
+# -- broker ----------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def run_broker(host: str, port: int, data_dir: Path | None, partitions: int) -> Iterator[str]:
+    """Run the embedded broker; gives ``host:port``."""
+    from turbine._native import EmbeddedBroker
+
+    broker = EmbeddedBroker(
+        host=host,
+        port=port,
+        data_dir=None if data_dir is None else str(data_dir),
+        default_partitions=partitions,
+    )
+    try:
+        yield broker.address
+    finally:
+        broker.stop()
+
+
+def until_signal() -> None:
+    """Wait for INT or TERM."""
+    stop = threading.Event()
+    before = {
+        number: signal.signal(number, lambda *_: stop.set())
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        stop.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,131 @@
+"""How an app starts and ends: as a program, inside another one, or as a client that only sends."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Self, cast
+
+from turbine import _discover
+from turbine.exceptions import NotRunning
+from turbine.settings import Settings
+
+if TYPE_CHECKING:
+    from turbine._client import Client
+    from turbine._native import Producer
+    from turbine.app import App
+    from turbine.worker import Runtime
+
+__all__ = ["Lifecycle"]
+
+
+class Lifecycle:
+    """The part of `turbine.App` that runs; nothing in it exists before a start."""
+
+    conf: Settings
+    _module: str
+
+    def __init__(self) -> None:
+        self._attached: Runtime | Client | None = None
+        self._producer: Producer | None = None
+        self._discovered = False
+
+    def discover(self, *modules: str) -> None:
+        """
+        Import *modules*, and what the ``autodiscover`` setting names, for their declarations.
+
+        Called once before a start; calling it again does nothing more.
+        """
+        _discover.import_all(modules)
+        if not self._discovered:
+            self._discovered = True
+            _discover.import_all(_discover.modules_of(self.conf, self._module))
+
+    def main(self, argv: Sequence[str] | None = None) -> None:
+        """Be the command line of this app: ``python app.py worker -l info``. Ends the process."""
+        from turbine.cli import main
+
+        main(argv, app=cast("App", self))
+
+    def run(self, **options: Any) -> None:
+        """Run a worker until INT or TERM, then drain it; ends the process if it failed."""
+        from turbine.worker import run
+
+        self.discover()
+        code = run(self, **options)
+        if code:
+            raise SystemExit(code)
+
+    @asynccontextmanager
+    async def running(self, *, http: bool = False) -> AsyncIterator[Self]:
+        """
+        Run a worker inside a program that has its own loop: FastAPI, Jupyter, pytest.
+
+        Signals stay with the program. Leaving drains the worker; if it failed, leaving raises why.
+
+        Args:
+            http: Serve health and metrics on the worker's own port too.
+        """
+        from turbine.worker import Runtime
+
+        self._check_idle()
+        self.discover()
+        runtime = Runtime(self, http=http)
+        self._runtime = runtime
+        try:
+            await runtime.start()
+            try:
+                yield self
+            finally:
+                await runtime.stop()
+        finally:
+            self._runtime = None
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[Self]:
+        """Only send, and read nothing: ``async with app.client(): await topic.send(...)``."""
+        await self.start_client()
+        try:
+            yield self
+        finally:
+            await self.stop_client()
+
+    async def start_client(self) -> None:
+        """Make `send` work without a worker; see `client`."""
+        from turbine._client import Client
+
+        self._check_idle()
+        self._runtime = Client(self.conf)
+
+    async def stop_client(self) -> None:
+        """Wait until everything sent is acknowledged, and end the client."""
+        from turbine._client import Client
+
+        client, self._runtime = self._attached, None
+        if isinstance(client, Client):
+            await client.stop()
+
+    # -- the parts of a running app --------------------------------------------------------
+
+    @property
+    def _runtime(self) -> "Runtime | Client | None":
+        """What runs: a worker, a client, or nothing; set by whoever starts it."""
+        return self._attached
+
+    @_runtime.setter
+    def _runtime(self, runtime: "Runtime | Client | None") -> None:
+        self._attached = runtime
+        self._producer = None
+
+    def _find_producer(self) -> "Producer":
+        if self._attached is None:
+            raise NotRunning(
+                "the app is not running: send inside 'async with app.running():', or, "
+                "for sending only, inside 'async with app.client():'"
+            )
+        self._producer = self._attached.producer
+        return self._producer
+
+    def _check_idle(self) -> None:
+        if self._attached is not None:
+            raise NotRunning(
+                "the app is running already: one process runs one worker or client of an app"
+            )
