@@ -1,0 +1,236 @@
+"""
+Fixtures of the behaviour tests.
+
+The tests run twice: ``pytest`` on the embedded broker, ``pytest --broker kafka`` on a real Apache
+Kafka that this file starts. The second run takes only the tests that ask for a broker, since
+nothing else can differ.
+"""
+
+import asyncio
+import inspect
+import os
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+
+from support.brokers import Broker, make_broker
+from support.kafka import Cluster, Got, Headers
+from support.leftovers import Threads, tasks_left
+from support.wait import eventually as _eventually
+from support.workers import WorkerProcess
+
+if TYPE_CHECKING:
+    import turbine
+
+# Settings of whoever runs the tests must not reach the apps under test.
+for _name in [
+    name for name in os.environ if name.startswith("TURBINE_") and name != "TURBINE_CACHE"
+]:
+    del os.environ[_name]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--broker",
+        default="memory",
+        metavar="memory|kafka|HOST:PORT",
+        help="the embedded broker, an Apache Kafka started for the tests, or one that runs",
+    )
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"broker: {config.getoption('--broker')}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    on_memory = config.getoption("--broker") == "memory"
+
+    def belongs(item: pytest.Item) -> bool:
+        if on_memory:
+            return item.get_closest_marker("kafka") is None
+        if item.get_closest_marker("embedded") is not None:
+            return False
+        wants_broker = "cluster" in getattr(item, "fixturenames", ())
+        return wants_broker or item.get_closest_marker("kafka") is not None
+
+    left_out = [item for item in items if not belongs(item)]
+    items[:] = [item for item in items if belongs(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+    for item in items:
+        if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.function):
+            # In front, so that it looks after every other fixture of the test is gone.
+            item.fixturenames.insert(0, "_no_tasks_left")
+
+
+# -- the broker ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def broker_process(request: pytest.FixtureRequest) -> Iterator[Broker]:
+    """The broker of this run, for tests that stop or question it; most want `broker`."""
+    process = make_broker(request.config.getoption("--broker"))
+    process.start()
+    yield process
+    process.stop()
+
+
+@pytest.fixture(scope="session")
+def cluster(broker_process: Broker) -> Cluster:
+    """Topics, records and offsets of the broker, through confluent-kafka."""
+    return Cluster(broker_process.address)
+
+
+@pytest.fixture(scope="session")
+def broker(cluster: Cluster) -> str:
+    """Address of the broker, ``host:port``."""
+    return cluster.address
+
+
+class MakeTopic(Protocol):
+    """Create a topic with a name of its own; returns the name."""
+
+    def __call__(
+        self, name: str = "t", partitions: int = 4, config: Mapping[str, str] | None = None
+    ) -> str: ...
+
+
+class Produce(Protocol):
+    """Write one record a value and wait for the acknowledgements; see `Cluster.produce`."""
+
+    def __call__(
+        self,
+        topic: str,
+        values: Any,
+        *,
+        key: Any = None,
+        keys: Sequence[Any] | None = None,
+        partition: int | None = None,
+        headers: Headers = (),
+        timestamp_ms: int = 0,
+    ) -> None: ...
+
+
+class Consume(Protocol):
+    """Read a topic until so many records are there; see `Cluster.consume`."""
+
+    def __call__(self, topic: str, at_least: int, deadline_s: float = 30.0) -> list[Got]: ...
+
+
+@pytest.fixture
+def make_topic(cluster: Cluster) -> MakeTopic:
+    return cluster.make_topic
+
+
+@pytest.fixture
+def topic(cluster: Cluster) -> str:
+    """A new topic with four partitions."""
+    return cluster.make_topic()
+
+
+@pytest.fixture
+def produce(cluster: Cluster) -> Produce:
+    return cluster.produce
+
+
+@pytest.fixture
+def consume(cluster: Cluster) -> Consume:
+    return cluster.consume
+
+
+@pytest.fixture
+def eventually() -> Callable[..., Any]:
+    return _eventually
+
+
+# -- apps and workers ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def app_id() -> str:
+    """An id that no other test uses."""
+    return f"app-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def app_factory(broker: str, tmp_path: Path) -> Callable[..., "turbine.App"]:
+    """Make apps with an id of their own on the broker of the test, without HTTP."""
+    import turbine
+
+    def make(id: str | None = None, **settings: Any) -> turbine.App:  # noqa: A002 - the app's own word
+        name = id or f"app-{uuid.uuid4().hex[:8]}"
+        given: dict[str, Any] = {
+            "broker": f"kafka://{broker}",
+            "datadir": tmp_path / name,
+            "web_enabled": False,
+        }
+        return turbine.App(name, **(given | settings))
+
+    return make
+
+
+class MakeWorker(Protocol):
+    """Prepare a worker process, not started yet; it is killed at the end of the test."""
+
+    def __call__(
+        self,
+        source: str,
+        *,
+        app_id: str | None = None,
+        args: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+        web: bool = True,
+    ) -> WorkerProcess: ...
+
+
+@pytest.fixture
+def worker_process(
+    broker: str, app_id: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[MakeWorker]:
+    made: list[WorkerProcess] = []
+
+    def make(
+        source: str,
+        *,
+        app_id: str | None = app_id,
+        args: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+        web: bool = True,
+    ) -> WorkerProcess:
+        place = tmp_path / f"worker-{len(made)}"
+        assert app_id is not None
+        made.append(
+            WorkerProcess(place, source, broker=broker, app_id=app_id, args=args, env=env, web=web)
+        )
+        return made[-1]
+
+    yield make
+    for worker in made:
+        if worker.is_alive():
+            worker.kill()
+        request.node.add_report_section("call", f"log of {worker.directory.name}", worker.output())
+
+
+# -- nothing stays behind --------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def _no_threads_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    if "cluster" in request.fixturenames:
+        request.getfixturevalue("cluster")  # its threads are not the test's
+    threads = Threads()
+    yield
+    left = threads.left()
+    assert not left, f"the test left threads behind: {left}"
+
+
+@pytest.fixture
+async def _no_tasks_left() -> AsyncIterator[None]:
+    yield
+    # One turn of the loop: callbacks of what has just ended.
+    await asyncio.sleep(0)
+    left = await tasks_left()
+    assert not left, f"the test left tasks behind: {left}"

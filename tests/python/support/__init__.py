@@ -1,0 +1,1 @@
+"""Helpers of the behaviour tests; the fixtures made of them are in ``conftest.py``."""
