@@ -37,17 +37,13 @@ SINGLE = {"arrow", "bytes", "kafka-protocol", "pyo3", "rdkafka", "serde", "tokio
 
 
 def metadata() -> dict[str, Any]:
-    """
-    Return cargo's view of the locked graph, with the feature that ships.
-    """
+    """Return cargo's view of the locked graph, with the feature that ships."""
     command = ["cargo", "metadata", "--format-version", "1", "--locked", "--features", "python"]
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def linked(graph: dict[str, Any]) -> set[str]:
-    """
-    Return the ids of the packages that end up in the extension or in its build.
-    """
+    """Return the ids of the packages that end up in the extension or in its build."""
     nodes = {node["id"]: node for node in graph["resolve"]["nodes"]}
     todo, seen = [graph["resolve"]["root"]], set()
     while todo:
@@ -62,23 +58,23 @@ def linked(graph: dict[str, Any]) -> set[str]:
 
 
 def is_allowed(expression: str) -> bool:
-    """
-    Evaluate an SPDX *expression*: every AND part needs one allowed OR choice.
-    """
+    """Evaluate an SPDX *expression*: every AND part needs one allowed OR choice."""
     # The old slash means OR; exceptions only permit more, so what follows WITH does not matter.
     text = re.sub(r"\s+WITH\s+\S+", "", expression.replace("/", " OR "))
     tokens = re.findall(r"\(|\)|[^\s()]+", text)
     words = [
-        token.lower() if token in {"AND", "OR"} else token if token in {"(", ")"} else str(token in ALLOWED)
+        token.lower()
+        if token in {"AND", "OR"}
+        else token
+        if token in {"(", ")"}
+        else str(token in ALLOWED)
         for token in tokens
     ]
     return bool(eval(" ".join(words), {"__builtins__": {}}))  # only True, False, and, or, brackets
 
 
 def main() -> int:
-    """
-    Print every finding; any of them makes the exit code 1.
-    """
+    """Print every finding; any of them makes the exit code 1."""
     graph = metadata()
     ids = linked(graph)
     packages = [package for package in graph["packages"] if package["id"] in ids]
@@ -89,16 +85,22 @@ def main() -> int:
         if package["id"] == graph["resolve"]["root"]:
             continue
         if not is_allowed(package["license"] or "none"):
-            findings.append(f"{name}: licence {package['license']!r} is not on the list of this script")
+            findings.append(
+                f"{name}: licence {package['license']!r} is not on the list of this script"
+            )
         if not (package["source"] or "").startswith("registry+"):
-            findings.append(f"{name}: comes from {package['source'] or 'a path'}, not from the registry")
+            findings.append(
+                f"{name}: comes from {package['source'] or 'a path'}, not from the registry"
+            )
     findings += [
         f"{name}: {len(versions[name])} versions ({', '.join(sorted(versions[name]))})"
         for name in sorted(SINGLE)
         if len(versions[name]) > 1
     ]
     print(*findings, sep="\n", end="\n" if findings else "")
-    print(f"{len(packages)} crates, {sum(len(v) > 1 for v in versions.values())} of them in two versions")
+    print(
+        f"{len(packages)} crates, {sum(len(v) > 1 for v in versions.values())} of them in two versions"
+    )
     return 1 if findings else 0
 
 

@@ -14,10 +14,13 @@ SUFFIXES = {".py", ".pyi", ".rs", ".sh"}
 
 
 def tracked() -> list[Path]:
-    """
-    List the files under version control, or all of them in an unpacked archive.
-    """
-    git = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], capture_output=True, text=True, check=False)
+    """List the files under version control, or all of them in an unpacked archive."""
+    git = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if git.returncode == 0:
         return [Path(line) for line in git.stdout.splitlines()]
     roots = ["src", "turbine", "tests", "benches", "bench", "examples", "scripts"]
@@ -25,16 +28,12 @@ def tracked() -> list[Path]:
 
 
 def is_test(path: Path) -> bool:
-    """
-    Say whether *path* holds tests only.
-    """
+    """Say whether *path* holds tests only."""
     return path.parts[0] == "tests" or path.name == "tests.rs" or "tests" in path.parts
 
 
 def main() -> int:
-    """
-    Print every file that is too long; the number of them decides the exit code.
-    """
+    """Print every file that is too long; the number of them decides the exit code."""
     too_long = 0
     for path in sorted(tracked()):
         if path.suffix not in SUFFIXES or not path.is_file():
