@@ -7,8 +7,10 @@ use prometheus::{
 use std::sync::Arc;
 
 /// Bucket bounds in seconds: 100 us to 10 s, about three a decade.
-const SECONDS: &[f64] =
-    &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+const SECONDS: &[f64] = &[
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+    5.0, 10.0,
+];
 
 /// All metrics of one worker process; the label `worker` is `{name}-p{partition}`.
 #[derive(Clone)]
@@ -78,7 +80,8 @@ impl Metrics {
             metric
         };
         let counters = |name: &str, help: &str| {
-            let metric = IntCounterVec::new(Opts::new(name, help), &["worker"]).expect("constant name");
+            let metric =
+                IntCounterVec::new(Opts::new(name, help), &["worker"]).expect("constant name");
             registry.register(Box::new(metric.clone())).expect("names differ");
             metric
         };

@@ -85,3 +85,48 @@ impl Records for Vec<OwnedRecord> {
         self[i].headers.clone()
     }
 }
+
+/// Kafka's hash of a key (32-bit `MurmurHash2` with Kafka's seed), with the sign bit cleared.
+///
+/// Source: Austin Appleby's `MurmurHash2`; the seed and the mask are those of Kafka's standard
+/// partitioner, so `murmur2(key) % partitions` is the partition that it chooses.
+#[must_use]
+pub fn murmur2(key: &[u8]) -> u32 {
+    const M: u32 = 0x5bd1_e995;
+    let mut hash = 0x9747_b28c ^ u32::try_from(key.len() & 0xffff_ffff).unwrap_or(u32::MAX);
+    let (words, rest) = key.as_chunks::<4>();
+    for word in words {
+        let mut k = u32::from_le_bytes(*word).wrapping_mul(M);
+        k ^= k >> 24;
+        hash = hash.wrapping_mul(M) ^ k.wrapping_mul(M);
+    }
+    if !rest.is_empty() {
+        for (i, byte) in rest.iter().enumerate() {
+            hash ^= u32::from(*byte) << (8 * i);
+        }
+        hash = hash.wrapping_mul(M);
+    }
+    hash ^= hash >> 13;
+    hash = hash.wrapping_mul(M);
+    (hash ^ (hash >> 15)) & 0x7fff_ffff
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The values that Apache Kafka's own tests pin, with the sign bit cleared.
+    #[test]
+    fn murmur2_is_kafkas() {
+        let cases: [(&[u8], i32); 5] = [
+            (b"21", -973_932_308),
+            (b"foobar", -790_332_482),
+            (b"a-little-bit-long-string", -985_981_536),
+            (b"a-little-bit-longer-string", -1_486_304_829),
+            (b"abc", 479_470_107),
+        ];
+        for (key, hash) in cases {
+            assert_eq!(murmur2(key), hash.cast_unsigned() & 0x7fff_ffff, "{key:?}");
+        }
+    }
+}

@@ -83,22 +83,24 @@ impl Groups {
         group: &str,
         offsets: Vec<(String, i32, Option<Committed>)>,
     ) -> io::Result<()> {
-        if self.storage.keeps_notes() {
-            let note = |(topic, partition, committed): &(String, i32, Option<Committed>)| {
-                let (group, topic) = (group.to_owned(), topic.clone());
-                Note::Commit { group, topic, partition: *partition, committed: committed.clone() }
-            };
-            self.storage.note(&offsets.iter().map(note).collect::<Vec<_>>())?;
-        }
-        self.with(group, |group, _| {
-            for (topic, partition, committed) in offsets {
-                match committed {
-                    Some(committed) => group.offsets.set(&topic, partition, committed),
-                    None => drop(group.offsets.remove(&topic, partition)),
-                }
+        self.with(group, |known, _| {
+            // Under the lock, so that the last commit is the last note too.
+            if self.storage.is_durable() {
+                let note = |(topic, partition, committed): &(String, i32, Option<Committed>)| {
+                    let (group, topic, committed) =
+                        (group.to_owned(), topic.clone(), committed.clone());
+                    Note::Commit { group, topic, partition: *partition, committed }
+                };
+                self.storage.note(&offsets.iter().map(note).collect::<Vec<_>>())?;
             }
-        });
-        Ok(())
+            restore(known, offsets);
+            Ok(())
+        })
+    }
+
+    /// Puts back what a group had committed before a restart.
+    pub(crate) fn restore(&self, group: &str, offsets: Vec<(String, i32, Option<Committed>)>) {
+        self.with(group, |group, _| restore(group, offsets));
     }
 
     /// Forgets what was committed for a topic that is gone.
@@ -145,6 +147,15 @@ impl Groups {
         }
         inner.alarm = next;
         next
+    }
+}
+
+fn restore(group: &mut Group<Reply>, offsets: Vec<(String, i32, Option<Committed>)>) {
+    for (topic, partition, committed) in offsets {
+        match committed {
+            Some(committed) => group.offsets.set(&topic, partition, committed),
+            None => drop(group.offsets.remove(&topic, partition)),
+        }
     }
 }
 

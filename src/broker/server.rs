@@ -1,8 +1,14 @@
 //! The running broker: its listener, its threads, its end.
 
 use super::{
-    config::BrokerConfig, groups::Groups, producer_ids::ProducerIds, storage::Storage,
-    topics::Topics, wire,
+    config::BrokerConfig,
+    groups::Groups,
+    log::SyncWork,
+    producer_ids::ProducerIds,
+    storage::{Directory, Held, Storage},
+    topic_config::TopicConfig,
+    topics::Topics,
+    wire,
 };
 use crate::error::{Error, Result};
 use parking_lot::Mutex;
@@ -18,6 +24,9 @@ use uuid::Uuid;
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest time that data waits to be brought to stable storage.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Ids in front of it look too much like partition numbers in logs.
+const FIRST_PRODUCER_ID: i64 = 1_000;
 
 /// Everything that connections share.
 pub(crate) struct Shared {
@@ -41,30 +50,34 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Something was appended; it will be synced soon.
+    /// Something was written; it will be synced soon.
     pub(crate) fn written(&self) {
-        if self.storage.keeps_notes() {
+        if self.storage.is_durable() {
             self.dirty.notify_one();
         }
     }
 
+    /// Brings everything that was written to stable storage.
     fn sync(&self) {
-        let mut failed = self.storage.sync().err();
+        let mut work: Vec<SyncWork> = self.storage.take_unsynced().into_iter().collect();
         for topic in self.topics.all() {
-            for partition in &topic.partitions {
-                failed = partition.log.lock().sync().err().or(failed);
+            work.extend(topic.partitions.iter().filter_map(|p| p.log.lock().take_unsynced()));
+        }
+        for work in work {
+            if let Err(error) = work() {
+                tracing::error!(%error, "cannot sync the data directory");
             }
         }
-        if let Some(error) = failed {
-            tracing::error!(%error, "cannot sync the data directory");
-        }
     }
+}
 
-    async fn run_sync(&self) {
-        loop {
-            self.dirty.notified().await;
-            tokio::time::sleep(SYNC_INTERVAL).await;
-            self.sync();
+async fn run_sync(shared: Arc<Shared>) {
+    loop {
+        shared.dirty.notified().await;
+        tokio::time::sleep(SYNC_INTERVAL).await;
+        let shared = Arc::clone(&shared);
+        if tokio::task::spawn_blocking(move || shared.sync()).await.is_err() {
+            tracing::error!("syncing the data directory has panicked");
         }
     }
 }
@@ -106,8 +119,7 @@ impl Broker {
         runtime.spawn(accept(Arc::clone(&shared), listener));
         let clock = Arc::clone(&shared);
         runtime.spawn(async move { clock.groups.run_clock().await });
-        let sync = Arc::clone(&shared);
-        runtime.spawn(async move { sync.run_sync().await });
+        runtime.spawn(run_sync(Arc::clone(&shared)));
         tracing::info!(address = %format!("{}:{port}", shared.host), "broker listens");
         Ok(Self { shared, runtime: Mutex::new(Some(runtime)) })
     }
@@ -155,19 +167,49 @@ fn check(config: &BrokerConfig) -> Result<()> {
     Ok(())
 }
 
+/// The state of the cluster, with what an earlier broker has left in the data directory.
 fn open(config: BrokerConfig, port: u16) -> Result<Shared> {
-    let storage = Arc::new(Storage::Memory);
+    let (storage, held) = match &config.data_dir {
+        None => (Storage::Memory, Held::default()),
+        Some(path) => {
+            let directory = Directory::open(path)?;
+            let held = directory.held();
+            (Storage::Directory(directory), held)
+        }
+    };
+    let storage = Arc::new(storage);
     let topics = Topics::new(Arc::clone(&storage), config.retention_bytes);
+    if let Storage::Directory(directory) = &*storage {
+        for topic in held.topics.into_values() {
+            let mut logs = Vec::new();
+            for partition in 0..topic.partitions {
+                let mut log = directory.open_log(topic.id, partition)?;
+                if let Some(start) = held.starts.get(&(topic.id, partition)) {
+                    log.delete_before(*start)
+                        .map_err(|e| Error::io(format!("log of topic {}", topic.name), &e))?;
+                }
+                logs.push(log);
+            }
+            let config = TopicConfig::new(topic.config)
+                .map_err(|message| Error::Config(format!("topic {}: {message}", topic.name)))?;
+            topics.restore(topic.name, topic.id, config, logs);
+        }
+    }
     let groups = Groups::new(Arc::clone(&storage));
-    let producer_ids = ProducerIds::new(Arc::clone(&storage), 1_000);
+    for (group, commits) in held.commits {
+        let offsets =
+            commits.into_iter().map(|((topic, n), committed)| (topic, n, Some(committed)));
+        groups.restore(&group, offsets.collect());
+    }
+    let first_id = held.producer_ids_below.max(FIRST_PRODUCER_ID);
     Ok(Shared {
         host: config.host.clone(),
         config,
         port,
-        cluster_id: Uuid::new_v4().simple().to_string(),
+        cluster_id: held.cluster.map_or_else(|| Uuid::new_v4().simple().to_string(), |(id, _)| id),
         topics,
         groups,
-        producer_ids,
+        producer_ids: ProducerIds::new(Arc::clone(&storage), first_id),
         storage,
         dirty: Notify::new(),
     })

@@ -2,7 +2,7 @@
 
 use super::{
     log::{Log, LogPolicy},
-    storage::{Note, Storage},
+    storage::{Note, Storage, TopicNote},
     topic_config::TopicConfig,
 };
 use parking_lot::{Mutex, RwLock};
@@ -88,12 +88,12 @@ impl Topic {
     }
 
     fn note(&self) -> Note {
-        Note::Topic {
+        Note::Topic(TopicNote {
             name: self.name.clone(),
             id: self.id,
             partitions: self.partitions.len() as i32,
             config: self.config.set().clone(),
-        }
+        })
     }
 }
 
@@ -190,7 +190,7 @@ impl Topics {
         if index.by_name.contains_key(name) {
             return Err(TopicError::Exists(name.to_owned()));
         }
-        let partitions = self.create_logs(id, 0..partitions)?;
+        let partitions = self.create_logs(id, 0..partitions);
         let policy = config.policy(self.retention_bytes);
         let topic = Arc::new(Topic { name: name.to_owned(), id, config, policy, partitions });
         self.storage.note(&[topic.note()])?;
@@ -214,7 +214,7 @@ impl Topics {
             return Ok(());
         }
         let mut partitions = topic.partitions.clone();
-        partitions.extend(self.create_logs(topic.id, before..count)?);
+        partitions.extend(self.create_logs(topic.id, before..count));
         self.put(&mut index, Topic { partitions, ..copy(&topic) })
     }
 
@@ -246,13 +246,8 @@ impl Topics {
         Ok(())
     }
 
-    fn create_logs(
-        &self,
-        id: Uuid,
-        partitions: std::ops::Range<i32>,
-    ) -> Result<Vec<Arc<Partition>>, TopicError> {
-        let log = |p| Ok(Partition::new(self.storage.create_log(id, p)?));
-        partitions.map(log).collect()
+    fn create_logs(&self, id: Uuid, partitions: std::ops::Range<i32>) -> Vec<Arc<Partition>> {
+        partitions.map(|p| Partition::new(self.storage.create_log(id, p))).collect()
     }
 }
 

@@ -1,14 +1,17 @@
 //! Fetched records, read in place in the client library's memory.
 
+use super::consumer::ConsumerHandle;
 use crate::types::{Header, Records};
 use rdkafka::bindings as rd;
-use std::{ffi::CStr, ptr, slice};
+use std::{ffi::CStr, ptr, slice, sync::Arc};
 
 /// Consecutive records of one partition. Dropping it gives the memory back to the client library.
 #[derive(Default)]
 pub struct Messages {
     raw: Vec<ptr::NonNull<rd::rd_kafka_message_t>>,
     bytes: usize,
+    /// The client whose memory this is; destroyed after the records.
+    client: Option<Arc<ConsumerHandle>>,
 }
 
 // SAFETY: a message is plain memory with one owner; librdkafka lets any thread read and destroy it.
@@ -25,6 +28,11 @@ impl Messages {
         self.raw.push(message);
     }
 
+    /// Keeps `client` for as long as its records live.
+    pub(super) fn keep_alive(&mut self, client: &Arc<ConsumerHandle>) {
+        self.client.get_or_insert_with(|| Arc::clone(client));
+    }
+
     /// Payload and key bytes held.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -33,6 +41,9 @@ impl Messages {
 
     /// Moves all of `other` behind these.
     pub fn append(&mut self, other: &mut Self) {
+        if let Some(client) = &other.client {
+            self.keep_alive(client);
+        }
         self.raw.append(&mut other.raw);
         self.bytes += std::mem::take(&mut other.bytes);
     }

@@ -10,9 +10,11 @@
 //! What the records mean (`codec`), which offsets are safe to commit (`engine`).
 
 pub mod admin;
+pub mod answer;
 pub mod consumer;
 pub mod flight;
 pub mod messages;
+pub mod outgoing;
 pub mod producer;
 pub mod queue;
 pub mod settings;
@@ -28,7 +30,9 @@ pub(crate) fn failed(what: impl Into<String>, err: &KafkaError) -> Error {
     let what = what.into();
     match err.rdkafka_error_code() {
         Some(code) => failed_code(what, code),
-        None => Error::Kafka { what, code: "CLIENT".into(), message: err.to_string(), act: Act::Stop },
+        None => {
+            Error::Kafka { what, code: "CLIENT".into(), message: err.to_string(), act: Act::Stop }
+        }
     }
 }
 
@@ -56,10 +60,20 @@ pub(crate) fn failed_code(what: impl Into<String>, code: RDKafkaErrorCode) -> Er
         C::MessageSizeTooLarge | C::InvalidArgument => Act::Caller,
         _ => Act::Stop,
     };
-    Error::Kafka {
-        what: what.into(),
-        code: format!("{code:?}"),
-        message: code.to_string(),
-        act,
+    Error::Kafka { what: what.into(), code: format!("{code:?}"), message: code.to_string(), act }
+}
+
+/// Passes a line of the client library's log on; `level` is syslog's.
+pub(crate) fn log(level: i32, facility: &str, text: &str) {
+    // Each client gets the settings of all: that a producer has no use for a consumer's is no news.
+    if facility == "CONFWARN" {
+        tracing::debug!(target: "turbine.kafka", "{text}");
+        return;
+    }
+    match level {
+        ..=3 => tracing::error!(target: "turbine.kafka", "{facility}: {text}"),
+        4 => tracing::warn!(target: "turbine.kafka", "{facility}: {text}"),
+        5 | 6 => tracing::info!(target: "turbine.kafka", "{facility}: {text}"),
+        _ => tracing::debug!(target: "turbine.kafka", "{facility}: {text}"),
     }
 }

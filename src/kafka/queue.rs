@@ -1,8 +1,8 @@
 //! The queue of one assigned partition, apart from the group's own queue.
 
-use super::{failed_code, messages::Messages};
+use super::{consumer::ConsumerHandle, failed_code, messages::Messages};
 use crate::error::Error;
-use rdkafka::{bindings as rd, types::RDKafkaErrorCode};
+use rdkafka::{bindings as rd, consumer::Consumer, types::RDKafkaErrorCode};
 use std::{
     ffi::{CString, c_void},
     ptr,
@@ -18,6 +18,7 @@ const TAKE: usize = 1024;
 pub struct PartitionQueue {
     queue: ptr::NonNull<rd::rd_kafka_queue_t>,
     arrived: Arc<Notify>,
+    client: Arc<ConsumerHandle>,
 }
 
 // SAFETY: librdkafka queues are locked inside; any thread may poll.
@@ -32,8 +33,9 @@ unsafe extern "C" fn wake(_rk: *mut rd::rd_kafka_t, opaque: *mut c_void) {
 
 impl PartitionQueue {
     /// Splits the partition's queue off. Call before the partition is assigned.
-    pub(crate) fn split(rk: *mut rd::rd_kafka_t, topic: &str, partition: i32) -> Option<Self> {
+    pub(super) fn split(client: &Arc<ConsumerHandle>, topic: &str, partition: i32) -> Option<Self> {
         let name = CString::new(topic).ok()?;
+        let rk = client.client().native_ptr();
         // SAFETY: `rk` is a live consumer handle; the name is a C string.
         let queue = unsafe { rd::rd_kafka_queue_get_partition(rk, name.as_ptr(), partition) };
         let queue = ptr::NonNull::new(queue)?;
@@ -47,7 +49,7 @@ impl PartitionQueue {
                 Arc::as_ptr(&arrived).cast_mut().cast(),
             );
         }
-        Some(Self { queue, arrived })
+        Some(Self { queue, arrived, client: Arc::clone(client) })
     }
 
     /// Resolves when something has arrived in an empty queue since the last call.
@@ -62,6 +64,7 @@ impl PartitionQueue {
     ///
     /// The error that the broker reported for this partition, with what came before it in `into`.
     pub fn take(&self, into: &mut Messages, rows: usize, bytes: usize) -> Result<usize, Error> {
+        into.keep_alive(&self.client);
         let mut taken = 0;
         let mut found = [ptr::null_mut(); TAKE];
         let limit = into.bytes() + bytes;

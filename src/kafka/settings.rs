@@ -58,10 +58,13 @@ pub(crate) fn consumer(
     let each_kb = (buffer_bytes / 3 / partitions.max(1) / 1024).clamp(256, 65_536);
     let mut config = ClientConfig::new();
     config
-        .set("auto.offset.reset", match start_at {
-            StartAt::Earliest => "earliest",
-            StartAt::Latest => "latest",
-        })
+        .set(
+            "auto.offset.reset",
+            match start_at {
+                StartAt::Earliest => "earliest",
+                StartAt::Latest => "latest",
+            },
+        )
         .set("queued.max.messages.kbytes", each_kb.to_string())
         .set("queued.min.messages", "30000")
         // The default second of back-off after a full queue would leave a fast handler idle.

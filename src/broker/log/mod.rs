@@ -24,7 +24,7 @@ mod tests;
 pub(crate) use batch::{BatchError, BatchHeader, ProducedBatch, TimestampType};
 pub(crate) use producers::SequenceError;
 pub(crate) use record::RecordTime;
-pub(crate) use store::{MemoryStore, Store};
+pub(crate) use store::{MemoryStore, Store, SyncWork};
 
 use bytes::{Bytes, BytesMut};
 use std::{collections::VecDeque, io};
@@ -149,17 +149,17 @@ impl Log {
         }
     }
 
-    /// The log over a store that holds the batches `headers`, oldest first, from position 0 on.
+    /// The log over a store that holds the batches `headers`, oldest first, from position 0 on;
+    /// `base_offset` is where it goes on if there are none.
     pub(crate) fn recover(
         store: Box<dyn Store>,
+        base_offset: i64,
         headers: impl IntoIterator<Item = BatchHeader>,
     ) -> Self {
         let mut log = Self::new(store);
+        (log.start_offset, log.end_offset) = (base_offset, base_offset);
         for header in headers {
             log.producers.note(&header, header.base_offset);
-            if log.entries.is_empty() {
-                log.start_offset = header.base_offset;
-            }
             log.push(&header);
         }
         log
@@ -298,8 +298,8 @@ impl Log {
         Ok(())
     }
 
-    /// Brings everything to stable storage.
-    pub(crate) fn sync(&mut self) -> io::Result<()> {
-        self.store.sync()
+    /// What brings everything appended so far to stable storage; `None` if nothing needs it.
+    pub(crate) fn take_unsynced(&mut self) -> Option<SyncWork> {
+        self.store.take_unsynced()
     }
 }

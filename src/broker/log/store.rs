@@ -3,6 +3,9 @@
 use bytes::{Bytes, BytesMut};
 use std::{collections::VecDeque, io};
 
+/// Work that brings bytes to stable storage; it takes its time and needs no lock.
+pub(crate) type SyncWork = Box<dyn FnOnce() -> io::Result<()> + Send>;
+
 /// A growing row of bytes with positions that never change, of which the oldest may be given up.
 pub(crate) trait Store: Send {
     /// Puts a batch, whose first record has offset `base_offset`, behind everything else.
@@ -11,8 +14,8 @@ pub(crate) trait Store: Send {
     fn read(&self, pos: u64, len: usize) -> io::Result<Bytes>;
     /// Gives up bytes in front of `pos`, as far as the medium lets it.
     fn give_up_before(&mut self, pos: u64) -> io::Result<()>;
-    /// Brings everything to stable storage.
-    fn sync(&mut self) -> io::Result<()>;
+    /// What brings everything appended so far to stable storage; `None` if nothing needs it.
+    fn take_unsynced(&mut self) -> Option<SyncWork>;
 }
 
 /// A store in memory.
@@ -64,8 +67,8 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    fn sync(&mut self) -> io::Result<()> {
-        Ok(())
+    fn take_unsynced(&mut self) -> Option<SyncWork> {
+        None
     }
 }
 

@@ -120,7 +120,7 @@ fn a_recovered_log_still_knows_offsets_and_producers() {
     let bytes = log.read(0, usize::MAX >> 1, true).unwrap();
     let mut store = MemoryStore::default();
     store.append(0, bytes.clone()).unwrap();
-    let mut again = Log::recover(Box::new(store), batches(bytes));
+    let mut again = Log::recover(Box::new(store), 0, batches(bytes));
     assert_eq!(again.end_offset(), 9);
     let repeated = append(&mut again, &BatchBuilder::new(3).producer(5, 0, 6));
     assert!(repeated.is_duplicate && repeated.base_offset == 6);

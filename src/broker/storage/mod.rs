@@ -3,14 +3,18 @@
 //! # Guarantees, with a directory
 //!
 //! * What was acknowledged survives a kill of the process: it has been given to the operating system.
-//! * It survives a crash of the machine once synced: within a second, and at every clean stop.
-//! * A record or journal entry that was cut short is not half there after a restart, but gone.
+//! * It survives a crash of the machine once synced: within about a second, and at every clean stop.
+//! * A batch or a note that was cut short is not half there after a restart, but gone.
 
+mod directory;
 mod journal;
+mod note;
+mod segments;
 
-pub(crate) use journal::Note;
+pub(crate) use directory::Directory;
+pub(crate) use note::{Held, Note, TopicNote};
 
-use super::log::{Log, MemoryStore};
+use super::log::{Log, MemoryStore, SyncWork};
 use std::io;
 use uuid::Uuid;
 
@@ -18,39 +22,45 @@ use uuid::Uuid;
 pub(crate) enum Storage {
     /// Everything is gone with the process.
     Memory,
+    /// A data directory.
+    Directory(Directory),
 }
 
 impl Storage {
     /// Makes the log of a partition that did not exist.
-    pub(crate) fn create_log(&self, _topic: Uuid, _partition: i32) -> io::Result<Log> {
+    pub(crate) fn create_log(&self, topic: Uuid, partition: i32) -> Log {
         match self {
-            Self::Memory => Ok(Log::new(Box::new(MemoryStore::default()))),
+            Self::Memory => Log::new(Box::new(MemoryStore::default())),
+            Self::Directory(directory) => directory.create_log(topic, partition),
         }
     }
 
     /// Lets the logs of a topic go.
-    pub(crate) fn remove_logs(&self, _topic: Uuid) -> io::Result<()> {
+    pub(crate) fn remove_logs(&self, topic: Uuid) -> io::Result<()> {
         match self {
             Self::Memory => Ok(()),
+            Self::Directory(directory) => directory.remove_logs(topic),
         }
     }
 
-    /// Writes down what must be known after a restart.
-    pub(crate) fn note(&self, _notes: &[Note]) -> io::Result<()> {
+    /// Writes down what must be known after a restart; all of it or, with an error, nothing.
+    pub(crate) fn note(&self, notes: &[Note]) -> io::Result<()> {
         match self {
             Self::Memory => Ok(()),
+            Self::Directory(directory) => directory.note(notes),
         }
     }
 
-    /// Brings the notes to stable storage.
-    pub(crate) fn sync(&self) -> io::Result<()> {
+    /// What brings the notes to stable storage, if they need it.
+    pub(crate) fn take_unsynced(&self) -> Option<SyncWork> {
         match self {
-            Self::Memory => Ok(()),
+            Self::Memory => None,
+            Self::Directory(directory) => directory.take_unsynced(),
         }
     }
 
-    /// False if notes are for nobody.
-    pub(crate) fn keeps_notes(&self) -> bool {
-        !matches!(self, Self::Memory)
+    /// False if everything is gone with the process anyway.
+    pub(crate) fn is_durable(&self) -> bool {
+        matches!(self, Self::Directory(_))
     }
 }

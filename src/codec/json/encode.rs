@@ -19,10 +19,14 @@ pub struct Encoder {
 /// Rows as JSON text, and their keys; kept between batches for its memory.
 #[derive(Debug, Default)]
 pub struct Encoded {
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
-    key_bytes: Vec<u8>,
-    keys: Vec<Option<(usize, usize)>>,
+    /// All values, one behind the other.
+    pub bytes: Vec<u8>,
+    /// End of each value.
+    pub ends: Vec<usize>,
+    /// All keys, one behind the other.
+    pub key_bytes: Vec<u8>,
+    /// Range of each key; empty if no column is the key.
+    pub keys: Vec<Option<(usize, usize)>>,
     /// NaN and infinities written as `null` in the last batch.
     pub non_finite: u64,
 }

@@ -1,0 +1,210 @@
+//! What is written down besides records, and which of it still holds.
+
+use crate::broker::group::Committed;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// A change that is written down.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Note {
+    /// Which cluster this is.
+    Cluster {
+        /// Its id.
+        id: String,
+        /// Format of the data directory.
+        format: u32,
+    },
+    /// Producer ids below this one may be in use.
+    ProducerIds {
+        /// The first id that is certainly free.
+        below: i64,
+    },
+    /// A topic exists, or has other settings or more partitions.
+    Topic(TopicNote),
+    /// A topic is deleted, and with it what was committed for it.
+    TopicGone {
+        /// Its name.
+        name: String,
+    },
+    /// Records in front of an offset are deleted.
+    Start {
+        /// Id of the topic.
+        topic: Uuid,
+        /// Partition.
+        partition: i32,
+        /// First offset that is left.
+        offset: i64,
+    },
+    /// A group has committed, or (`None`) no longer has.
+    Commit {
+        /// The group.
+        group: String,
+        /// Topic.
+        topic: String,
+        /// Partition.
+        partition: i32,
+        /// What it has committed.
+        committed: Option<Committed>,
+    },
+    /// A group is deleted.
+    GroupGone {
+        /// The group.
+        group: String,
+    },
+}
+
+/// A topic, written down.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TopicNote {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its id.
+    pub(crate) id: Uuid,
+    /// Number of partitions.
+    pub(crate) partitions: i32,
+    /// What was set.
+    pub(crate) config: BTreeMap<String, String>,
+}
+
+/// The notes that hold: of each thing, the last one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Held {
+    /// Id of the cluster, and the format of its data.
+    pub(crate) cluster: Option<(String, u32)>,
+    /// The first producer id that is certainly free.
+    pub(crate) producer_ids_below: i64,
+    /// Topics, by name.
+    pub(crate) topics: BTreeMap<String, TopicNote>,
+    /// First offsets, by topic and partition.
+    pub(crate) starts: BTreeMap<(Uuid, i32), i64>,
+    /// Committed offsets, by group, topic and partition.
+    pub(crate) commits: BTreeMap<String, BTreeMap<(String, i32), Committed>>,
+}
+
+impl Held {
+    /// Lets a note take effect.
+    pub(crate) fn apply(&mut self, note: Note) {
+        match note {
+            Note::Cluster { id, format } => self.cluster = Some((id, format)),
+            Note::ProducerIds { below } => self.producer_ids_below = below,
+            Note::Topic(topic) => {
+                self.topics.insert(topic.name.clone(), topic);
+            }
+            Note::TopicGone { name } => {
+                if let Some(topic) = self.topics.remove(&name) {
+                    self.starts.retain(|(id, _), _| *id != topic.id);
+                }
+                for commits in self.commits.values_mut() {
+                    commits.retain(|(topic, _), _| *topic != name);
+                }
+            }
+            Note::Start { topic, partition, offset } => {
+                self.starts.insert((topic, partition), offset);
+            }
+            Note::Commit { group, topic, partition, committed } => {
+                let commits = self.commits.entry(group).or_default();
+                match committed {
+                    Some(committed) => commits.insert((topic, partition), committed),
+                    None => commits.remove(&(topic, partition)),
+                };
+            }
+            Note::GroupGone { group } => {
+                self.commits.remove(&group);
+            }
+        }
+    }
+
+    /// The fewest notes that say the same.
+    pub(crate) fn notes(&self) -> Vec<Note> {
+        let mut notes = Vec::new();
+        if let Some((id, format)) = &self.cluster {
+            notes.push(Note::Cluster { id: id.clone(), format: *format });
+        }
+        notes.push(Note::ProducerIds { below: self.producer_ids_below });
+        notes.extend(self.topics.values().cloned().map(Note::Topic));
+        notes.extend(self.starts.iter().map(|(&(topic, partition), &offset)| Note::Start {
+            topic,
+            partition,
+            offset,
+        }));
+        for (group, commits) in &self.commits {
+            notes.extend(commits.iter().map(|((topic, partition), committed)| Note::Commit {
+                group: group.clone(),
+                topic: topic.clone(),
+                partition: *partition,
+                committed: Some(committed.clone()),
+            }));
+        }
+        notes
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    pub(crate) fn notes() -> impl Strategy<Value = Vec<Note>> {
+        let name = || prop_oneof![Just("a".to_owned()), Just("b".to_owned())];
+        let topic_id = |name: &str| Uuid::from_u128(u128::from(name.as_bytes()[0]));
+        let topic = (name(), 1..4i32).prop_map(move |(name, partitions)| {
+            let id = topic_id(&name);
+            Note::Topic(TopicNote { name, id, partitions, config: BTreeMap::new() })
+        });
+        let start = (name(), 0..3i32, 0..99i64).prop_map(move |(name, partition, offset)| {
+            Note::Start { topic: topic_id(&name), partition, offset }
+        });
+        let commit = (name(), name(), 0..3i32, proptest::option::of(0..99i64)).prop_map(
+            |(group, topic, partition, offset)| {
+                let committed = offset.map(|offset| Committed {
+                    offset,
+                    leader_epoch: -1,
+                    metadata: "m".repeat(offset as usize % 7),
+                });
+                Note::Commit { group, topic, partition, committed }
+            },
+        );
+        let note = prop_oneof![
+            (0..99i64).prop_map(|below| Note::ProducerIds { below }),
+            topic,
+            name().prop_map(|name| Note::TopicGone { name }),
+            start,
+            commit,
+            name().prop_map(|group| Note::GroupGone { group }),
+        ];
+        proptest::collection::vec(note, 0..40)
+    }
+
+    pub(crate) fn held(notes: &[Note]) -> Held {
+        let mut held = Held::default();
+        notes.iter().cloned().for_each(|note| held.apply(note));
+        held
+    }
+
+    proptest! {
+        #[test]
+        fn fewer_notes_say_the_same(notes in notes()) {
+            let mut before = held(&notes);
+            let after = held(&before.notes());
+            before.commits.retain(|_, commits| !commits.is_empty());
+            prop_assert_eq!(before, after);
+        }
+    }
+
+    #[test]
+    fn a_deleted_topic_takes_its_commits_and_starts_along() {
+        let id = Uuid::from_u128(7);
+        let topic = TopicNote { name: "t".into(), id, partitions: 1, config: BTreeMap::new() };
+        let committed = Some(Committed { offset: 3, leader_epoch: 0, metadata: String::new() });
+        let (group, name) = ("g".to_owned(), "t".to_owned());
+        let held = held(&[
+            Note::Topic(topic),
+            Note::Start { topic: id, partition: 0, offset: 2 },
+            Note::Commit { group, topic: name.clone(), partition: 0, committed },
+            Note::TopicGone { name },
+        ]);
+        assert!(held.topics.is_empty() && held.starts.is_empty());
+        assert!(held.commits.values().all(BTreeMap::is_empty));
+    }
+}

@@ -1,0 +1,3 @@
+//! Pure logic of one partition: no I/O, no async.
+
+pub mod tracker;

@@ -1,0 +1,161 @@
+//! Topics of a cluster: list, create, where they begin and end.
+
+use super::{failed, failed_code, settings};
+use crate::error::{Act, Error, Result};
+use parking_lot::Mutex;
+use rdkafka::{
+    ClientConfig, ClientContext,
+    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    config::RDKafkaLogLevel,
+    consumer::{BaseConsumer, Consumer, ConsumerContext},
+    error::KafkaError,
+    types::RDKafkaErrorCode,
+};
+use std::{collections::BTreeMap, time::Duration};
+
+/// A client without a group; every call blocks.
+pub struct Admin {
+    config: ClientConfig,
+    client: BaseConsumer<Quiet>,
+}
+
+/// Collects the last error instead of logging it: the caller gets it.
+#[derive(Default)]
+struct Quiet {
+    last: Mutex<Option<String>>,
+}
+
+impl ClientContext for Quiet {
+    fn log(&self, _level: RDKafkaLogLevel, facility: &str, text: &str) {
+        super::log(7, facility, text);
+    }
+    fn error(&self, _error: KafkaError, reason: &str) {
+        *self.last.lock() = Some(reason.to_owned());
+    }
+}
+impl ConsumerContext for Quiet {}
+
+impl Admin {
+    /// Creates the client; it connects at the first call.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] for a setting that librdkafka refuses.
+    pub fn new(brokers: &str, user: &BTreeMap<String, String>) -> Result<Self> {
+        settings::check(user)?;
+        let mut config = settings::client(brokers, user);
+        config.set("allow.auto.create.topics", "false");
+        let client = config
+            .create_with_context(Quiet::default())
+            .map_err(|e| failed("creating an admin client", &e))?;
+        Ok(Self { config, client })
+    }
+
+    fn unreachable(&self, what: &str, error: &KafkaError) -> Error {
+        // Serves the error callbacks that say what is really wrong.
+        let _ = self.client.poll(Duration::ZERO);
+        match (failed(what, error), self.client.context().last.lock().take()) {
+            (Error::Kafka { what, code, act: Act::Retry, .. }, Some(reason)) => {
+                Error::Kafka { what, code, message: reason, act: Act::Retry }
+            }
+            (error, _) => error,
+        }
+    }
+
+    /// Topic name to partition count; internal topics (`__...`) left out.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kafka`] when no broker answers within `timeout`.
+    pub fn list_topics(&self, timeout: Duration) -> Result<BTreeMap<String, usize>> {
+        let metadata = self
+            .client
+            .fetch_metadata(None, timeout)
+            .map_err(|e| self.unreachable("listing topics", &e))?;
+        Ok(metadata
+            .topics()
+            .iter()
+            .filter(|t| !t.name().starts_with("__"))
+            .map(|t| (t.name().to_owned(), t.partitions().len()))
+            .collect())
+    }
+
+    /// Number of brokers, and the address of the one that answered.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kafka`] when no broker answers within `timeout`.
+    pub fn cluster(&self, timeout: Duration) -> Result<(usize, String)> {
+        let metadata = self
+            .client
+            .fetch_metadata(None, timeout)
+            .map_err(|e| self.unreachable("connecting", &e))?;
+        Ok((metadata.brokers().len(), metadata.orig_broker_name().to_owned()))
+    }
+
+    /// Creates the topics that are missing; the names that were created.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kafka`] with the broker's reason for the first topic it refused.
+    pub async fn create_topics(
+        &self,
+        topics: &BTreeMap<String, i32>,
+        replication: i32,
+        settings: &BTreeMap<String, String>,
+        timeout: Duration,
+    ) -> Result<Vec<String>> {
+        let admin: AdminClient<_> =
+            self.config.create().map_err(|e| failed("creating an admin client", &e))?;
+        let wanted: Vec<NewTopic<'_>> = topics
+            .iter()
+            .map(|(name, &partitions)| {
+                let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(replication));
+                settings.iter().fold(topic, |topic, (k, v)| topic.set(k, v))
+            })
+            .collect();
+        let options =
+            AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout));
+        let results = admin
+            .create_topics(&wanted, &options)
+            .await
+            .map_err(|e| self.unreachable("creating topics", &e))?;
+        let mut created = Vec::new();
+        for result in results {
+            match result {
+                Ok(name) => created.push(name),
+                Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                Err((name, code)) => {
+                    return Err(failed_code(format!("creating topic {name}"), code));
+                }
+            }
+        }
+        Ok(created)
+    }
+
+    /// (oldest offset, end offset) of each partition of `topic`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kafka`] when the topic does not exist or no broker answers within `timeout`.
+    pub fn watermarks(&self, topic: &str, timeout: Duration) -> Result<BTreeMap<i32, (i64, i64)>> {
+        let what = format!("reading the offsets of {topic}");
+        let metadata = self
+            .client
+            .fetch_metadata(Some(topic), timeout)
+            .map_err(|e| self.unreachable(&what, &e))?;
+        let found = metadata.topics().first();
+        if let Some(code) = found.and_then(rdkafka::metadata::MetadataTopic::error) {
+            return Err(failed_code(what, code.into()));
+        }
+        let partitions = found.map(|t| t.partitions().iter().map(|p| p.id()).collect::<Vec<_>>());
+        partitions
+            .unwrap_or_default()
+            .into_iter()
+            .map(|p| {
+                let marks = self.client.fetch_watermarks(topic, p, timeout);
+                marks.map(|m| (p, m)).map_err(|e| self.unreachable(&what, &e))
+            })
+            .collect()
+    }
+}

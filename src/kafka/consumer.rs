@@ -1,0 +1,257 @@
+//! One member of a consumer group.
+//!
+//! A thread of its own serves the group: heartbeats, rebalances, errors. Records never pass through
+//! it; each assigned partition has a [`PartitionQueue`] that its task polls. So nothing that a handler
+//! does can make the group believe that this member is gone.
+
+use super::{failed, queue::PartitionQueue, settings};
+use crate::{
+    config::StartAt,
+    error::{Error, Result},
+    types::TopicPartition,
+};
+use parking_lot::Mutex;
+use rdkafka::{
+    ClientContext, Offset, TopicPartitionList, bindings as rd,
+    config::RDKafkaLogLevel,
+    consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance},
+    error::KafkaError,
+};
+use std::{
+    collections::BTreeMap,
+    ffi::CString,
+    sync::{
+        Arc, OnceLock, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+/// Who is told about partitions. Calls come one after the other, from the group's thread.
+pub trait Listener: Send + Sync {
+    /// These partitions are ours; their records will come through the queues.
+    fn assigned(&self, partitions: Vec<(TopicPartition, PartitionQueue)>);
+    /// These partitions are going. May block until their handlers are done; the offsets returned are
+    /// committed before they go. `lost`: they are gone already, and nothing can be committed.
+    fn revoked(&self, partitions: &[TopicPartition], lost: bool) -> Vec<(TopicPartition, i64)>;
+}
+
+/// Settings of a member.
+pub struct Membership<'a> {
+    /// `host:port,...`.
+    pub brokers: &'a str,
+    /// The user's librdkafka settings.
+    pub user: &'a BTreeMap<String, String>,
+    /// Group id.
+    pub group: &'a str,
+    /// Topics to subscribe to.
+    pub topics: &'a [String],
+    /// Where a group without offsets starts.
+    pub start_at: StartAt,
+    /// Partitions of those topics, all together.
+    pub partitions: usize,
+    /// Bytes that may wait in all queues together.
+    pub buffer_bytes: usize,
+}
+
+/// See the module.
+pub struct GroupConsumer {
+    client: Arc<ConsumerHandle>,
+    stopping: Arc<AtomicBool>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// The client, kept alive by whoever holds memory of it.
+pub(super) type ConsumerHandle = BaseConsumer<Context>;
+
+/// What librdkafka calls back.
+pub(super) struct Context {
+    listener: Arc<dyn Listener>,
+    handle: OnceLock<Weak<ConsumerHandle>>,
+    trouble: Mutex<Option<(Instant, String)>>,
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        super::log(level as i32, facility, text);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(target: "turbine.kafka", "consumer: {reason} ({error})");
+        *self.trouble.lock() = Some((Instant::now(), reason.to_owned()));
+    }
+}
+
+impl ConsumerContext for Context {
+    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        match rebalance {
+            Rebalance::Assign(list) => {
+                let Some(handle) = self.handle.get().and_then(Weak::upgrade) else { return };
+                let assigned = names(list)
+                    .into_iter()
+                    .filter_map(|tp| {
+                        let queue = PartitionQueue::split(&handle, &tp.topic, tp.partition)?;
+                        Some((tp, queue))
+                    })
+                    .collect();
+                self.listener.assigned(assigned);
+            }
+            Rebalance::Revoke(list) => {
+                let lost = consumer.assignment_lost();
+                let offsets = self.listener.revoked(&names(list), lost);
+                if !lost && let Err(error) = commit(consumer, &offsets) {
+                    tracing::warn!(
+                        target: "turbine.kafka",
+                        "the last offsets of revoked partitions were not committed, their next owner repeats some records: {error}"
+                    );
+                }
+            }
+            Rebalance::Error(error) => {
+                tracing::error!(target: "turbine.kafka", "rebalance: {error}");
+            }
+        }
+    }
+}
+
+fn names(list: &TopicPartitionList) -> Vec<TopicPartition> {
+    list.elements().iter().map(|e| TopicPartition::new(e.topic(), e.partition())).collect()
+}
+
+fn commit(consumer: &ConsumerHandle, offsets: &[(TopicPartition, i64)]) -> Result<()> {
+    if offsets.is_empty() {
+        return Ok(());
+    }
+    let mut list = TopicPartitionList::with_capacity(offsets.len());
+    for (tp, offset) in offsets {
+        list.add_partition_offset(&tp.topic, tp.partition, Offset::Offset(*offset))
+            .map_err(|e| failed(format!("committing {tp}"), &e))?;
+    }
+    consumer.commit(&list, CommitMode::Sync).map_err(|e| failed("committing offsets", &e))
+}
+
+impl GroupConsumer {
+    /// Joins the group. Partitions come to `listener` as the group assigns them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] for settings that librdkafka refuses; [`Error::Kafka`] if it cannot subscribe.
+    pub fn join(member: &Membership<'_>, listener: Arc<dyn Listener>) -> Result<Self> {
+        settings::check(member.user)?;
+        let config = settings::consumer(
+            member.brokers,
+            member.user,
+            member.group,
+            member.start_at,
+            member.partitions,
+            member.buffer_bytes,
+        );
+        let context = Context { listener, handle: OnceLock::new(), trouble: Mutex::default() };
+        let client: ConsumerHandle = config
+            .create_with_context(context)
+            .map_err(|e| failed(format!("creating a consumer of group {}", member.group), &e))?;
+        let client = Arc::new(client);
+        // Set before the subscription, so before the first rebalance can ask for it.
+        let _ = client.context().handle.set(Arc::downgrade(&client));
+        let topics: Vec<&str> = member.topics.iter().map(String::as_str).collect();
+        client
+            .subscribe(&topics)
+            .map_err(|e| failed(format!("subscribing to {}", topics.join(", ")), &e))?;
+        let stopping = Arc::new(AtomicBool::new(false));
+        let thread = {
+            let (client, stopping) = (Arc::clone(&client), Arc::clone(&stopping));
+            std::thread::Builder::new()
+                .name(format!("turbine-group-{}", member.group))
+                .spawn(move || serve(&client, &stopping))
+                .map_err(|e| Error::io("starting the group's thread", &e))?
+        };
+        Ok(Self { client, stopping, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Commits `offsets` and waits for the broker's answer.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kafka`]; with [`crate::error::Act::Fence`] the partitions belong to someone else.
+    pub fn commit(&self, offsets: &[(TopicPartition, i64)]) -> Result<()> {
+        commit(&self.client, offsets)
+    }
+
+    /// Offsets that the group has committed, of partitions that have one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kafka`] when no answer comes within `timeout`.
+    pub fn committed(
+        &self,
+        partitions: &[TopicPartition],
+        timeout: Duration,
+    ) -> Result<Vec<(TopicPartition, i64)>> {
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for tp in partitions {
+            list.add_partition(&tp.topic, tp.partition);
+        }
+        let list = self
+            .client
+            .committed_offsets(list, timeout)
+            .map_err(|e| failed("reading committed offsets", &e))?;
+        Ok(list
+            .elements()
+            .iter()
+            .filter_map(|e| match e.offset() {
+                Offset::Offset(at) => Some((TopicPartition::new(e.topic(), e.partition()), at)),
+                _ => None,
+            })
+            .collect())
+    }
+
+    /// End offset of a partition as the last fetch saw it; asks nobody.
+    pub fn end_offset(&self, tp: &TopicPartition) -> Option<i64> {
+        let topic = CString::new(&*tp.topic).ok()?;
+        let (mut low, mut high) = (-1, -1);
+        // SAFETY: a live handle, a C string, two integers to write to.
+        let code = unsafe {
+            rd::rd_kafka_get_watermark_offsets(
+                self.client.client().native_ptr(),
+                topic.as_ptr(),
+                tp.partition,
+                &raw mut low,
+                &raw mut high,
+            )
+        };
+        (code == rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
+    }
+
+    /// The client's last general error, if younger than `age`.
+    pub fn trouble(&self, age: Duration) -> Option<String> {
+        let trouble = self.client.context().trouble.lock();
+        trouble.as_ref().filter(|(at, _)| at.elapsed() < age).map(|(_, what)| what.clone())
+    }
+
+    /// Leaves the group: every partition is revoked (see [`Listener::revoked`]), then the thread ends.
+    pub fn leave(&self) {
+        self.stopping.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.lock().take() {
+            // A thread that panicked has left nothing to wait for.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn serve(client: &ConsumerHandle, stopping: &AtomicBool) {
+    let mut closing = false;
+    loop {
+        if stopping.load(Ordering::Acquire) && !closing {
+            closing = true;
+            if let Err(error) = client.close_queue() {
+                tracing::warn!(target: "turbine.kafka", "leaving the group: {error}");
+                return;
+            }
+        }
+        if closing && client.closed() {
+            return;
+        }
+        // Records have queues of their own: what comes here is served inside, errors go to the context.
+        let _ = client.poll(Duration::from_millis(50));
+    }
+}

@@ -1,0 +1,541 @@
+//! The idempotent producer of a process.
+//!
+//! # Guarantees
+//!
+//! * Records to one partition arrive in the order of the calls, each once, however often the
+//!   client library retries.
+//! * A record belongs to one [`Flight`] and is answered once: acknowledged by all in-sync
+//!   replicas, or failed.
+//! * Records without an answer hold at most about `buffer_bytes` of memory: [`Producer::reserve`]
+//!   waits until there is room.
+
+use super::{
+    answer::{Answer, Receipt},
+    failed, failed_code,
+    flight::Flight,
+    outgoing::{Outgoing, Rows},
+    settings,
+};
+use crate::error::{Error, Result};
+use parking_lot::{Condvar, Mutex};
+use rdkafka::{bindings as rd, types::RDKafkaErrorCode};
+use std::{
+    collections::{BTreeMap, HashMap},
+    ffi::{CStr, CString, c_char, c_int, c_void},
+    ptr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+use tokio::sync::Notify;
+
+/// What the client library keeps for a record beside its bytes, about.
+const RECORD_OVERHEAD: usize = 200;
+
+/// Lets the key choose the partition (librdkafka's `RD_KAFKA_PARTITION_UA`).
+const ANY_PARTITION: i32 = -1;
+
+/// The parts of an opaque pointer: a flight, or (lowest bit set) a ticket.
+struct Ticket {
+    flight: Arc<Flight>,
+    answer: Arc<Answer>,
+    shared: Arc<Shared>,
+    bytes: usize,
+}
+
+#[derive(Default)]
+struct Shared {
+    bytes: AtomicUsize,
+    limit: usize,
+    room: Notify,
+    room_lock: Mutex<()>,
+    room_changed: Condvar,
+    stopping: AtomicBool,
+    /// Last error of the client as a whole, and when it was seen.
+    trouble: Mutex<Option<(Instant, String)>>,
+    acknowledged: AtomicU64,
+}
+
+impl Shared {
+    fn release(&self, bytes: usize) {
+        let before = self.bytes.fetch_sub(bytes, Ordering::AcqRel);
+        if before >= self.limit && before - bytes < self.limit {
+            self.room.notify_waiters();
+            let _guard = self.room_lock.lock();
+            self.room_changed.notify_all();
+        }
+    }
+}
+
+/// See the module.
+pub struct Producer {
+    rk: ptr::NonNull<rd::rd_kafka_t>,
+    topics: Mutex<HashMap<String, Topic>>,
+    shared: Arc<Shared>,
+    epoch: Mutex<Arc<Flight>>,
+    poller: Mutex<Option<JoinHandle<()>>>,
+}
+
+// SAFETY: a librdkafka handle may be used from any thread.
+unsafe impl Send for Producer {}
+// SAFETY: as above; our own fields are locked.
+unsafe impl Sync for Producer {}
+
+#[derive(Clone, Copy)]
+struct Topic(ptr::NonNull<rd::rd_kafka_topic_t>);
+// SAFETY: a topic handle may be used from any thread and lives as long as the producer.
+unsafe impl Send for Topic {}
+
+impl Producer {
+    /// Creates the client; it connects in the background.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] for a setting that librdkafka refuses.
+    pub fn new(
+        brokers: &str,
+        user: &BTreeMap<String, String>,
+        buffer_bytes: usize,
+    ) -> Result<Arc<Self>> {
+        settings::check(user)?;
+        let config = settings::producer(brokers, user, buffer_bytes);
+        let native =
+            config.create_native_config().map_err(|e| failed("creating a producer", &e))?;
+        let shared = Arc::new(Shared { limit: buffer_bytes, ..Shared::default() });
+        let mut reason = [0 as c_char; 512];
+        // SAFETY: the configuration is ours until rd_kafka_new takes it over (only on success);
+        // the opaque lives as long as the client (Drop destroys the client first).
+        let rk = unsafe {
+            rd::rd_kafka_conf_set_opaque(native.ptr(), Arc::as_ptr(&shared).cast_mut().cast());
+            rd::rd_kafka_conf_set_dr_msg_cb(native.ptr(), Some(on_delivery));
+            rd::rd_kafka_conf_set_error_cb(native.ptr(), Some(on_error));
+            rd::rd_kafka_conf_set_log_cb(native.ptr(), Some(on_log));
+            let kind = rd::rd_kafka_type_t::RD_KAFKA_PRODUCER;
+            rd::rd_kafka_new(kind, native.ptr(), reason.as_mut_ptr(), reason.len())
+        };
+        let Some(rk) = ptr::NonNull::new(rk) else {
+            // SAFETY: librdkafka wrote a C string.
+            let reason = unsafe { CStr::from_ptr(reason.as_ptr()) }.to_string_lossy();
+            return Err(Error::Config(format!("kafka producer: {reason}")));
+        };
+        std::mem::forget(native);
+        let producer = Arc::new(Self {
+            rk,
+            topics: Mutex::default(),
+            shared: Arc::clone(&shared),
+            epoch: Mutex::new(Flight::new(|_| ())),
+            poller: Mutex::default(),
+        });
+        let handle = PollHandle(rk);
+        let poller = std::thread::Builder::new()
+            .name("turbine-producer".into())
+            .spawn(move || poll_until_stopped(&handle, &shared))
+            .map_err(|e| Error::io("starting the producer's thread", &e))?;
+        *producer.poller.lock() = Some(poller);
+        Ok(producer)
+    }
+
+    /// Bytes of records without an answer.
+    pub fn buffered_bytes(&self) -> usize {
+        self.shared.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Records acknowledged since the start.
+    pub fn acknowledged(&self) -> u64 {
+        self.shared.acknowledged.load(Ordering::Relaxed)
+    }
+
+    /// The client's last general error (all brokers down, authentication ...), if younger than `age`.
+    pub fn trouble(&self, age: Duration) -> Option<String> {
+        let trouble = self.shared.trouble.lock();
+        trouble.as_ref().filter(|(at, _)| at.elapsed() < age).map(|(_, what)| what.clone())
+    }
+
+    /// Waits until there is room for another batch.
+    pub async fn reserve(&self) {
+        loop {
+            let room = self.shared.room.notified();
+            tokio::pin!(room);
+            room.as_mut().enable();
+            if self.has_room() {
+                return;
+            }
+            room.await;
+        }
+    }
+
+    /// Is there room for another record?
+    pub fn has_room(&self) -> bool {
+        self.shared.bytes.load(Ordering::Acquire) < self.shared.limit
+    }
+
+    /// Blocks until there is room, at most `timeout`.
+    pub fn wait_room(&self, timeout: Duration) -> bool {
+        let deadline = Instant::now() + timeout;
+        let mut guard = self.shared.room_lock.lock();
+        while !self.has_room() {
+            if self.shared.room_changed.wait_until(&mut guard, deadline).timed_out() {
+                return self.has_room();
+            }
+        }
+        true
+    }
+
+    fn topic(&self, name: &str) -> Result<Topic> {
+        let mut topics = self.topics.lock();
+        if let Some(topic) = topics.get(name) {
+            return Ok(*topic);
+        }
+        let text = CString::new(name).map_err(|_| Error::Config("topic name with NUL".into()))?;
+        // SAFETY: a live handle and a C string; null settings mean the client's defaults.
+        let topic =
+            unsafe { rd::rd_kafka_topic_new(self.rk.as_ptr(), text.as_ptr(), ptr::null_mut()) };
+        let topic = Topic(ptr::NonNull::new(topic).ok_or_else(|| {
+            failed_code(format!("opening topic {name} for writing"), last_error())
+        })?);
+        topics.insert(name.into(), topic);
+        Ok(topic)
+    }
+
+    /// Enqueues one record, in `flight` or else in the current epoch. With `answer`, its sender
+    /// learns what became of it.
+    ///
+    /// # Errors
+    ///
+    /// At once, with nothing enqueued: the record is too large, or the topic's name is wrong.
+    pub fn send(
+        &self,
+        topic: &str,
+        record: &Outgoing<'_>,
+        flight: Option<&Arc<Flight>>,
+        answer: Option<Arc<Answer>>,
+    ) -> Result<()> {
+        let handle = self.topic(topic)?;
+        let flight = self.board(flight);
+        let size = |b: Option<&[u8]>| b.map_or(0, <[u8]>::len);
+        let bytes = size(record.key) + size(record.value) + RECORD_OVERHEAD;
+        let ticket = Box::new(Ticket {
+            flight: Arc::clone(&flight),
+            answer: answer.unwrap_or_default(),
+            shared: Arc::clone(&self.shared),
+            bytes,
+        });
+        self.shared.bytes.fetch_add(bytes, Ordering::AcqRel);
+        let opaque = Box::into_raw(ticket).map_addr(|a| a | 1).cast::<c_void>();
+        let sent = if record.headers.is_empty() && record.timestamp_ms.is_none() {
+            enqueue(handle, record, opaque)
+        } else {
+            self.enqueue_full(handle, record, opaque)
+        };
+        sent.map_err(|code| {
+            // SAFETY: librdkafka refused the record, so the ticket is still ours alone.
+            drop(unsafe { Box::from_raw(opaque.map_addr(|a| a & !1).cast::<Ticket>()) });
+            self.shared.release(bytes);
+            flight.answered(1);
+            failed_code(format!("sending to topic {topic}"), code)
+        })
+    }
+
+    fn enqueue_full(
+        &self,
+        topic: Topic,
+        record: &Outgoing<'_>,
+        opaque: *mut c_void,
+    ) -> Result<(), RDKafkaErrorCode> {
+        let (value, value_len) = parts(record.value);
+        let (key, key_len) = parts(record.key);
+        type Part = rd::rd_kafka_vu_s__bindgen_ty_1;
+        type Memory = rd::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1;
+        use rd::rd_kafka_vtype_t as V;
+        let part = |vtype, u| rd::rd_kafka_vu_t { vtype, u };
+        let mut parts = vec![
+            part(V::RD_KAFKA_VTYPE_RKT, Part { rkt: topic.0.as_ptr() }),
+            part(V::RD_KAFKA_VTYPE_PARTITION, Part { i32_: record.partition.unwrap_or(-1) }),
+            part(V::RD_KAFKA_VTYPE_VALUE, Part { mem: Memory { ptr: value, size: value_len } }),
+            part(V::RD_KAFKA_VTYPE_KEY, Part { mem: Memory { ptr: key, size: key_len } }),
+            part(V::RD_KAFKA_VTYPE_OPAQUE, Part { ptr: opaque }),
+            part(V::RD_KAFKA_VTYPE_MSGFLAGS, Part { i: rd::RD_KAFKA_MSG_F_COPY }),
+            part(V::RD_KAFKA_VTYPE_TIMESTAMP, Part { i64_: record.timestamp_ms.unwrap_or(0) }),
+        ];
+        let names: Vec<CString> = record
+            .headers
+            .iter()
+            .map(|(name, _)| CString::new(name.as_str()).unwrap_or_default())
+            .collect();
+        for (name, (_, value)) in names.iter().zip(record.headers) {
+            let (val, size) = value.as_ref().map_or((ptr::null(), 0), |v| {
+                (v.as_ptr().cast(), isize::try_from(v.len()).unwrap_or(isize::MAX))
+            });
+            let header =
+                rd::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_2 { name: name.as_ptr(), val, size };
+            parts.push(part(V::RD_KAFKA_VTYPE_HEADER, Part { header }));
+        }
+        // SAFETY: every pointer lives over the call; librdkafka copies (MSG_F_COPY).
+        unsafe {
+            let error = rd::rd_kafka_produceva(self.rk.as_ptr(), parts.as_ptr(), parts.len());
+            if error.is_null() {
+                return Ok(());
+            }
+            let code = rd::rd_kafka_error_code(error);
+            rd::rd_kafka_error_destroy(error);
+            Err(RDKafkaErrorCode::from(code))
+        }
+    }
+
+    /// Enqueues all rows in order; the flight keeps their bytes, librdkafka reads them in place.
+    /// Returns the rows that were refused at once, with the reason; they are not in the flight.
+    ///
+    /// # Errors
+    ///
+    /// The topic's name is wrong; then nothing is enqueued.
+    pub fn send_rows(
+        &self,
+        topic: &str,
+        rows: Rows,
+        flight: &Arc<Flight>,
+    ) -> Result<Vec<(usize, Error)>> {
+        let handle = self.topic(topic)?;
+        let count = rows.ends.len();
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        let mut start = 0;
+        let opaque = Arc::as_ptr(flight).cast_mut().cast();
+        let mut raw: Vec<rd::rd_kafka_message_t> = rows
+            .ends
+            .iter()
+            .enumerate()
+            .map(|(i, &end)| {
+                let key = rows.keys.get(i).copied().flatten().map(|(a, b)| &rows.key_bytes[a..b]);
+                let value = &rows.bytes[start..end];
+                start = end;
+                let (payload, len) = parts(Some(value));
+                let (key, key_len) = parts(key);
+                rd::rd_kafka_message_t {
+                    err: rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR,
+                    rkt: ptr::null_mut(),
+                    partition: -1,
+                    payload,
+                    len,
+                    key,
+                    key_len,
+                    offset: 0,
+                    _private: opaque,
+                }
+            })
+            .collect();
+        let bytes = rows.bytes.len() + rows.key_bytes.len() + count * RECORD_OVERHEAD;
+        flight.board(count);
+        flight.hold(rows.bytes);
+        self.shared.bytes.fetch_add(bytes, Ordering::AcqRel);
+        let room = BatchRoom { shared: Arc::clone(&self.shared), bytes };
+        // Blocking applies only where a user's own queue limits are below ours; the producer's
+        // thread makes room meanwhile.
+        let flags = rd::RD_KAFKA_MSG_F_BLOCK;
+        // SAFETY: payloads are kept by the flight until each record is answered, keys are copied by
+        // librdkafka during the call, the opaque is a flight that keeps itself alive.
+        let good = unsafe {
+            rd::rd_kafka_produce_batch(
+                handle.0.as_ptr(),
+                ANY_PARTITION,
+                flags,
+                raw.as_mut_ptr(),
+                c_int::try_from(count).expect("a batch has far fewer rows"),
+            )
+        };
+        flight.on_landing(room);
+        let mut refused = Vec::new();
+        if usize::try_from(good).unwrap_or(0) < count {
+            for (i, message) in raw.iter().enumerate() {
+                if message.err != rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+                    let code = RDKafkaErrorCode::from(message.err);
+                    refused.push((i, failed_code(format!("sending to topic {topic}"), code)));
+                }
+            }
+            flight.answered(refused.len());
+        }
+        Ok(refused)
+    }
+
+    /// Takes one record aboard `flight`, or of the current epoch: under its lock, so that no record
+    /// comes aboard a sealed one.
+    fn board(&self, flight: Option<&Arc<Flight>>) -> Arc<Flight> {
+        let epoch = self.epoch.lock();
+        let flight = flight.unwrap_or(&epoch);
+        flight.board(1);
+        Arc::clone(flight)
+    }
+
+    /// Seals the current epoch, the flight of all records sent one by one, and begins another;
+    /// `on_landed` runs when all records of the old one are answered. Turn one epoch at a time.
+    pub fn turn_epoch(&self, on_landed: impl FnOnce(Result<()>) + Send + 'static) {
+        let next = Flight::new(|_| ());
+        let old = std::mem::replace(&mut *self.epoch.lock(), next);
+        old.then(on_landed);
+        old.seal();
+    }
+
+    /// Blocks until every record is answered, at most `timeout`; the number that is not.
+    pub fn flush(&self, timeout: Duration) -> usize {
+        let ms = c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX);
+        // SAFETY: a live handle.
+        unsafe {
+            rd::rd_kafka_flush(self.rk.as_ptr(), ms);
+            usize::try_from(rd::rd_kafka_outq_len(self.rk.as_ptr())).unwrap_or(0)
+        }
+    }
+
+    /// Drops what is not acknowledged; each of its records is answered with a failure.
+    pub fn purge(&self) {
+        // SAFETY: a live handle.
+        unsafe {
+            rd::rd_kafka_purge(
+                self.rk.as_ptr(),
+                rd::RD_KAFKA_PURGE_F_QUEUE | rd::RD_KAFKA_PURGE_F_INFLIGHT,
+            )
+        };
+    }
+}
+
+impl Drop for Producer {
+    fn drop(&mut self) {
+        self.shared.stopping.store(true, Ordering::Release);
+        if let Some(poller) = self.poller.lock().take() {
+            // A poller that panicked has nothing left to do.
+            let _ = poller.join();
+        }
+        // Everybody who waits for an answer gets one.
+        self.purge();
+        self.flush(Duration::from_secs(1));
+        for (_, topic) in self.topics.lock().drain() {
+            // SAFETY: opened once by us.
+            unsafe { rd::rd_kafka_topic_destroy(topic.0.as_ptr()) };
+        }
+        // SAFETY: the last use of the handle; callbacks end before it returns.
+        unsafe { rd::rd_kafka_destroy(self.rk.as_ptr()) };
+        self.epoch.lock().seal();
+    }
+}
+
+/// Gives a batch's room back when its flight lands.
+pub(super) struct BatchRoom {
+    shared: Arc<Shared>,
+    bytes: usize,
+}
+
+impl Drop for BatchRoom {
+    fn drop(&mut self) {
+        self.shared.release(self.bytes);
+    }
+}
+
+struct PollHandle(ptr::NonNull<rd::rd_kafka_t>);
+// SAFETY: as for Producer; the producer joins this thread before it destroys the handle.
+unsafe impl Send for PollHandle {}
+
+fn poll_until_stopped(handle: &PollHandle, shared: &Shared) {
+    while !shared.stopping.load(Ordering::Acquire) {
+        // SAFETY: live until the producer has joined this thread.
+        unsafe { rd::rd_kafka_poll(handle.0.as_ptr(), 100) };
+    }
+}
+
+fn parts(bytes: Option<&[u8]>) -> (*mut c_void, usize) {
+    bytes.map_or((ptr::null_mut(), 0), |b| (b.as_ptr().cast_mut().cast(), b.len()))
+}
+
+fn last_error() -> RDKafkaErrorCode {
+    // SAFETY: reads a thread-local of librdkafka.
+    RDKafkaErrorCode::from(unsafe { rd::rd_kafka_last_error() })
+}
+
+fn enqueue(
+    topic: Topic,
+    record: &Outgoing<'_>,
+    opaque: *mut c_void,
+) -> Result<(), RDKafkaErrorCode> {
+    let (value, value_len) = parts(record.value);
+    let (key, key_len) = parts(record.key);
+    // SAFETY: librdkafka copies key and value during the call.
+    let failed = unsafe {
+        rd::rd_kafka_produce(
+            topic.0.as_ptr(),
+            record.partition.unwrap_or(ANY_PARTITION),
+            rd::RD_KAFKA_MSG_F_COPY,
+            value,
+            value_len,
+            key,
+            key_len,
+            opaque,
+        )
+    };
+    if failed == 0 { Ok(()) } else { Err(last_error()) }
+}
+
+unsafe extern "C" fn on_delivery(
+    _rk: *mut rd::rd_kafka_t,
+    message: *const rd::rd_kafka_message_t,
+    opaque: *mut c_void,
+) {
+    // SAFETY: librdkafka passes a valid message, and the opaque that `new` set.
+    let (message, shared) = unsafe { (&*message, &*opaque.cast::<Shared>()) };
+    let ok = message.err == rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
+    if ok {
+        shared.acknowledged.fetch_add(1, Ordering::Relaxed);
+    }
+    let failure = || failed_code("writing a record", RDKafkaErrorCode::from(message.err));
+    let opaque = message._private;
+    if opaque.addr() & 1 == 0 {
+        // SAFETY: an even opaque is a flight, which keeps itself alive until this answer.
+        let flight = unsafe { &*opaque.cast::<Flight>() };
+        if ok {
+            flight.answered(1)
+        } else {
+            flight.failed(failure())
+        }
+        return;
+    }
+    // SAFETY: an odd opaque is a ticket that `send` gave away; this is its only answer.
+    let ticket = unsafe { Box::from_raw(opaque.map_addr(|a| a & !1).cast::<Ticket>()) };
+    ticket.shared.release(ticket.bytes);
+    let mut kind = rd::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+    let result = if ok {
+        // SAFETY: reads fields of a valid message.
+        let timestamp_ms = unsafe { rd::rd_kafka_message_timestamp(message, &raw mut kind) };
+        Ok(Receipt { partition: message.partition, offset: message.offset, timestamp_ms })
+    } else {
+        Err(failure())
+    };
+    match &result {
+        Ok(_) => ticket.flight.answered(1),
+        Err(error) => ticket.flight.failed(error.clone()),
+    }
+    ticket.answer.set(result);
+}
+
+unsafe extern "C" fn on_error(
+    _rk: *mut rd::rd_kafka_t,
+    code: c_int,
+    reason: *const c_char,
+    opaque: *mut c_void,
+) {
+    // SAFETY: librdkafka passes a C string and the opaque that `new` set.
+    let (reason, shared) =
+        unsafe { (CStr::from_ptr(reason).to_string_lossy(), &*opaque.cast::<Shared>()) };
+    tracing::warn!(target: "turbine.kafka", "producer: {reason} ({code})");
+    *shared.trouble.lock() = Some((Instant::now(), reason.into_owned()));
+}
+
+unsafe extern "C" fn on_log(
+    _rk: *const rd::rd_kafka_t,
+    level: c_int,
+    facility: *const c_char,
+    text: *const c_char,
+) {
+    // SAFETY: librdkafka passes C strings.
+    let (facility, text) = unsafe { (CStr::from_ptr(facility), CStr::from_ptr(text)) };
+    super::log(level, &facility.to_string_lossy(), &text.to_string_lossy());
+}

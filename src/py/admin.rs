@@ -1,0 +1,57 @@
+//! Topics of a cluster, for Python.
+
+use crate::{error::Error, kafka};
+use pyo3::prelude::*;
+use std::{collections::BTreeMap, time::Duration};
+
+/// Topics of a cluster; every call blocks without the interpreter.
+#[pyclass(frozen, module = "turbine._native")]
+pub struct Admin(kafka::admin::Admin);
+
+#[pymethods]
+impl Admin {
+    #[new]
+    #[pyo3(signature = (brokers, kafka, /))]
+    fn new(brokers: &str, kafka: BTreeMap<String, String>) -> PyResult<Self> {
+        Ok(Self(kafka::admin::Admin::new(brokers, &kafka)?))
+    }
+
+    #[pyo3(signature = (timeout_ms = 10_000))]
+    fn list_topics(&self, py: Python<'_>, timeout_ms: u64) -> PyResult<BTreeMap<String, usize>> {
+        Ok(py.detach(|| self.0.list_topics(Duration::from_millis(timeout_ms)))?)
+    }
+
+    #[pyo3(signature = (topics, replication = -1, config = None, timeout_ms = 10_000))]
+    fn create_topics(
+        &self,
+        py: Python<'_>,
+        topics: BTreeMap<String, i32>,
+        replication: i32,
+        config: Option<BTreeMap<String, String>>,
+        timeout_ms: u64,
+    ) -> PyResult<Vec<String>> {
+        let timeout = Duration::from_millis(timeout_ms);
+        let settings = config.unwrap_or_default();
+        Ok(py.detach(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .build()
+                .map_err(|e| Error::io("starting an admin call", &e))?;
+            runtime.block_on(self.0.create_topics(&topics, replication, &settings, timeout))
+        })?)
+    }
+
+    #[pyo3(signature = (topic, timeout_ms = 10_000))]
+    fn watermarks(
+        &self,
+        py: Python<'_>,
+        topic: &str,
+        timeout_ms: u64,
+    ) -> PyResult<BTreeMap<i32, (i64, i64)>> {
+        Ok(py.detach(|| self.0.watermarks(topic, Duration::from_millis(timeout_ms)))?)
+    }
+
+    #[pyo3(signature = (timeout_ms = 10_000))]
+    fn cluster(&self, py: Python<'_>, timeout_ms: u64) -> PyResult<(usize, String)> {
+        Ok(py.detach(|| self.0.cluster(Duration::from_millis(timeout_ms)))?)
+    }
+}

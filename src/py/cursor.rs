@@ -1,0 +1,242 @@
+//! Rows in the hands of an agent.
+
+use super::decode::Decode;
+use crate::{
+    codec::json::{DecodeOptions, Decoder, SharedSchema},
+    config::OnError,
+    kafka::{outgoing::Outgoing, producer::Producer},
+    task::{
+        cursor,
+        dead_letter::{Phase, dead_letter},
+    },
+    types::{Header, Records},
+};
+use arrow::datatypes::SchemaRef;
+use pyo3::{
+    prelude::*,
+    types::{PyBytes, PyString},
+};
+use pyo3_arrow::PyRecordBatch;
+use std::sync::Arc;
+
+/// What all cursors of one agent share.
+pub(super) struct AgentSide {
+    pub(super) name: String,
+    pub(super) key: Decode,
+    pub(super) value: Decode,
+    /// Schema for `stream.batches()`; inferred without one.
+    pub(super) schema: Option<SchemaRef>,
+    pub(super) learned: Arc<SharedSchema>,
+    pub(super) on_error: OnError,
+    pub(super) dlq: Option<String>,
+    pub(super) producer: Arc<Producer>,
+}
+
+impl AgentSide {
+    /// A bad record: by the policy it is counted, becomes a dead letter, or stops the partition.
+    fn refuse(&self, cursor: &cursor::Cursor, row: usize, phase: Phase, why: &str) {
+        let (records, tp) = (cursor.records(), cursor.tp());
+        let status = &cursor.task().status;
+        status.metrics.bad_records.inc();
+        let what = match phase {
+            Phase::Decode => "cannot be decoded",
+            Phase::Process => "made the agent fail",
+            Phase::Produce => "has an output that cannot be written",
+        };
+        let report = format!(
+            "agent {}: record {tp} at offset {} {what}: {why}",
+            self.name,
+            records.offset(row)
+        );
+        match (self.on_error, &self.dlq) {
+            (OnError::Dlq, Some(topic)) => {
+                let letter = dead_letter(records, row, tp, phase, why);
+                let record = Outgoing {
+                    key: letter.key.as_deref(),
+                    value: letter.value.as_deref(),
+                    partition: None,
+                    timestamp_ms: (letter.timestamp_ms >= 0).then_some(letter.timestamp_ms),
+                    headers: &letter.headers,
+                };
+                match self.producer.send(topic, &record, None, None) {
+                    Ok(()) => status.metrics.dead_letters.inc(),
+                    Err(error) => status.fail(&format!("{report}; its dead letter: {error}")),
+                }
+            }
+            (OnError::Skip, _) => {
+                tracing::warn!(target: "turbine.task", "{report}. It is left out (on_error=\"skip\")");
+            }
+            _ => status.fail(&format!(
+                "{report}. Nothing is lost: the partition waits in front of it. Mend the cause and restart, or declare on_error=\"skip\" or on_error=\"dlq\" to go on without such records"
+            )),
+        }
+    }
+}
+
+/// Decoded rows of one partition for one agent instance; an iterator of values.
+#[pyclass(frozen, module = "turbine._native")]
+pub struct Cursor {
+    pub(super) cursor: Arc<cursor::Cursor>,
+    pub(super) agent: Arc<AgentSide>,
+}
+
+impl Cursor {
+    fn row(&self) -> PyResult<usize> {
+        self.cursor.current().ok_or_else(|| {
+            pyo3::exceptions::PyRuntimeError::new_err("no row has been handed out yet")
+        })
+    }
+}
+
+#[pymethods]
+impl Cursor {
+    #[getter]
+    fn topic<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        PyString::intern(py, &self.cursor.tp().topic)
+    }
+
+    #[getter]
+    fn partition(&self) -> i32 {
+        self.cursor.tp().partition
+    }
+
+    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __next__<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        loop {
+            let row = self.cursor.advance()?;
+            match self.agent.value.decode(py, self.cursor.records().value(row)) {
+                Ok(value) => return Some(value),
+                Err(why) => self.agent.refuse(&self.cursor, row, Phase::Decode, &why),
+            }
+            if !self.cursor.task().status.is_live() {
+                // The bad row stopped the partition: it must not count as done.
+                self.cursor.abandon();
+                return None;
+            }
+        }
+    }
+
+    fn finish(&self) {
+        self.cursor.finish();
+    }
+
+    fn hold(&self) {
+        self.cursor.hold();
+    }
+
+    fn handed(&self) -> usize {
+        self.cursor.handed()
+    }
+
+    #[pyo3(signature = (rows, /))]
+    fn done_through(&self, rows: usize) {
+        self.cursor.done_through(rows);
+    }
+
+    fn abandon(&self) {
+        self.cursor.abandon();
+    }
+
+    fn key<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let key = self.cursor.records().key(self.row()?);
+        let text = |why| super::error::DecodeError::new_err(format!("key: {why}"));
+        self.agent.key.decode(py, key).map_err(text)
+    }
+
+    fn raw<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<(Option<Bound<'py, PyBytes>>, Option<Bound<'py, PyBytes>>)> {
+        let (records, row) = (self.cursor.records(), self.row()?);
+        let bytes = |b: Option<&[u8]>| b.map(|b| PyBytes::new(py, b));
+        Ok((bytes(records.key(row)), bytes(records.value(row))))
+    }
+
+    fn offset(&self) -> PyResult<i64> {
+        Ok(self.cursor.records().offset(self.row()?))
+    }
+
+    fn timestamp_ms(&self) -> PyResult<i64> {
+        Ok(self.cursor.records().timestamp_ms(self.row()?))
+    }
+
+    fn headers<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<Vec<(String, Option<Bound<'py, PyBytes>>)>> {
+        let headers = self.cursor.records().headers(self.row()?);
+        let convert = |(name, value): Header| (name, value.map(|v| PyBytes::new(py, &v)));
+        Ok(headers.into_iter().map(convert).collect())
+    }
+
+    #[pyo3(signature = (message, /))]
+    fn bad(&self, message: &str) -> PyResult<()> {
+        self.agent.refuse(&self.cursor, self.row()?, Phase::Process, message);
+        if !self.cursor.task().status.is_live() {
+            self.cursor.abandon();
+        }
+        Ok(())
+    }
+
+    fn rest_to_arrow<'py>(
+        &self,
+        py: Python<'py>,
+        limit: usize,
+    ) -> PyResult<(Bound<'py, PyAny>, usize)> {
+        let rows = self.cursor.take(limit);
+        let picked = Picked { cursor: &self.cursor, rows: &rows };
+        let decoded = py.detach(|| -> crate::error::Result<_> {
+            let options = DecodeOptions { tombstones_as_nulls: false };
+            let mut decoder = match &self.agent.schema {
+                Some(schema) => Decoder::new(Arc::clone(schema), options)?,
+                None => Decoder::inferring(Arc::clone(&self.agent.learned), options)?,
+            };
+            Ok(decoder.decode(&picked, 0..rows.len()))
+        })?;
+        let mut batch = decoded.batch;
+        let stops = self.agent.on_error == OnError::Fail;
+        for bad in &decoded.bad {
+            self.agent.refuse(&self.cursor, rows[bad.index], Phase::Decode, &bad.message);
+            if stops {
+                let before = decoded.rows.as_ref().map_or(bad.index, |good| {
+                    good.partition_point(|&row| (row as usize) < bad.index)
+                });
+                batch = batch.slice(0, before);
+                self.cursor.give_back(rows.len() - bad.index);
+                break;
+            }
+        }
+        let taken = rows.len();
+        Ok((PyRecordBatch::new(batch).into_pyarrow(py)?, taken))
+    }
+}
+
+/// Some rows of a cursor, as the decoder reads them.
+struct Picked<'a> {
+    cursor: &'a cursor::Cursor,
+    rows: &'a [usize],
+}
+
+impl Records for Picked<'_> {
+    fn len(&self) -> usize {
+        self.rows.len()
+    }
+    fn value(&self, i: usize) -> Option<&[u8]> {
+        self.cursor.records().value(self.rows[i])
+    }
+    fn key(&self, i: usize) -> Option<&[u8]> {
+        self.cursor.records().key(self.rows[i])
+    }
+    fn offset(&self, i: usize) -> i64 {
+        self.cursor.records().offset(self.rows[i])
+    }
+    fn timestamp_ms(&self, i: usize) -> i64 {
+        self.cursor.records().timestamp_ms(self.rows[i])
+    }
+    fn headers(&self, i: usize) -> Vec<Header> {
+        self.cursor.records().headers(self.rows[i])
+    }
+}

@@ -1,0 +1,50 @@
+//! The only place that names pyo3: conversions and forwarding, no logic.
+
+mod admin;
+mod batch;
+mod broker;
+mod cursor;
+mod decode;
+mod encode;
+mod error;
+mod logs;
+mod producer;
+mod worker;
+
+use pyo3::prelude::*;
+
+/// librdkafka and the decoders allocate in small pieces from many threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The Rust core of Turbine.
+#[pymodule(gil_used = false)]
+mod _native {
+    use super::PyResult;
+    use pyo3::{Bound, types::PyModule, types::PyModuleMethods};
+
+    #[pymodule_export]
+    use super::admin::Admin;
+    #[pymodule_export]
+    use super::batch::Batch;
+    #[pymodule_export]
+    use super::broker::EmbeddedBroker;
+    #[pymodule_export]
+    use super::cursor::Cursor;
+    #[pymodule_export]
+    use super::encode::{encode_json, partition_for};
+    #[pymodule_export]
+    use super::logs::{set_log_level, take_logs};
+    #[pymodule_export]
+    use super::producer::{Delivery, Producer};
+    #[pymodule_export]
+    use super::worker::Worker;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        super::logs::install();
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
+        module.add("build_profile", profile)
+    }
+}

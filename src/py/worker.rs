@@ -1,0 +1,210 @@
+//! A worker, for Python.
+
+use super::{
+    batch::Batch,
+    cursor::{AgentSide, Cursor},
+    decode::Decode,
+    error::stopped,
+    logs,
+    producer::Producer,
+};
+use crate::{
+    codec::json::SharedSchema,
+    config::WorkerConfig,
+    error::Error,
+    http,
+    task::{shelf::Closed, subscription::Job},
+    types::TopicPartition,
+    worker::{self, events::Event, view::View},
+};
+use parking_lot::Mutex;
+use pyo3::{
+    prelude::*,
+    types::{PyDict, PyList},
+};
+use pyo3_arrow::PySchema;
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+/// One process of an app: consumers, tasks, producer, HTTP server.
+#[pyclass(frozen, module = "turbine._native")]
+pub struct Worker {
+    worker: Arc<worker::Worker>,
+    agents: Mutex<HashMap<String, Arc<AgentSide>>>,
+    server: Mutex<Option<http::Server>>,
+}
+
+#[pymethods]
+impl Worker {
+    #[new]
+    #[pyo3(signature = (config, /))]
+    fn new(py: Python<'_>, config: &str) -> PyResult<Self> {
+        let config: WorkerConfig = serde_json::from_str(config)
+            .map_err(|e| Error::Config(format!("worker configuration: {e}")))?;
+        let worker = py.detach(|| worker::Worker::new(config))?;
+        logs::attach(Arc::downgrade(worker.wake()));
+        Ok(Self { worker, agents: Mutex::default(), server: Mutex::default() })
+    }
+
+    #[pyo3(signature = (subscription, schema, /))]
+    fn set_schema(&self, subscription: &str, schema: Option<PySchema>) {
+        if let Some(schema) = schema {
+            self.worker.set_schema(subscription, schema.into_inner());
+        }
+    }
+
+    #[pyo3(signature = (agent, key, value, batch_schema, /))]
+    fn set_decoder(
+        &self,
+        agent: &str,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        batch_schema: Option<PySchema>,
+    ) -> PyResult<()> {
+        let config = self.worker.config.agents.iter().find(|a| a.name == agent);
+        let config = config.ok_or_else(|| Error::Config(format!("no agent is called {agent}")))?;
+        let widened = self.worker.metrics.schema_widened.clone();
+        let side = AgentSide {
+            name: agent.to_owned(),
+            key: Decode::new(key)?,
+            value: Decode::new(value)?,
+            schema: batch_schema.map(PySchema::into_inner),
+            learned: Arc::new(SharedSchema::new(agent, widened)),
+            on_error: config.on_error,
+            dlq: config.dlq.clone(),
+            producer: Arc::clone(self.worker.producer()),
+        };
+        self.agents.lock().insert(agent.to_owned(), Arc::new(side));
+        Ok(())
+    }
+
+    fn start(&self, py: Python<'_>) -> PyResult<()> {
+        py.detach(|| {
+            if let Some(config) = &self.worker.config.http {
+                let view: Arc<dyn View> = Arc::clone(&self.worker) as _;
+                *self.server.lock() = Some(http::Server::start(config, view)?);
+            }
+            self.worker.start()
+        })
+        .inspect_err(|_| {
+            py.detach(|| self.server.lock().take());
+        })?;
+        Ok(())
+    }
+
+    #[getter]
+    fn producer(&self) -> Producer {
+        Producer(Arc::clone(self.worker.producer()))
+    }
+
+    #[getter]
+    fn http_address(&self) -> Option<String> {
+        self.server.lock().as_ref().map(|server| server.address().to_string())
+    }
+
+    fn wake_fd(&self) -> i32 {
+        self.worker.wake().fd()
+    }
+
+    fn clear_wake(&self) {
+        self.worker.wake().clear();
+    }
+
+    fn events<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let events = self.worker.events().into_iter().map(|event| describe(py, event));
+        PyList::new(py, events.collect::<PyResult<Vec<_>>>()?)
+    }
+
+    fn next_batch(
+        &self,
+        py: Python<'_>,
+        subscription: &str,
+        timeout_ms: u64,
+    ) -> PyResult<Option<Batch>> {
+        let shelf = self.worker.shelf(subscription)?;
+        let timeout = Duration::from_millis(timeout_ms);
+        let next = py.detach(|| shelf.next(timeout).map(|job| job.and_then(Job::unless_halted)));
+        hand_over(next)
+    }
+
+    fn try_next_batch(&self, subscription: &str) -> PyResult<Option<Batch>> {
+        let shelf = self.worker.shelf(subscription)?;
+        hand_over(shelf.try_next().map(|job| job.and_then(Job::unless_halted)))
+    }
+
+    fn next_cursor(&self, agent: &str, index: usize) -> PyResult<Option<Cursor>> {
+        let next = self.worker.mailbox(agent, index)?.try_next();
+        let Some(cursor) = next.map_err(|Closed| stopped())? else { return Ok(None) };
+        let side = self.agents.lock().get(agent).cloned();
+        let agent = side.ok_or_else(|| Error::Config(format!("agent {agent} has no decoder")))?;
+        Ok(Some(Cursor { cursor, agent }))
+    }
+
+    #[pyo3(signature = (agent, message, /))]
+    fn agent_failed(&self, agent: &str, message: &str) {
+        self.worker.agent_failed(agent, message);
+    }
+
+    fn stop(&self, py: Python<'_>) {
+        py.detach(|| self.worker.stop());
+    }
+
+    fn join(&self, py: Python<'_>, timeout_ms: u64) -> Vec<String> {
+        py.detach(|| {
+            let hanging = self.worker.join(Duration::from_millis(timeout_ms));
+            self.server.lock().take();
+            hanging
+        })
+    }
+
+    fn kill(&self, py: Python<'_>) {
+        py.detach(|| self.worker.kill());
+    }
+
+    fn assignments<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let rows = py.detach(|| self.worker.assignments());
+        let json = serde_json::to_string(&rows).map_err(|e| Error::Encode(e.to_string()))?;
+        py.import("json")?.call_method1("loads", (json,))
+    }
+
+    fn health(&self, py: Python<'_>) -> Vec<String> {
+        py.detach(|| self.worker.health().reasons)
+    }
+
+    fn ready(&self, py: Python<'_>) -> Vec<String> {
+        py.detach(|| self.worker.ready().reasons)
+    }
+
+    fn metrics(&self, py: Python<'_>) -> String {
+        py.detach(|| self.worker.metrics())
+    }
+}
+
+fn hand_over(next: Result<Option<Job>, Closed>) -> PyResult<Option<Batch>> {
+    next.map(|job| job.map(Batch::new)).map_err(|Closed| stopped())
+}
+
+fn describe<'py>(py: Python<'py>, event: Event) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    let pairs = |tps: Vec<TopicPartition>| {
+        tps.into_iter().map(|tp| (tp.topic.to_string(), tp.partition)).collect::<Vec<_>>()
+    };
+    match event {
+        Event::Assigned { group, partitions } => {
+            dict.set_item("kind", "assigned")?;
+            dict.set_item("group", group)?;
+            dict.set_item("partitions", pairs(partitions))?;
+        }
+        Event::Revoked { group, partitions } => {
+            dict.set_item("kind", "revoked")?;
+            dict.set_item("group", group)?;
+            dict.set_item("partitions", pairs(partitions))?;
+        }
+        Event::Failed { name, partition, reason } => {
+            dict.set_item("kind", "failed")?;
+            dict.set_item("name", name)?;
+            dict.set_item("partitions", pairs(vec![partition]))?;
+            dict.set_item("reason", reason)?;
+        }
+    }
+    Ok(dict)
+}

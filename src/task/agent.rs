@@ -1,0 +1,212 @@
+//! The line of one partition for the agents that read it.
+//!
+//! Each agent has a lane: a tracker of its own and, for every instance, a mailbox. A record is done
+//! when every lane is done with it. Decoding happens when the agent asks for the row, because it makes
+//! Python objects; producing is the agent's own doing, through [`crate::kafka::producer`].
+
+use super::{
+    cursor::{Chunk, Cursor, Rows},
+    shelf::Shelf,
+    status::{State, Status},
+};
+use crate::{
+    engine::tracker::{Ticket, Tracker},
+    kafka::{messages::Messages, queue::PartitionQueue},
+    types::Records,
+};
+use parking_lot::Mutex;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+/// Most records polled together: small, so that the event loop turns often.
+const CHUNK_ROWS: usize = 1024;
+/// Chunks of one partition in memory.
+const PLACES: usize = 2;
+/// Looks again at least this often, should a wake-up be lost.
+const RECHECK: Duration = Duration::from_millis(500);
+
+/// Where one instance of an agent picks its rows up.
+pub type Mailbox = Shelf<Arc<Cursor>>;
+
+/// One agent as a partition sees it.
+pub struct Lane {
+    /// Agent name.
+    pub agent: String,
+    /// One for each instance.
+    pub mailboxes: Vec<Arc<Mailbox>>,
+    tracker: Mutex<Tracker>,
+    live: Mutex<Vec<Arc<Cursor>>>,
+}
+
+impl Lane {
+    /// A lane that has not begun anything.
+    #[must_use]
+    pub fn new(agent: String, mailboxes: Vec<Arc<Mailbox>>) -> Self {
+        Self { agent, mailboxes, tracker: Mutex::default(), live: Mutex::default() }
+    }
+}
+
+/// What the loop of a task and its cursors share, and what the worker holds of it.
+pub struct Shared {
+    /// State and metrics.
+    pub status: Status,
+    /// The agents.
+    pub lanes: Vec<Lane>,
+    stopping: Notify,
+    settled: Notify,
+}
+
+impl Shared {
+    /// A task at its beginning.
+    #[must_use]
+    pub fn new(status: Status, lanes: Vec<Lane>) -> Arc<Self> {
+        Arc::new(Self { status, lanes, stopping: Notify::new(), settled: Notify::new() })
+    }
+
+    /// Offset that is safe to commit as far as handlers go; what they sent must be acknowledged too.
+    pub fn position(&self) -> Option<i64> {
+        let of_lane = |lane: &Lane| {
+            let live: Vec<_> = lane.live.lock().clone();
+            live.iter().for_each(|cursor| cursor.apply());
+            lane.tracker.lock().position()
+        };
+        // A lane without a position has begun nothing, and then no lane has.
+        self.lanes.iter().map(of_lane).collect::<Option<Vec<_>>>()?.into_iter().min()
+    }
+
+    /// Records that agents have and have not finished.
+    pub fn in_flight(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.tracker.lock().in_flight()).max().unwrap_or(0)
+    }
+
+    pub(super) fn finish(&self, lane: usize, tickets: impl Iterator<Item = Ticket>) {
+        let mut tracker = self.lanes[lane].tracker.lock();
+        tickets.for_each(|ticket| tracker.finish(ticket));
+    }
+
+    pub(super) fn ended(&self, lane: usize, cursor: &Cursor) {
+        self.lanes[lane].live.lock().retain(|c| !std::ptr::eq(&raw const **c, cursor));
+        self.settled.notify_waiters();
+    }
+
+    /// Stops polling and takes back what no agent has begun.
+    pub fn drain(&self) {
+        self.status.become_state(State::Draining);
+        self.stopping.notify_one();
+        for lane in &self.lanes {
+            for mailbox in &lane.mailboxes {
+                let mine = |cursor: &Arc<Cursor>| cursor.tp() == &self.status.tp;
+                mailbox.remove(mine).iter().for_each(|cursor| cursor.abandon());
+            }
+        }
+        self.settled.notify_waiters();
+    }
+
+    /// Resolves when no agent is in the middle of a row.
+    pub async fn settle(&self) {
+        loop {
+            let settled = self.settled.notified();
+            tokio::pin!(settled);
+            settled.as_mut().enable();
+            let busy = |lane: &Lane| lane.live.lock().iter().any(|c| c.in_progress() > 0);
+            if !self.lanes.iter().any(busy) {
+                return;
+            }
+            // An agent that waits inside a row marks it done without a call of ours: look again.
+            let _ = tokio::time::timeout(Duration::from_millis(20), settled).await;
+        }
+    }
+
+    /// Polls until the task drains or fails.
+    pub async fn run(self: Arc<Self>, queue: PartitionQueue, chunk_bytes: usize) {
+        let places = Arc::new(Semaphore::new(PLACES));
+        self.status.become_state(State::Running);
+        while self.status.is_live() {
+            let place = tokio::select! {
+                place = Arc::clone(&places).acquire_owned() => place,
+                () = self.stopping.notified() => continue,
+            };
+            let Ok(place) = place else { return };
+            let asked = Instant::now();
+            match self.collect(&queue, chunk_bytes).await {
+                Ok(Some(records)) => {
+                    self.status.metrics.poll.observe(asked.elapsed().as_secs_f64());
+                    self.hand_out(records, place);
+                }
+                Ok(None) => {}
+                Err(error) => self.status.fail(&error.to_string()),
+            }
+        }
+    }
+
+    async fn collect(
+        &self,
+        queue: &PartitionQueue,
+        chunk_bytes: usize,
+    ) -> crate::error::Result<Option<Messages>> {
+        let mut records = Messages::default();
+        loop {
+            if !self.status.is_live() {
+                return Ok(None);
+            }
+            queue.take(&mut records, CHUNK_ROWS, chunk_bytes)?;
+            if !records.is_empty() {
+                return Ok(Some(records));
+            }
+            tokio::select! {
+                () = queue.arrived() => {}
+                () = self.stopping.notified() => {}
+                () = tokio::time::sleep(RECHECK) => {}
+            }
+        }
+    }
+
+    fn hand_out(self: &Arc<Self>, records: Messages, place: OwnedSemaphorePermit) {
+        let rows = records.len();
+        self.status.metrics.records_in.inc_by(rows as u64);
+        self.status.note_fetched(records.offset(rows - 1) + 1);
+        let shares: Vec<Vec<Option<Rows>>> =
+            self.lanes.iter().map(|lane| share(&records, lane.mailboxes.len())).collect();
+        let cursors = shares.iter().flatten().flatten().count();
+        let chunk = Chunk::new(records, Arc::clone(self), cursors, place);
+        for (index, (lane, shares)) in self.lanes.iter().zip(shares).enumerate() {
+            let base = {
+                let mut tracker = lane.tracker.lock();
+                let begin = |i| {
+                    let offset = chunk.records.offset(i);
+                    tracker.begin(offset, offset + 1)
+                };
+                (0..rows).map(begin).min().expect("a chunk has rows")
+            };
+            for (mailbox, rows) in lane.mailboxes.iter().zip(shares) {
+                let Some(rows) = rows else { continue };
+                let cursor = Cursor::new(&chunk, index, base, rows);
+                lane.live.lock().push(Arc::clone(&cursor));
+                mailbox.put(cursor);
+            }
+        }
+        if !self.status.is_live() {
+            // Drained between the poll and the hand-out: nobody will come for these.
+            self.drain();
+        }
+    }
+}
+
+/// Which instance gets which rows: the same key always the same instance, in order.
+fn share(records: &Messages, instances: usize) -> Vec<Option<Rows>> {
+    if instances == 1 {
+        return vec![Some(Rows::All(records.len()))];
+    }
+    let mut shares = vec![Vec::new(); instances];
+    for i in 0..records.len() {
+        let hash = records
+            .key(i)
+            .map_or(records.offset(i).unsigned_abs(), |key| u64::from(crate::types::murmur2(key)));
+        let instance = usize::try_from(hash % instances as u64).expect("less than instances");
+        shares[instance].push(u32::try_from(i).expect("a chunk is small"));
+    }
+    shares.into_iter().map(|rows| (!rows.is_empty()).then_some(Rows::Some(rows))).collect()
+}

@@ -1,0 +1,85 @@
+//! The dead letter of a record: the record as it was, and why it is here.
+
+use crate::types::{Header, OwnedRecord, Records, TopicPartition};
+
+/// Where in the line a record failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Bytes to columns or objects.
+    Decode,
+    /// In the handler.
+    Process,
+    /// Writing its output.
+    Produce,
+}
+
+impl Phase {
+    /// The word in the header `turbine.phase`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Decode => "decode",
+            Self::Process => "process",
+            Self::Produce => "produce",
+        }
+    }
+}
+
+/// Longest error text in a header, in bytes.
+const ERROR_BYTES: usize = 2_000;
+
+/// The dead letter of record `i`: same key, value and headers, and five headers more.
+#[must_use]
+pub fn dead_letter(
+    records: &dyn Records,
+    i: usize,
+    tp: &TopicPartition,
+    phase: Phase,
+    error: &str,
+) -> OwnedRecord {
+    let cut = (0..=error.len().min(ERROR_BYTES)).rev().find(|&n| error.is_char_boundary(n));
+    let header = |name: &str, value: String| -> Header { (name.into(), Some(value.into_bytes())) };
+    let mut headers = records.headers(i);
+    headers.extend([
+        header("turbine.source.topic", tp.topic.to_string()),
+        header("turbine.source.partition", tp.partition.to_string()),
+        header("turbine.source.offset", records.offset(i).to_string()),
+        header("turbine.phase", phase.as_str().into()),
+        header("turbine.error", error[..cut.unwrap_or(0)].into()),
+    ]);
+    OwnedRecord {
+        key: records.key(i).map(<[u8]>::to_vec),
+        value: records.value(i).map(<[u8]>::to_vec),
+        headers,
+        offset: records.offset(i),
+        timestamp_ms: records.timestamp_ms(i),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The record's own headers come first and unchanged; a long error is cut at a character.
+    #[test]
+    fn keeps_the_record_and_adds_the_reason() {
+        let records = vec![OwnedRecord {
+            key: Some(b"k".to_vec()),
+            value: None,
+            headers: vec![("trace".into(), Some(b"1".to_vec()))],
+            offset: 7,
+            timestamp_ms: 5,
+        }];
+        let tp = TopicPartition::new("in", 3);
+        let letter = dead_letter(&records, 0, &tp, Phase::Decode, &"é".repeat(3_000));
+        assert_eq!(letter.headers[0], ("trace".into(), Some(b"1".to_vec())));
+        let value = |name: &str| {
+            let found = letter.headers.iter().find(|(n, _)| n == name).expect(name);
+            String::from_utf8(found.1.clone().expect("a value")).expect("UTF-8")
+        };
+        assert_eq!(value("turbine.source.offset"), "7");
+        assert_eq!(value("turbine.phase"), "decode");
+        assert_eq!(value("turbine.error").len(), ERROR_BYTES);
+        assert_eq!((letter.key.as_deref(), letter.value), (Some(&b"k"[..]), None));
+    }
+}

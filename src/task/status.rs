@@ -1,0 +1,160 @@
+//! The state of a task, as everybody else sees it.
+
+use crate::{metrics::TaskMetrics, types::TopicPartition};
+use parking_lot::Mutex;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+/// Where a task is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// The partition is ours, nothing was polled yet.
+    Assigned,
+    /// Records flow.
+    Running,
+    /// Nothing new is polled; what a handler holds may still finish.
+    Draining,
+    /// The partition is not ours any more.
+    Revoked,
+    /// Stopped in front of a record, with a reason.
+    Failed,
+}
+
+impl State {
+    /// The word that users see.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Assigned => "assigned",
+            Self::Running => "running",
+            Self::Draining => "draining",
+            Self::Revoked => "revoked",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// May the task go from here to `next`? A failed or revoked task stays so.
+    #[must_use]
+    pub fn may_become(self, next: Self) -> bool {
+        use State as S;
+        matches!(
+            (self, next),
+            (S::Assigned, S::Running)
+                | (S::Assigned | S::Running, S::Draining)
+                | (S::Assigned | S::Running | S::Draining, S::Failed)
+                | (S::Assigned | S::Running | S::Draining | S::Failed, S::Revoked)
+        )
+    }
+}
+
+/// Called once when a task fails, with its reason.
+pub type OnFailure = Box<dyn Fn(&TopicPartition, &str) + Send + Sync>;
+
+/// What a task shows of itself.
+pub struct Status {
+    /// The partition.
+    pub tp: TopicPartition,
+    /// Name of the subscription, or of the agents joined by `+`.
+    pub name: String,
+    /// Its metrics.
+    pub metrics: TaskMetrics,
+    state: Mutex<(State, Option<String>)>,
+    committed: AtomicI64,
+    fetched: AtomicI64,
+    on_failure: OnFailure,
+}
+
+impl Status {
+    /// A task that was just assigned.
+    pub fn new(
+        tp: TopicPartition,
+        name: String,
+        metrics: TaskMetrics,
+        on_failure: OnFailure,
+    ) -> Self {
+        Self {
+            tp,
+            name,
+            metrics,
+            state: Mutex::new((State::Assigned, None)),
+            committed: AtomicI64::new(-1),
+            fetched: AtomicI64::new(-1),
+            on_failure,
+        }
+    }
+
+    /// The current state.
+    pub fn state(&self) -> State {
+        self.state.lock().0
+    }
+
+    /// Moves on to `next` where that is allowed; says whether it did.
+    pub fn become_state(&self, next: State) -> bool {
+        let mut state = self.state.lock();
+        let allowed = state.0.may_become(next);
+        if allowed {
+            state.0 = next;
+        }
+        allowed
+    }
+
+    /// True while new records may be polled and handed out.
+    pub fn is_live(&self) -> bool {
+        matches!(self.state(), State::Assigned | State::Running)
+    }
+
+    /// Stops the task for good, saying why. Only the first reason counts.
+    pub fn fail(&self, reason: &str) {
+        {
+            let mut state = self.state.lock();
+            if !state.0.may_become(State::Failed) {
+                return;
+            }
+            *state = (State::Failed, Some(reason.to_owned()));
+        }
+        tracing::error!(target: "turbine.task", "{} {}: stopped: {reason}", self.name, self.tp);
+        (self.on_failure)(&self.tp, reason);
+    }
+
+    /// Why the task failed.
+    pub fn error(&self) -> Option<String> {
+        self.state.lock().1.clone()
+    }
+
+    /// Notes the offset behind the last record fetched.
+    pub fn note_fetched(&self, next: i64) {
+        self.fetched.store(next, Ordering::Relaxed);
+    }
+
+    /// Offset behind the last record fetched.
+    pub fn fetched(&self) -> Option<i64> {
+        Some(self.fetched.load(Ordering::Relaxed)).filter(|&o| o >= 0)
+    }
+
+    /// Notes the offset that the broker has.
+    pub fn note_committed(&self, offset: i64) {
+        self.committed.store(offset, Ordering::Release);
+    }
+
+    /// The offset that the broker has.
+    pub fn committed(&self) -> Option<i64> {
+        Some(self.committed.load(Ordering::Acquire)).filter(|&o| o >= 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::State::{Assigned, Draining, Failed, Revoked, Running};
+
+    /// No state leads back, and nothing leaves `revoked`.
+    #[test]
+    fn the_state_machine_only_goes_forward() {
+        let order = [Assigned, Running, Draining, Failed, Revoked];
+        for (i, from) in order.iter().enumerate() {
+            for to in &order[..=i] {
+                assert!(!from.may_become(*to), "{from:?} -> {to:?}");
+            }
+        }
+        assert!(!Revoked.may_become(Failed));
+        assert!(Failed.may_become(Revoked) && !Failed.may_become(Draining));
+    }
+}

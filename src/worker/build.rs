@@ -1,0 +1,169 @@
+//! From declarations to groups: who reads what, and how a task begins.
+
+use super::{
+    Worker,
+    epochs::Epochs,
+    events::Event,
+    group::{Group, Spawn},
+    label,
+    task::Task,
+};
+use crate::{
+    codec::json::{DecodeOptions, Decoder, SharedSchema},
+    config::{AgentConfig, OnError, SubscriptionConfig},
+    error::Result,
+    task::{
+        agent::{self, Lane},
+        sink::Sink,
+        status::Status,
+        subscription::{self, Source},
+    },
+    types::TopicPartition,
+};
+use parking_lot::{Condvar, Mutex};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, OnceLock, atomic::AtomicBool},
+    time::Duration,
+};
+use tokio::runtime::Handle;
+
+/// Most bytes of records in one batch or chunk, whatever the rows.
+const BATCH_BYTES: usize = 8 << 20;
+/// Least, so that a small budget still moves.
+const LEAST_BATCH_BYTES: usize = 64 << 10;
+
+/// A group to join.
+pub(super) struct Plan {
+    pub(super) group: Group,
+    pub(super) topics: Vec<String>,
+}
+
+/// One group for each subscription, one for all agents that share an id.
+pub(super) fn groups(
+    worker: &Arc<Worker>,
+    runtime: &Handle,
+    epochs: &Arc<Epochs>,
+) -> Result<Vec<Plan>> {
+    let mut plans = Vec::new();
+    for config in &worker.config.subscriptions {
+        let spawn = subscription_spawn(worker, runtime, config)?;
+        let group = group(worker, runtime, config.group.clone(), None, spawn);
+        plans.push(Plan { group, topics: config.topics.clone() });
+    }
+    let mut agents: BTreeMap<&str, Vec<&AgentConfig>> = BTreeMap::new();
+    for config in &worker.config.agents {
+        agents.entry(&config.group).or_default().push(config);
+    }
+    for (id, configs) in agents {
+        let topics: BTreeSet<_> = configs.iter().flat_map(|c| c.topics.iter().cloned()).collect();
+        let spawn = agents_spawn(worker, runtime, &configs);
+        let epochs = Some(Arc::clone(epochs));
+        let group = group(worker, runtime, id.to_owned(), epochs, spawn);
+        plans.push(Plan { group, topics: topics.into_iter().collect() });
+    }
+    Ok(plans)
+}
+
+fn group(
+    worker: &Worker,
+    runtime: &Handle,
+    id: String,
+    epochs: Option<Arc<Epochs>>,
+    spawn: Spawn,
+) -> Group {
+    Group {
+        id,
+        runtime: runtime.clone(),
+        events: Arc::clone(&worker.events),
+        metrics: Arc::clone(&worker.metrics),
+        epochs,
+        drain_timeout: Duration::from_millis(worker.config.drain_timeout_ms),
+        commit_interval: Duration::from_millis(worker.config.commit_interval_ms.max(1)),
+        spawn,
+        member: OnceLock::new(),
+        tasks: Mutex::default(),
+        has_joined: AtomicBool::new(false),
+        killed: AtomicBool::new(false),
+        hanging: Mutex::default(),
+        committing: Mutex::default(),
+        ending: Mutex::new(false),
+        ended: Condvar::new(),
+    }
+}
+
+fn batch_bytes(worker: &Worker) -> usize {
+    (worker.config.fetch_buffer_bytes / 8).clamp(LEAST_BATCH_BYTES, BATCH_BYTES)
+}
+
+fn status(worker: &Worker, name: &str, tp: TopicPartition) -> Status {
+    let metrics = worker.metrics.task(&label(name, &tp));
+    let (events, owner) = (Arc::clone(&worker.events), name.to_owned());
+    let on_failure = Box::new(move |tp: &TopicPartition, reason: &str| {
+        let (name, reason) = (owner.clone(), reason.to_owned());
+        events.put(Event::Failed { name, partition: tp.clone(), reason });
+    });
+    Status::new(tp, name.to_owned(), metrics, on_failure)
+}
+
+fn subscription_spawn(
+    worker: &Arc<Worker>,
+    runtime: &Handle,
+    config: &SubscriptionConfig,
+) -> Result<Spawn> {
+    let options = DecodeOptions { tombstones_as_nulls: config.tombstones_as_nulls };
+    let schema = worker.schemas.lock().get(&config.name).cloned();
+    let learned = Arc::new(SharedSchema::new(&config.name, worker.metrics.schema_widened.clone()));
+    let decoder = move || match &schema {
+        Some(schema) => Decoder::new(Arc::clone(schema), options),
+        None => Decoder::inferring(Arc::clone(&learned), options),
+    };
+    // What is wrong with a schema is said at the start, not with the first partition.
+    decoder()?;
+    let shelf = Arc::clone(worker.shelf(&config.name)?);
+    let (weak, runtime, config) = (Arc::downgrade(worker), runtime.clone(), config.clone());
+    Ok(Box::new(move |tp, queue| {
+        let worker = weak.upgrade().expect("a worker leaves its groups before it goes");
+        let task = subscription::Shared::new(status(&worker, &config.name, tp), config.clone());
+        let dead_letters = config.dlq.clone().filter(|_| config.on_error == OnError::Dlq);
+        let sink = Sink::new(
+            Arc::clone(&worker.producer),
+            Arc::clone(&worker.metrics),
+            config.publish_to.clone(),
+            dead_letters,
+            config.message_key.as_deref(),
+        );
+        match decoder() {
+            Ok(decoder) => {
+                let source = Source {
+                    task: Arc::clone(&task),
+                    queue,
+                    decoder,
+                    shelf: Arc::clone(&shelf),
+                    batch_bytes: batch_bytes(&worker),
+                };
+                runtime.spawn(source.run(sink));
+            }
+            Err(error) => task.status.fail(&error.to_string()),
+        }
+        Task::Subscription(task, Arc::clone(&shelf))
+    }))
+}
+
+fn agents_spawn(worker: &Arc<Worker>, runtime: &Handle, configs: &[&AgentConfig]) -> Spawn {
+    let configs: Vec<AgentConfig> = configs.iter().copied().cloned().collect();
+    let (weak, runtime) = (Arc::downgrade(worker), runtime.clone());
+    Box::new(move |tp, queue| {
+        let worker = weak.upgrade().expect("a worker leaves its groups before it goes");
+        let readers: Vec<&AgentConfig> =
+            configs.iter().filter(|c| c.topics.iter().any(|t| **t == *tp.topic)).collect();
+        let name = readers.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join("+");
+        let lanes = readers
+            .iter()
+            .map(|c| Lane::new(c.name.clone(), worker.mailboxes[&c.name].clone()))
+            .collect();
+        let task = agent::Shared::new(status(&worker, &name, tp), lanes);
+        runtime.spawn(Arc::clone(&task).run(queue, batch_bytes(&worker)));
+        Task::Agents(task)
+    })
+}

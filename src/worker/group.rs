@@ -1,0 +1,232 @@
+//! A consumer group of the worker: its member, its tasks, its commits.
+
+use super::{
+    epochs::Epochs,
+    events::{Event, Events},
+    task::Task,
+};
+use crate::{
+    error::{Act, Result},
+    kafka::{
+        consumer::{GroupConsumer, Listener},
+        queue::PartitionQueue,
+    },
+    metrics::Metrics,
+    types::TopicPartition,
+};
+use parking_lot::{Condvar, Mutex};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use tokio::runtime::Handle;
+
+/// Begins the task of a partition.
+pub(super) type Spawn = Box<dyn Fn(TopicPartition, PartitionQueue) -> Task + Send + Sync>;
+
+/// See the module.
+pub struct Group {
+    /// Group id.
+    pub id: String,
+    pub(super) runtime: Handle,
+    pub(super) events: Arc<Events>,
+    pub(super) metrics: Arc<Metrics>,
+    /// What agents send one by one; none for a subscription, whose batches have flights.
+    pub(super) epochs: Option<Arc<Epochs>>,
+    pub(super) drain_timeout: Duration,
+    pub(super) commit_interval: Duration,
+    pub(super) spawn: Spawn,
+    pub(super) member: OnceLock<GroupConsumer>,
+    pub(super) tasks: Mutex<BTreeMap<TopicPartition, Task>>,
+    pub(super) has_joined: AtomicBool,
+    pub(super) killed: AtomicBool,
+    pub(super) hanging: Mutex<Vec<String>>,
+    pub(super) committing: Mutex<()>,
+    pub(super) ending: Mutex<bool>,
+    pub(super) ended: Condvar,
+}
+
+impl Group {
+    /// The tasks, in the order of their partitions.
+    pub fn tasks(&self) -> Vec<Task> {
+        self.tasks.lock().values().cloned().collect()
+    }
+
+    /// Commits from time to time until [`Group::leave`].
+    pub(super) fn commit_until_left(&self) {
+        let mut ending = self.ending.lock();
+        while !*ending {
+            self.ended.wait_for(&mut ending, self.commit_interval);
+            parking_lot::MutexGuard::unlocked(&mut ending, || self.commit_round());
+        }
+    }
+
+    fn commit_round(&self) {
+        let _one_at_a_time = self.committing.lock();
+        let Some(member) = self.member.get() else { return };
+        let tasks = self.tasks();
+        let mut offsets = Vec::new();
+        for task in &tasks {
+            let status = task.status();
+            if let Some(position) = task.position()
+                && status.committed() != Some(position)
+            {
+                offsets.push((status.tp.clone(), position));
+            }
+        }
+        if !offsets.is_empty()
+            && let Err(error) = self.settle_and_commit(member, &tasks, &offsets)
+        {
+            match error.act() {
+                Act::Retry | Act::Fence => {
+                    tracing::info!(target: "turbine.worker", "{}: not committed yet: {error}", self.id);
+                }
+                _ => {
+                    tracing::error!(target: "turbine.worker", "{}: not committed: {error}", self.id)
+                }
+            }
+        }
+        for task in &tasks {
+            let status = task.status();
+            let seen = status.committed().or_else(|| task.position());
+            if let (Some(end), Some(at)) = (member.end_offset(&status.tp), seen) {
+                status.metrics.lag.set((end - at).max(0));
+            }
+        }
+    }
+
+    fn settle_and_commit(
+        &self,
+        member: &GroupConsumer,
+        tasks: &[Task],
+        offsets: &[(TopicPartition, i64)],
+    ) -> Result<()> {
+        let began = Instant::now();
+        self.settle_sent(self.drain_timeout)?;
+        member.commit(offsets)?;
+        let seconds = began.elapsed().as_secs_f64();
+        for task in tasks {
+            let status = task.status();
+            if let Some((_, offset)) = offsets.iter().find(|(tp, _)| *tp == status.tp) {
+                status.note_committed(*offset);
+                status.metrics.commit.observe(seconds);
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for what agents sent; a record that is lost for good stops every partition of the group.
+    fn settle_sent(&self, timeout: Duration) -> Result<()> {
+        let Some(epochs) = &self.epochs else { return Ok(()) };
+        epochs.settle(timeout).inspect_err(|error| {
+            if error.act() != Act::Retry {
+                let reason = format!(
+                    "a record that an agent sent was not delivered: {error}. Offsets stay where they were; restart to read again from there"
+                );
+                self.tasks().iter().for_each(|task| task.status().fail(&reason));
+            }
+        })
+    }
+
+    /// Drains every task at once, without waiting.
+    pub(super) fn drain(&self) {
+        self.tasks().iter().for_each(Task::drain);
+    }
+
+    /// Gives all partitions back and leaves; blocks until then, at most the drain timeout and a little.
+    pub(super) fn leave(&self) {
+        *self.ending.lock() = true;
+        self.ended.notify_all();
+        if let Some(member) = self.member.get() {
+            member.leave();
+        }
+    }
+
+    fn wait_until_settled(&self, tasks: &[Task]) {
+        let deadline = tokio::time::Instant::now() + self.drain_timeout;
+        let mut hanging = Vec::new();
+        self.runtime.block_on(async {
+            for task in tasks {
+                if tokio::time::timeout_at(deadline, task.settle()).await.is_err() {
+                    let status = task.status();
+                    hanging.push(format!(
+                        "{} {} at offset {}",
+                        status.name,
+                        status.tp,
+                        task.position().unwrap_or(0)
+                    ));
+                }
+            }
+        });
+        for name in &hanging {
+            tracing::warn!(
+                target: "turbine.worker",
+                "{name}: its handler was still busy after {:?}; the record will be read again",
+                self.drain_timeout
+            );
+        }
+        self.hanging.lock().extend(hanging);
+    }
+}
+
+impl Listener for Group {
+    fn assigned(&self, partitions: Vec<(TopicPartition, PartitionQueue)>) {
+        self.has_joined.store(true, Ordering::Release);
+        let names: Vec<_> = partitions.iter().map(|(tp, _)| tp.clone()).collect();
+        self.metrics.assigned.inc_by(names.len() as u64);
+        let mut tasks = self.tasks.lock();
+        for (tp, queue) in partitions {
+            let task = (self.spawn)(tp.clone(), queue);
+            tasks.insert(tp, task);
+        }
+        drop(tasks);
+        if *self.ending.lock() {
+            self.drain();
+        }
+        if !names.is_empty() {
+            self.events.put(Event::Assigned { group: self.id.clone(), partitions: names });
+        }
+    }
+
+    fn revoked(&self, partitions: &[TopicPartition], lost: bool) -> Vec<(TopicPartition, i64)> {
+        let going: Vec<Task> = {
+            let tasks = self.tasks.lock();
+            partitions.iter().filter_map(|tp| tasks.get(tp).cloned()).collect()
+        };
+        going.iter().for_each(Task::drain);
+        let abandon = lost || self.killed.load(Ordering::Acquire);
+        if !abandon {
+            self.wait_until_settled(&going);
+        }
+        let _no_commit_meanwhile = self.committing.lock();
+        let mut offsets: Vec<(TopicPartition, i64)> = going
+            .iter()
+            .filter_map(|task| {
+                let status = task.status();
+                let position = task.position()?;
+                (status.committed() != Some(position)).then(|| (status.tp.clone(), position))
+            })
+            .collect();
+        if abandon || (!offsets.is_empty() && self.settle_sent(self.drain_timeout).is_err()) {
+            offsets.clear();
+        }
+        let mut tasks = self.tasks.lock();
+        for task in &going {
+            let status = task.status();
+            status.become_state(crate::task::status::State::Revoked);
+            tasks.remove(&status.tp);
+            self.metrics.forget_lag(&super::label(&status.name, &status.tp));
+        }
+        drop(tasks);
+        self.metrics.revoked.inc_by(partitions.len() as u64);
+        if !partitions.is_empty() {
+            self.events
+                .put(Event::Revoked { group: self.id.clone(), partitions: partitions.to_vec() });
+        }
+        offsets
+    }
+}

@@ -1,0 +1,79 @@
+//! The worker as its observers see it.
+
+use super::{
+    Worker,
+    view::{AssignmentView, Health, View},
+};
+use crate::task::status::State;
+use std::{sync::atomic::Ordering, time::Duration};
+
+/// An error of the client counts against health for this long.
+const TROUBLE_AGE: Duration = Duration::from_secs(15);
+
+impl View for Worker {
+    fn app_id(&self) -> String {
+        self.config.app_id.clone()
+    }
+
+    fn health(&self) -> Health {
+        let mut reasons: Vec<String> = self
+            .tasks()
+            .values()
+            .filter(|(_, task)| task.status().state() == State::Failed)
+            .map(|(_, task)| {
+                let status = task.status();
+                let why = status.error().unwrap_or_default();
+                format!("{} {} failed: {why}", status.name, status.tp)
+            })
+            .collect();
+        let groups = self.groups.lock();
+        let consumers = groups.iter().filter_map(|g| g.member.get()?.trouble(TROUBLE_AGE));
+        reasons.extend(
+            consumers.chain(self.producer.trouble(TROUBLE_AGE)).map(|why| format!("kafka: {why}")),
+        );
+        if self.stopping.load(Ordering::Acquire) {
+            reasons.push("the worker is stopping".into());
+        }
+        reasons.dedup();
+        Health { reasons }
+    }
+
+    fn ready(&self) -> Health {
+        let mut health = self.health();
+        let groups = self.groups.lock();
+        if groups.is_empty() && !(self.shelves.is_empty() && self.mailboxes.is_empty()) {
+            health.reasons.push("the worker has not started".into());
+        }
+        for group in groups.iter().filter(|g| !g.has_joined.load(Ordering::Acquire)) {
+            health.reasons.push(format!("group {} has no assignment yet", group.id));
+        }
+        health
+    }
+
+    fn assignments(&self) -> Vec<AssignmentView> {
+        let ends: Vec<_> = self.groups.lock().clone();
+        self.tasks()
+            .into_values()
+            .map(|(group, task)| {
+                let status = task.status();
+                let member = ends.iter().find(|g| g.id == group).and_then(|g| g.member.get());
+                AssignmentView {
+                    name: status.name.clone(),
+                    topic: status.tp.topic.to_string(),
+                    partition: status.tp.partition,
+                    state: status.state().as_str(),
+                    committed: status.committed(),
+                    position: status.fetched(),
+                    end: member.and_then(|m| m.end_offset(&status.tp)),
+                    in_flight: task.in_flight(),
+                    error: status.error(),
+                    group,
+                }
+            })
+            .collect()
+    }
+
+    fn metrics(&self) -> String {
+        self.metrics.text()
+    }
+}

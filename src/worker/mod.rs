@@ -1,0 +1,290 @@
+//! One worker process: its groups, their tasks, one producer.
+//!
+//! | thread | started by | ends | does |
+//! | --- | --- | --- | --- |
+//! | `turbine-core-*` (tokio) | [`Worker::start`] | when the worker is dropped | tasks: poll, decode, encode, produce |
+//! | `turbine-group-*` | each group | [`Worker::join`] | heartbeats, rebalances |
+//! | `turbine-commit-*` | each group | [`Worker::join`] | commits offsets |
+//! | `turbine-producer` | the producer | when it is dropped | acknowledgements |
+//!
+//! Python threads and event loops take work from the shelves and mailboxes, and never block these.
+
+pub mod epochs;
+pub mod events;
+pub mod group;
+pub mod task;
+pub mod view;
+pub mod wake;
+
+mod build;
+mod look;
+
+use crate::{
+    config::WorkerConfig,
+    error::{Error, Result},
+    kafka::{
+        admin::Admin,
+        consumer::{GroupConsumer, Membership},
+        producer::Producer,
+    },
+    metrics::Metrics,
+    task::{agent::Mailbox, shelf::Shelf, subscription::Job},
+    types::TopicPartition,
+};
+use arrow::datatypes::SchemaRef;
+use epochs::Epochs;
+use events::{Event, Events};
+use group::Group;
+use parking_lot::Mutex;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+use tokio::runtime::{Builder, Runtime};
+use wake::WakeFd;
+
+/// Longest wait for the first answer of a broker.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The value of the metric label `worker`.
+#[must_use]
+pub fn label(name: &str, tp: &TopicPartition) -> String {
+    format!("{name}-p{}", tp.partition)
+}
+
+/// See the module.
+pub struct Worker {
+    pub(crate) config: WorkerConfig,
+    pub(crate) metrics: Arc<Metrics>,
+    producer: Arc<Producer>,
+    runtime: Mutex<Option<Runtime>>,
+    wake: Arc<WakeFd>,
+    events: Arc<Events>,
+    shelves: HashMap<String, Arc<Shelf<Job>>>,
+    mailboxes: HashMap<String, Vec<Arc<Mailbox>>>,
+    schemas: Mutex<HashMap<String, SchemaRef>>,
+    groups: Mutex<Vec<Arc<Group>>>,
+    committers: Mutex<Vec<JoinHandle<()>>>,
+    stopping: AtomicBool,
+}
+
+impl Worker {
+    /// A worker that has not contacted anybody; its producer connects in the background.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] for settings that librdkafka refuses.
+    pub fn new(config: WorkerConfig) -> Result<Arc<Self>> {
+        let wake = Arc::new(WakeFd::new()?);
+        let waker = || -> crate::task::shelf::Wake {
+            let wake = Arc::clone(&wake);
+            Arc::new(move || wake.signal())
+        };
+        let shelves =
+            config.subscriptions.iter().map(|s| (s.name.clone(), Arc::new(Shelf::new(waker()))));
+        let mailboxes = config.agents.iter().map(|a| {
+            let instances = (0..a.concurrency.max(1)).map(|_| Arc::new(Mailbox::new(waker())));
+            (a.name.clone(), instances.collect())
+        });
+        let runtime = Builder::new_multi_thread()
+            .thread_name("turbine-core")
+            .enable_all()
+            .build()
+            .map_err(|e| Error::io("starting the core's threads", &e))?;
+        Ok(Arc::new(Self {
+            producer: Producer::new(&config.brokers, &config.kafka, config.produce_buffer_bytes)?,
+            shelves: shelves.collect(),
+            mailboxes: mailboxes.collect(),
+            metrics: Metrics::new(),
+            runtime: Mutex::new(Some(runtime)),
+            events: Arc::new(Events::new(Arc::clone(&wake))),
+            wake,
+            schemas: Mutex::default(),
+            groups: Mutex::default(),
+            committers: Mutex::default(),
+            stopping: AtomicBool::new(false),
+            config,
+        }))
+    }
+
+    /// The producer that agents send with.
+    #[must_use]
+    pub fn producer(&self) -> &Arc<Producer> {
+        &self.producer
+    }
+
+    /// The descriptor that wakes the front end.
+    #[must_use]
+    pub fn wake(&self) -> &Arc<WakeFd> {
+        &self.wake
+    }
+
+    /// What happened since the last call.
+    pub fn events(&self) -> Vec<Event> {
+        self.events.take()
+    }
+
+    /// The schema of a subscription's input, before [`Worker::start`]; without one it is inferred.
+    pub fn set_schema(&self, subscription: &str, schema: SchemaRef) {
+        self.schemas.lock().insert(subscription.to_owned(), schema);
+    }
+
+    /// Where a subscription's batches wait.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] for a name that was not declared.
+    pub fn shelf(&self, subscription: &str) -> Result<&Arc<Shelf<Job>>> {
+        let missing = || Error::Config(format!("no subscription is called {subscription}"));
+        self.shelves.get(subscription).ok_or_else(missing)
+    }
+
+    /// Where rows for instance `index` of an agent wait.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] for an agent or instance that was not declared.
+    pub fn mailbox(&self, agent: &str, index: usize) -> Result<&Arc<Mailbox>> {
+        let missing = || Error::Config(format!("no agent is called {agent}[{index}]"));
+        self.mailboxes.get(agent).and_then(|m| m.get(index)).ok_or_else(missing)
+    }
+
+    /// Joins the groups. Blocks until a broker has answered.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kafka`] when none answers, [`Error::Config`] for a wrong declaration.
+    pub fn start(self: &Arc<Self>) -> Result<()> {
+        let admin = Admin::new(&self.config.brokers, &self.config.kafka)?;
+        let known = admin.list_topics(CONNECT_TIMEOUT)?;
+        let handle = match &*self.runtime.lock() {
+            Some(runtime) => runtime.handle().clone(),
+            None => return Err(Error::Stopped),
+        };
+        let epochs = Arc::new(Epochs::new(Arc::clone(&self.producer)));
+        let plans = build::groups(self, &handle, &epochs)?;
+        let partitions_of = |topics: &[String]| -> usize {
+            topics.iter().filter_map(|t| known.get(t)).sum::<usize>().max(1)
+        };
+        let all: usize = plans.iter().map(|plan| partitions_of(&plan.topics)).sum();
+        for plan in plans {
+            let partitions = partitions_of(&plan.topics);
+            let group = Arc::new(plan.group);
+            self.groups.lock().push(Arc::clone(&group));
+            let member = GroupConsumer::join(
+                &Membership {
+                    brokers: &self.config.brokers,
+                    user: &self.config.kafka,
+                    group: &group.id,
+                    topics: &plan.topics,
+                    start_at: self.config.start_at,
+                    partitions,
+                    buffer_bytes: self.config.fetch_buffer_bytes * partitions / all.max(1),
+                },
+                Arc::clone(&group) as _,
+            )?;
+            // Set once, here.
+            let _ = group.member.set(member);
+            let committer = std::thread::Builder::new()
+                .name(format!("turbine-commit-{}", group.id))
+                .spawn(move || group.commit_until_left())
+                .map_err(|e| Error::io("starting a commit thread", &e))?;
+            self.committers.lock().push(committer);
+        }
+        Ok(())
+    }
+
+    /// Stops polling; what handlers have can still complete. Returns at once.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.groups.lock().iter().for_each(|group| group.drain());
+        self.shelves.values().for_each(|shelf| shelf.close());
+        self.mailboxes.values().flatten().for_each(|mailbox| mailbox.close());
+    }
+
+    /// Waits until handlers are done and their offsets committed, at most `timeout`; what hangs.
+    pub fn join(&self, timeout: Duration) -> Vec<String> {
+        self.stop();
+        let deadline = Instant::now() + timeout;
+        let groups: Vec<_> = self.groups.lock().drain(..).collect();
+        let leaving: Vec<_> = groups
+            .iter()
+            .map(|group| {
+                let leaver = Arc::clone(group);
+                (group, std::thread::spawn(move || leaver.leave()))
+            })
+            .collect();
+        let mut hanging = Vec::new();
+        for (group, thread) in leaving {
+            while !thread.is_finished() && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            if thread.is_finished() {
+                hanging.append(&mut group.hanging.lock());
+            } else {
+                hanging.push(format!("group {} has not been left", group.id));
+            }
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        let unsent = self.producer.flush(left.max(Duration::from_millis(100)));
+        if unsent > 0 {
+            hanging.push(format!("{unsent} sent records have no acknowledgement"));
+        }
+        if hanging.is_empty() {
+            for committer in self.committers.lock().drain(..) {
+                // It has been told to end; one that panicked has logged why.
+                let _ = committer.join();
+            }
+        }
+        if let Some(runtime) = self.runtime.lock().take() {
+            runtime.shutdown_background();
+        }
+        hanging
+    }
+
+    /// Lets go of everything: nothing more is committed.
+    pub fn kill(&self) {
+        for group in self.groups.lock().iter() {
+            group.killed.store(true, Ordering::Release);
+        }
+        self.stop();
+        self.producer.purge();
+    }
+
+    /// The agent's code is over: every partition that it reads stops.
+    pub fn agent_failed(&self, agent: &str, reason: &str) {
+        for task in self.groups.lock().iter().flat_map(|group| group.tasks()) {
+            if let task::Task::Agents(shared) = &task
+                && shared.lanes.iter().any(|lane| lane.agent == agent)
+            {
+                shared.status.fail(reason);
+            }
+        }
+    }
+
+    /// Every task of this moment.
+    fn tasks(&self) -> BTreeMap<(String, TopicPartition), (String, task::Task)> {
+        let groups = self.groups.lock();
+        groups
+            .iter()
+            .flat_map(|group| group.tasks().into_iter().map(|task| (group.id.clone(), task)))
+            .map(|(id, task)| {
+                let status = task.status();
+                ((status.name.clone(), status.tp.clone()), (id, task))
+            })
+            .collect()
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.lock().take() {
+            runtime.shutdown_background();
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Wakes an event loop through a file descriptor, from any thread, without the interpreter.
+
+use crate::error::{Error, Result};
+use std::{
+    io::{ErrorKind, Read, Write},
+    os::{fd::AsRawFd, unix::net::UnixStream},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+/// One byte in a socket pair says: look. Signals between two looks are one signal.
+pub struct WakeFd {
+    reader: UnixStream,
+    writer: UnixStream,
+    signalled: AtomicBool,
+}
+
+impl WakeFd {
+    /// A pair that nobody has signalled.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] without file descriptors left.
+    pub fn new() -> Result<Self> {
+        let failed = |e: &std::io::Error| Error::io("creating a wake-up socket", e);
+        let (reader, writer) = UnixStream::pair().map_err(|e| failed(&e))?;
+        reader.set_nonblocking(true).map_err(|e| failed(&e))?;
+        writer.set_nonblocking(true).map_err(|e| failed(&e))?;
+        Ok(Self { reader, writer, signalled: AtomicBool::new(false) })
+    }
+
+    /// The descriptor that becomes readable.
+    #[must_use]
+    pub fn fd(&self) -> i32 {
+        self.reader.as_raw_fd()
+    }
+
+    /// Makes the descriptor readable.
+    pub fn signal(&self) {
+        if !self.signalled.swap(true, Ordering::AcqRel) {
+            // A full socket is readable already, which is all that is wanted.
+            let _ = (&self.writer).write(&[1]);
+        }
+    }
+
+    /// Call when the descriptor is readable, before looking, so that no later signal is missed.
+    pub fn clear(&self) {
+        self.signalled.store(false, Ordering::Release);
+        let mut bytes = [0; 64];
+        loop {
+            match (&self.reader).read(&mut bytes) {
+                Ok(64) => {}
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                _ => return,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn readable(wake: &WakeFd) -> bool {
+        let mut byte = [0];
+        wake.reader.peek(&mut byte).is_ok()
+    }
+
+    /// Many signals are one; after clearing, the next one counts again.
+    #[test]
+    fn signals_collapse_and_none_is_lost() -> Result<()> {
+        let wake = WakeFd::new()?;
+        assert!(!readable(&wake));
+        (0..1_000).for_each(|_| wake.signal());
+        assert!(readable(&wake));
+        wake.clear();
+        assert!(!readable(&wake));
+        wake.signal();
+        assert!(readable(&wake));
+        Ok(())
+    }
+}
