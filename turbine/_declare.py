@@ -13,6 +13,9 @@ from turbine.types import ON_ERROR, OnError
 if TYPE_CHECKING:
     from turbine.topics import Topic
 
+_OTHER_WORDS = {"output": "publish_to", "parallelism": "concurrency", "schema": "model"}
+"""Options of other libraries, and what they are called here."""
+
 __all__ = [
     "check_guarantee",
     "check_no_loop",
@@ -50,7 +53,7 @@ def one_of(name: str, value: object, allowed: Iterable[str]) -> str:
 def refuse_unknown(what: str, options: Iterable[str], known: Iterable[str]) -> None:
     """Refuse options that nobody reads; name the closest."""
     for option in options:
-        close = difflib.get_close_matches(option, list(known), n=1)
+        close = difflib.get_close_matches(_OTHER_WORDS.get(option, option), list(known), n=1)
         hint = f"did you mean {close[0]}=?" if close else "leave it out"
         raise DeclarationError(f"{what} has no option {option}=: {hint}")
 

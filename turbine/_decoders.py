@@ -8,8 +8,20 @@ from turbine.exceptions import DeclarationError
 
 __all__ = ["check_type", "decoder_for", "is_model", "takes_json"]
 
-_PLAIN: dict[Any, str] = {bytes: "raw", str: "str", int: "int"}
-_ANY_JSON: tuple[Any, ...] = (dict, list, object, Any)
+_WORDS: tuple[tuple[Any, str], ...] = (
+    (bytes, "raw"),
+    (str, "str"),
+    (int, "int"),
+    (dict, "json"),
+    (list, "json"),
+    (object, "json"),
+    (Any, "json"),
+)
+
+
+def _word_for(candidate: Any) -> str | None:
+    # By identity: an annotated type need not be hashable, nor compare as one expects.
+    return next((word for known, word in _WORDS if candidate is known), None)
 
 
 def is_model(candidate: object) -> bool:
@@ -19,7 +31,7 @@ def is_model(candidate: object) -> bool:
 
 def takes_json(value_type: Any) -> bool:
     """Whether values of a topic are JSON of any shape, so that text must be written with quotes."""
-    return value_type is None or value_type in _ANY_JSON
+    return value_type is None or _word_for(value_type) == "json"
 
 
 def check_type(kind: str, candidate: Any) -> None:
@@ -29,7 +41,7 @@ def check_type(kind: str, candidate: Any) -> None:
     Raises:
         DeclarationError: *candidate* is an instance, or pydantic cannot validate it.
     """
-    if candidate is None or candidate in _PLAIN or candidate in _ANY_JSON or is_model(candidate):
+    if candidate is None or _word_for(candidate) is not None or is_model(candidate):
         return
     if isinstance(candidate, type | types.GenericAlias | types.UnionType) or typing.get_origin(
         candidate
@@ -58,10 +70,9 @@ def decoder_for(candidate: Any, *, default: str) -> Any:
     """
     if candidate is None:
         return default
-    if candidate in _PLAIN:
-        return _PLAIN[candidate]
-    if candidate in _ANY_JSON:
-        return "json"
+    word = _word_for(candidate)
+    if word is not None:
+        return word
     if is_model(candidate):
         candidate.model_rebuild()
         return candidate.__pydantic_validator__

@@ -133,7 +133,8 @@ class App(Lifecycle):
         Raises:
             DeclarationError: Kafka refuses the name, or an option does not exist.
         """
-        _declare.refuse_unknown("app.topic", options.keys() - _TOPIC_OPTIONS, _TOPIC_OPTIONS)
+        known = {*_TOPIC_OPTIONS, "key_type", "value_type"}
+        _declare.refuse_unknown("app.topic", options.keys() - known, known)
         topic = Topic(self, names, key_type=key_type, value_type=value_type, **options)
         for name in topic.names:
             known = self.topics.get(name)

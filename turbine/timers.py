@@ -75,6 +75,8 @@ class Job:
     kind = "job"
 
     def __init__(self, app: "App", fn: Callable[..., Any], *, name: str | None = None) -> None:
+        # Decorators can be stacked: a job may be declared on a job.
+        fn = fn.fn if isinstance(fn, Job) else fn
         self.app = app
         self.fn = fn
         self.name = name or function_name(fn, qualified=True)
@@ -202,10 +204,10 @@ class Crontab(Job):
 
 
 def _skipped(expression: str, due: datetime, now: datetime) -> int:
-    """How many ticks after *due* lie before *now*."""
+    """How many ticks after *due* have passed at *now*."""
     skipped = 0
     for tick in CronSim(expression, due):
-        if tick.timestamp() >= now.timestamp():
+        if tick.timestamp() > now.timestamp():
             break
         skipped += 1
     return skipped
