@@ -17,16 +17,13 @@ use std::{
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
-use tokio::{runtime::Runtime, sync::Notify};
+use tokio::runtime::Runtime;
 use uuid::Uuid;
 
 /// How long a stop waits for requests that are being served.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest time that data waits to be brought to stable storage.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Ids in front of it look too much like partition numbers in logs.
-const FIRST_PRODUCER_ID: i64 = 1_000;
 
 /// Everything that connections share.
 pub(crate) struct Shared {
@@ -46,17 +43,9 @@ pub(crate) struct Shared {
     pub(crate) producer_ids: ProducerIds,
     /// Where notes are kept.
     pub(crate) storage: Arc<Storage>,
-    dirty: Notify,
 }
 
 impl Shared {
-    /// Something was written; it will be synced soon.
-    pub(crate) fn written(&self) {
-        if self.storage.is_durable() {
-            self.dirty.notify_one();
-        }
-    }
-
     /// Brings everything that was written to stable storage.
     fn sync(&self) {
         let mut work: Vec<SyncWork> = self.storage.take_unsynced().into_iter().collect();
@@ -73,7 +62,7 @@ impl Shared {
 
 async fn run_sync(shared: Arc<Shared>) {
     loop {
-        shared.dirty.notified().await;
+        shared.storage.wait_for_writes().await;
         tokio::time::sleep(SYNC_INTERVAL).await;
         let shared = Arc::clone(&shared);
         if tokio::task::spawn_blocking(move || shared.sync()).await.is_err() {
@@ -139,6 +128,7 @@ impl Broker {
             tracing::error!("the broker's threads did not end cleanly");
         }
         self.shared.sync();
+        self.shared.storage.close();
         tracing::info!(address = %self.address(), "broker has stopped");
     }
 }
@@ -201,7 +191,6 @@ fn open(config: BrokerConfig, port: u16) -> Result<Shared> {
             commits.into_iter().map(|((topic, n), committed)| (topic, n, Some(committed)));
         groups.restore(&group, offsets.collect());
     }
-    let first_id = held.producer_ids_below.max(FIRST_PRODUCER_ID);
     Ok(Shared {
         host: config.host.clone(),
         config,
@@ -209,9 +198,8 @@ fn open(config: BrokerConfig, port: u16) -> Result<Shared> {
         cluster_id: held.cluster.map_or_else(|| Uuid::new_v4().simple().to_string(), |(id, _)| id),
         topics,
         groups,
-        producer_ids: ProducerIds::new(Arc::clone(&storage), first_id),
+        producer_ids: ProducerIds::new(Arc::clone(&storage), held.producer_ids_below),
         storage,
-        dirty: Notify::new(),
     })
 }
 

@@ -49,8 +49,12 @@ impl<T> Group<T> {
         if !matches!(self.state, State::Preparing { .. }) {
             for member in &mut self.members {
                 member.assignment = Bytes::new();
-                let error = ResponseError::RebalanceInProgress;
-                self.answers.extend(member.sync.take().map(|to| (to, Answer::Synced(Err(error)))));
+                if let Some(reply) = member.sync.take() {
+                    // It was not silent, it waited.
+                    member.seen(now);
+                    let error = ResponseError::RebalanceInProgress;
+                    self.answers.push((reply, Answer::Synced(Err(error))));
+                }
             }
             self.state = State::Preparing { deadline: now + self.longest_rebalance() };
         }

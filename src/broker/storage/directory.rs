@@ -22,6 +22,7 @@ use std::{
     io,
     path::{Path, PathBuf},
 };
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 /// Format of the directory; another one is not touched.
@@ -32,7 +33,9 @@ pub(crate) struct Directory {
     logs: PathBuf,
     journal: Mutex<Journal>,
     /// Held as long as the directory is open.
-    _lock: File,
+    lock: Mutex<Option<File>>,
+    /// Something was written since it was last synced.
+    dirty: Notify,
 }
 
 impl Directory {
@@ -67,7 +70,8 @@ impl Directory {
                 journal.append(&[Note::Cluster { id, format: FORMAT }]).map_err(failed)?;
             }
         }
-        let directory = Self { logs, journal: Mutex::new(journal), _lock: lock };
+        let (journal, lock) = (Mutex::new(journal), Mutex::new(Some(lock)));
+        let directory = Self { logs, journal, lock, dirty: Notify::new() };
         directory.remove_orphans().map_err(failed)?;
         Ok(directory)
     }
@@ -101,7 +105,24 @@ impl Directory {
 
     /// Writes notes down.
     pub(super) fn note(&self, notes: &[Note]) -> io::Result<()> {
-        self.journal.lock().append(notes)
+        self.journal.lock().append(notes)?;
+        self.written();
+        Ok(())
+    }
+
+    /// Something was written: it is to be synced soon.
+    pub(super) fn written(&self) {
+        self.dirty.notify_one();
+    }
+
+    /// Returns once something was written.
+    pub(super) async fn wait_for_writes(&self) {
+        self.dirty.notified().await;
+    }
+
+    /// Lets another broker have the directory.
+    pub(super) fn close(&self) {
+        self.lock.lock().take();
     }
 
     /// What brings the journal to stable storage, if it needs it.

@@ -144,10 +144,10 @@ mod tests {
             fs::write(&path, &bytes[..cut]).unwrap();
             let whole = ends.iter().filter(|end| **end <= cut).count() - 1;
             let mut expected = held(&notes[..whole]);
-            prop_assert_eq!(Journal::open(&path).unwrap().held(), &expected);
+            prop_assert_eq!(Journal::open(&path).unwrap().held().clone(), expected.clone());
 
             expected.commits.retain(|_, commits| !commits.is_empty());
-            prop_assert_eq!(Journal::open(&path).unwrap().held(), &expected);
+            prop_assert_eq!(Journal::open(&path).unwrap().held().clone(), expected.clone());
         }
 
         #[test]

@@ -63,4 +63,26 @@ impl Storage {
     pub(crate) fn is_durable(&self) -> bool {
         matches!(self, Self::Directory(_))
     }
+
+    /// A log was written: it is to be synced soon.
+    pub(crate) fn written(&self) {
+        if let Self::Directory(directory) = self {
+            directory.written();
+        }
+    }
+
+    /// Returns once something was written; in memory, never.
+    pub(crate) async fn wait_for_writes(&self) {
+        match self {
+            Self::Memory => std::future::pending().await,
+            Self::Directory(directory) => directory.wait_for_writes().await,
+        }
+    }
+
+    /// Ends the use of it; another broker may have the directory then.
+    pub(crate) fn close(&self) {
+        if let Self::Directory(directory) = self {
+            directory.close();
+        }
+    }
 }

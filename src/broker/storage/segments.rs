@@ -67,8 +67,8 @@ impl FileStore {
             if store.segments.is_empty() {
                 base_offset = named_offset;
             }
-            if is_torn || named_offset < next {
-                tracing::warn!(path = %path.display(), "deleted: it stands behind a damaged batch");
+            if is_torn || named_offset != next {
+                tracing::warn!(path = %path.display(), "deleted: it stands behind lost records");
                 fs::remove_file(&path)?;
                 continue;
             }
@@ -112,10 +112,10 @@ impl FileStore {
     }
 }
 
-/// The batch at the front, if it is undamaged and does not go back in offsets.
+/// The batch at the front, if it is undamaged and goes on where the one before it ended.
 fn whole_batch(bytes: &[u8], next_offset: i64) -> Option<BatchHeader> {
     let header = BatchHeader::check(bytes).ok()?;
-    (header.base_offset >= next_offset && header.last_delta >= 0).then_some(header)
+    (header.base_offset == next_offset && header.last_delta >= 0).then_some(header)
 }
 
 /// The log files of a directory by the offset in their names.

@@ -83,7 +83,7 @@ fn append(
     };
     if !appended.is_duplicate {
         partition.wake();
-        context.broker.written();
+        context.broker.storage.written();
     }
     Ok((appended, start))
 }
