@@ -16,6 +16,17 @@ pub(super) struct Check {
     lt: Option<Number>,
     min_length: Option<usize>,
     max_length: Option<usize>,
+    /// Text must be a UUID.
+    uuid: bool,
+    /// JSON text must be an `object` or an `array`.
+    json: Option<Kind>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    Object,
+    Array,
 }
 
 impl Check {
@@ -34,6 +45,10 @@ impl Check {
         {
             let found = super::scan::shorten(text);
             return Err(format!("expected one of {}, found {found:?}", self.listed()));
+        }
+        if self.uuid && !is_uuid(text) {
+            let found = super::scan::shorten(text);
+            return Err(format!("expected a UUID, found {found:?}"));
         }
         // Only bytes that start a character count.
         self.length(|| text.iter().filter(|&&b| b & 0xC0 != 0x80).count(), "characters")
@@ -55,6 +70,26 @@ impl Check {
     /// Is this float allowed?
     pub(super) fn float(&self, value: f64) -> Result<(), String> {
         self.bounds(&value, |bound| value.partial_cmp(&bound.as_f64()?))
+    }
+
+    /// Is this decimal allowed, which is `value / 10^scale`?
+    pub(super) fn decimal(&self, value: i128, scale: i8) -> Result<(), String> {
+        let float = value as f64 / 10f64.powi(scale.into());
+        self.bounds(&float, |bound| {
+            match super::number::decimal(bound.to_string().as_bytes(), scale.into(), 38) {
+                Ok(bound) => Some(value.cmp(&bound)),
+                Err(_) => float.partial_cmp(&bound.as_f64()?),
+            }
+        })
+    }
+
+    /// Is JSON text that starts with `first` allowed?
+    pub(super) fn json(&self, first: u8) -> Result<(), String> {
+        match self.json {
+            Some(Kind::Object) if first != b'{' => Err("expected an object".into()),
+            Some(Kind::Array) if first != b'[' => Err("expected an array".into()),
+            _ => Ok(()),
+        }
     }
 
     /// Is a list of `count` items allowed?
@@ -103,5 +138,18 @@ impl Check {
     fn listed(&self) -> String {
         let values: Vec<String> = self.values.iter().flatten().map(Value::to_string).collect();
         values.join(", ")
+    }
+}
+
+/// 32 hexadecimal digits, with the four dashes or without.
+fn is_uuid(text: &[u8]) -> bool {
+    let dashes = [8, 13, 18, 23];
+    match text.len() {
+        32 => text.iter().all(u8::is_ascii_hexdigit),
+        36 => text.iter().enumerate().all(|(i, b)| match dashes.contains(&i) {
+            true => *b == b'-',
+            false => b.is_ascii_hexdigit(),
+        }),
+        _ => false,
     }
 }

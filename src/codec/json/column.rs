@@ -1,6 +1,6 @@
 //! One column while it grows: values, nulls, and the way back when a record turns out bad.
 
-use super::{AWARE, DEFAULT, RAW_JSON, REQUIRED, check::Check, object::Object};
+use super::{AWARE, DEFAULT, NAMES, RAW_JSON, REQUIRED, check::Check, object::Object};
 use crate::error::{Error, Result};
 use arrow::{
     array::{
@@ -23,6 +23,8 @@ use std::sync::Arc;
 pub(super) struct Column {
     /// Name, type and metadata.
     pub field: FieldRef,
+    /// Names under which it stands in records; the first one is used in messages.
+    pub names: Vec<String>,
     /// Is JSON `null` a value of this field? Filler rows are null regardless.
     pub accepts_null: bool,
     /// Must the name be present although null is allowed?
@@ -160,6 +162,10 @@ impl Column {
         let metadata = field.metadata();
         let text = |key: &str| metadata.get(key).map(String::as_str);
         Ok(Self {
+            names: match text(NAMES) {
+                Some(json) => names(field, json)?,
+                None => vec![field.name().clone()],
+            },
             accepts_null: field.is_nullable(),
             required: text(REQUIRED) == Some("1"),
             default: text(DEFAULT).map(|json| json.as_bytes().into()),
@@ -383,6 +389,16 @@ impl Cells {
                 field.name()
             ))),
         }
+    }
+}
+
+fn names(field: &Field, json: &str) -> Result<Vec<String>> {
+    match serde_json::from_str::<Vec<String>>(json) {
+        Ok(names) if !names.is_empty() => Ok(names),
+        _ => Err(Error::Config(format!(
+            "field `{}`: metadata {NAMES} must be a JSON array of names",
+            field.name()
+        ))),
     }
 }
 

@@ -53,6 +53,8 @@ pub use shared::SharedSchema;
 pub const RAW_JSON: &str = "turbine.json";
 /// Metadata of a schema, or of a field of objects: `"forbid"` makes an unknown name a bad record.
 pub const EXTRA: &str = "turbine.extra";
+/// Metadata of a field: JSON array of the names under which it stands in records, if not its own.
+pub const NAMES: &str = "turbine.names";
 /// Metadata of a field: `"1"` if it must be present although it may be null.
 pub const REQUIRED: &str = "turbine.required";
 /// Metadata of a field: JSON text of the value that stands for a missing one.
@@ -60,5 +62,5 @@ pub const DEFAULT: &str = "turbine.default";
 /// Metadata of a timestamp field with a time zone: `"1"` if text without an offset is bad, not UTC.
 pub const AWARE: &str = "turbine.aware";
 /// Metadata of a field: JSON object of what is allowed, with any of the keys `values`, `ge`, `gt`,
-/// `le`, `lt`, `min_length`, `max_length`.
+/// `le`, `lt`, `min_length`, `max_length`, `uuid`, `json`.
 pub const CHECK: &str = "turbine.check";

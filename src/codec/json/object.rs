@@ -1,7 +1,7 @@
 //! Objects with known names: finds the column of a name, fast when names come in the usual order.
 
 use super::{
-    EXTRA,
+    DEFAULT, EXTRA,
     column::Column,
     scan::{Fault, Scan, Scanned, Step},
 };
@@ -59,18 +59,32 @@ impl Object {
             guesses: Vec::new(),
         };
         for field in fields {
-            if object.index.contains_key(field.name().as_bytes()) {
-                let name = field.name();
+            let column = Column::new(field, inferred)?;
+            if let Some(name) =
+                column.names.iter().find(|n| object.index.contains_key(n.as_bytes()))
+            {
                 return Err(Error::Config(format!("two fields are called `{name}`; rename one")));
             }
-            object.add(Column::new(field, inferred)?);
+            object.add(column);
+        }
+        for column in &mut object.columns {
+            if let Err(fault) = column.read_default(&mut Vec::new(), 0) {
+                return Err(Error::Config(format!(
+                    "field `{}`: metadata {DEFAULT}: {}",
+                    column.field.name(),
+                    fault.what
+                )));
+            }
+            column.truncate(0);
         }
         Ok(object)
     }
 
-    /// Adds a column, whose name is new.
+    /// Adds a column, whose names are new.
     pub(super) fn add(&mut self, column: Column) {
-        self.index.insert(column.field.name().as_bytes().into(), self.columns.len());
+        for name in &column.names {
+            self.index.insert(name.as_bytes().into(), self.columns.len());
+        }
         self.columns.push(column);
     }
 
@@ -146,13 +160,11 @@ impl Object {
         Ok(column)
     }
 
-    /// Gives row `row` of column `i` the value of a missing name.
+    /// Gives the next row of column `i` the value of a missing name.
     fn fill(&mut self, i: usize, at: usize, scratch: &mut Vec<u8>, depth: usize) -> Scanned<()> {
         let column = &mut self.columns[i];
-        if let Some(json) = column.default.take() {
-            let read = column.read(&mut Scan::new(&json), scratch, depth + 1);
-            column.default = Some(json);
-            return read.map_err(|fault| {
+        if column.default.is_some() {
+            return column.read_default(scratch, depth + 1).map_err(|fault| {
                 let what = format!("missing, and its default is unusable: {}", fault.what);
                 self.inside(i, Fault::new(at, what))
             });
@@ -166,7 +178,7 @@ impl Object {
 
     #[cold]
     fn inside(&self, i: usize, mut fault: Box<Fault>) -> Box<Fault> {
-        fault.path.push(Step::Field(self.columns[i].field.name().as_str().into()));
+        fault.path.push(Step::Field(self.columns[i].names[0].as_str().into()));
         fault
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     column::{Cells, Column, Moment, Text, Zone},
     number::{DecimalError, Number, decimal},
-    scan::{Scan, Scanned, Step, shorten},
+    scan::{Fault, Scan, Scanned, Step, shorten},
     time,
 };
 use ahash::AHashMap;
@@ -52,7 +52,7 @@ impl Column {
                 }
                 let value = scan.string(scratch)?;
                 if !text.push(value) {
-                    return Err(super::scan::Fault::new(at, TOO_MUCH_TEXT));
+                    return Err(Fault::new(at, TOO_MUCH_TEXT));
                 }
                 check.map_or(Ok(()), |check| check.text(value))
             }
@@ -67,10 +67,20 @@ impl Column {
             _ => return self.read_rare(scan, scratch, first, depth),
         };
         if let Err(what) = allowed {
-            return Err(super::scan::Fault::new(at, what));
+            return Err(Fault::new(at, what));
         }
         self.pushed();
         Ok(())
+    }
+
+    /// Reads the default as the next row, if there is one. As in pydantic, it need not pass the checks.
+    pub(super) fn read_default(&mut self, scratch: &mut Vec<u8>, depth: usize) -> Scanned<()> {
+        let Some(json) = self.default.take() else { return Ok(()) };
+        let check = self.check.take();
+        let result = self.read(&mut Scan::new(&json), scratch, depth);
+        self.check = check;
+        self.default = Some(json);
+        result
     }
 
     fn read_null(&mut self, scan: &Scan<'_>) -> Scanned<()> {
@@ -87,7 +97,7 @@ impl Column {
             return Ok(());
         }
         let what = format!("expected {}, found null", self.wanted());
-        Err(super::scan::Fault::new(scan.pos - 4, what))
+        Err(Fault::new(scan.pos - 4, what))
     }
 
     /// The types that are rare in events.
@@ -110,7 +120,7 @@ impl Column {
                 }
                 if let (Some(check), Some(value)) = (&self.check, value) {
                     let allowed = check.integer(i64::try_from(value).unwrap_or(i64::MAX));
-                    allowed.map_err(|what| super::scan::Fault::new(at, what))?;
+                    allowed.map_err(|what| Fault::new(at, what))?;
                 }
             }
             Cells::Float32(values) => {
@@ -121,7 +131,7 @@ impl Column {
                 }
                 values.push(narrow);
                 if let Some(check) = &self.check {
-                    check.float(value).map_err(|what| super::scan::Fault::new(at, what))?;
+                    check.float(value).map_err(|what| Fault::new(at, what))?;
                 }
             }
             Cells::Moment { values, moment } => {
@@ -131,12 +141,21 @@ impl Column {
             }
             Cells::Decimal { values, precision, scale } => {
                 let (precision, scale) = (*precision, *scale);
-                values.push(read_decimal(scan, scratch, first, precision, scale)?);
+                let value = read_decimal(scan, scratch, first, precision, scale)?;
+                values.push(value);
+                if let Some(check) = &self.check {
+                    check.decimal(value, scale).map_err(|what| Fault::new(at, what))?;
+                }
             }
             Cells::Text { text, .. } => {
+                if let Some(check) = &self.check {
+                    let allowed = check.json(first);
+                    allowed
+                        .map_err(|what| scan.fault(format!("{what}, found {}", scan.found())))?;
+                }
                 scan.skip(scratch, depth)?;
                 if !text.push(&scan.data()[at..scan.pos]) {
-                    return Err(super::scan::Fault::new(at, TOO_MUCH_TEXT));
+                    return Err(Fault::new(at, TOO_MUCH_TEXT));
                 }
             }
             Cells::List { offsets, item } => {
@@ -147,7 +166,7 @@ impl Column {
                 if let Some(check) = &self.check {
                     let count = offsets[self.len + 1] - offsets[self.len];
                     let allowed = check.items(usize::try_from(count).unwrap_or(0));
-                    allowed.map_err(|what| super::scan::Fault::new(at, what))?;
+                    allowed.map_err(|what| Fault::new(at, what))?;
                 }
             }
             Cells::Struct(object) => {
@@ -188,7 +207,7 @@ impl Column {
 }
 
 #[cold]
-fn expected(scan: &Scan<'_>, what: &str) -> Box<super::scan::Fault> {
+fn expected(scan: &Scan<'_>, what: &str) -> Box<Fault> {
     scan.fault(format!("expected {what}, found {}", scan.found()))
 }
 
@@ -198,20 +217,16 @@ fn expect_number<'a>(scan: &mut Scan<'a>, first: u8, what: &str) -> Scanned<Numb
 }
 
 #[cold]
-fn not_integer<T: std::fmt::Display>(
-    scan: &Scan<'_>,
-    at: usize,
-    range: (T, T),
-) -> Box<super::scan::Fault> {
+fn not_integer<T: std::fmt::Display>(scan: &Scan<'_>, at: usize, range: (T, T)) -> Box<Fault> {
     let text = shorten(&scan.data()[at..scan.pos]);
     let what = format!("expected an integer from {} to {}, found {text}", range.0, range.1);
-    super::scan::Fault::new(at, what)
+    Fault::new(at, what)
 }
 
 #[cold]
-fn not_float(scan: &Scan<'_>, at: usize) -> Box<super::scan::Fault> {
+fn not_float(scan: &Scan<'_>, at: usize) -> Box<Fault> {
     let text = shorten(&scan.data()[at..scan.pos]);
-    super::scan::Fault::new(at, format!("expected a number that a float can hold, found {text}"))
+    Fault::new(at, format!("expected a number that a float can hold, found {text}"))
 }
 
 fn read_decimal(
@@ -230,7 +245,7 @@ fn read_decimal(
             if !start || Number::read(text, &mut end).is_err() || end != text.len() {
                 let text = shorten(text);
                 let what = format!("expected a decimal number, found the string {text:?}");
-                return Err(super::scan::Fault::new(at, what));
+                return Err(Fault::new(at, what));
             }
             decimal(text, scale.into(), precision.into())
         }
@@ -247,7 +262,7 @@ fn read_decimal(
             }
         };
         let found = shorten(&scan.data()[at..scan.pos]);
-        super::scan::Fault::new(at, format!("expected {limit}, found {found}"))
+        Fault::new(at, format!("expected {limit}, found {found}"))
     })
 }
 
@@ -305,13 +320,13 @@ fn read_map(
         last.insert(keys.get(start + i), (i, *place));
     }
     if last.len() < places.len() {
-        let mut kept: Vec<(Box<[u8]>, (usize, usize))> =
-            last.into_iter().map(|(key, place)| (key.into(), place)).collect();
-        kept.sort_unstable_by_key(|(_, place)| *place);
+        let mut kept: Vec<(usize, Box<[u8]>, usize)> =
+            last.into_iter().map(|(key, (i, place))| (i, key.into(), place)).collect();
+        kept.sort_unstable();
         debug_assert_eq!(offsets[row] as usize, start);
         keys.truncate(start);
         value.truncate(start);
-        for (key, (_, place)) in kept {
+        for (_, key, place) in kept {
             keys.push(&key);
             value.read(&mut Scan::at(scan.data(), place), scratch, depth + 1)?;
         }
@@ -362,7 +377,7 @@ fn read_moment(
     };
     value.ok_or_else(|| {
         let found = if scan.pos > at { shorten(&scan.data()[at..scan.pos]) } else { scan.found() };
-        super::scan::Fault::new(at, format!("expected {}, found {found}", wanted_moment(moment)))
+        Fault::new(at, format!("expected {}, found {found}", wanted_moment(moment)))
     })
 }
 

@@ -118,9 +118,9 @@ enum Cells {
     Time(Int64Array),
     Timestamp(Int64Array, TimeUnit, bool),
     Duration(Int64Array, TimeUnit),
-    List(ListArray, Box<Node>),
+    List(Box<(ListArray, Node)>),
     Struct(Vec<(Vec<u8>, Node)>),
-    Map(MapArray, StringArray, Box<Node>),
+    Map(Box<(MapArray, StringArray, Node)>),
 }
 
 fn cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, String> {
@@ -196,7 +196,8 @@ impl Node {
                 pen.out.extend_from_slice(values.value_as_string(i).as_bytes());
                 pen.out.push(b'"');
             }
-            Cells::List(lists, items) => {
+            Cells::List(list) => {
+                let (lists, items) = &**list;
                 let offsets = lists.value_offsets();
                 pen.out.push(b'[');
                 for item in offsets[i]..offsets[i + 1] {
@@ -217,7 +218,8 @@ impl Node {
                 }
                 pen.out.push(b'}');
             }
-            Cells::Map(maps, keys, values) => {
+            Cells::Map(map) => {
+                let (maps, keys, values) = &**map;
                 let offsets = maps.value_offsets();
                 pen.out.push(b'{');
                 for entry in offsets[i]..offsets[i + 1] {
@@ -301,7 +303,7 @@ impl Cells {
             T::RunEndEncoded(_, values) => again(values.data_type())?,
             T::List(item) => {
                 let lists: &ListArray = array.as_list();
-                Self::List(lists.clone(), Box::new(Node::new(item, lists.values())?))
+                Self::List(Box::new((lists.clone(), Node::new(item, lists.values())?)))
             }
             T::LargeList(item)
             | T::FixedSizeList(item, _)
@@ -321,7 +323,7 @@ impl Cells {
                 let T::Struct(fields) = entry.data_type() else {
                     return Err("a map without entries".into());
                 };
-                Self::Map(maps.clone(), keys, Box::new(Node::new(&fields[1], maps.values())?))
+                Self::Map(Box::new((maps.clone(), keys, Node::new(&fields[1], maps.values())?)))
             }
             other => {
                 return Err(format!("{other} has no JSON form; convert it to text or numbers"));
