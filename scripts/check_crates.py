@@ -1,9 +1,9 @@
 """
 Check the licences and the versions of every crate that the extension links.
 
-Reads ``cargo metadata``, so it needs no network and no further tool. Three things fail: a licence that an
-Apache-2.0 package may not carry inside, a crate that comes from anywhere but the registry, and two versions
-of a crate whose types cross our own functions.
+Reads ``cargo metadata``, so it needs no network and no further tool. Three things fail: a licence
+that an Apache-2.0 package may not carry inside, a crate that comes from anywhere but the registry,
+and two versions of a crate whose types cross our own functions.
 """
 
 import json
@@ -51,9 +51,11 @@ def linked(graph: dict[str, Any]) -> set[str]:
         if package in seen:
             continue
         seen.add(package)
-        for dep in nodes[package]["deps"]:
-            if any(kind["kind"] != "dev" for kind in dep["dep_kinds"]):
-                todo.append(dep["pkg"])
+        todo += [
+            dep["pkg"]
+            for dep in nodes[package]["deps"]
+            if any(kind["kind"] != "dev" for kind in dep["dep_kinds"])
+        ]
     return seen
 
 
@@ -98,9 +100,8 @@ def main() -> int:
         if len(versions[name]) > 1
     ]
     print(*findings, sep="\n", end="\n" if findings else "")
-    print(
-        f"{len(packages)} crates, {sum(len(v) > 1 for v in versions.values())} of them in two versions"
-    )
+    double = sum(len(found) > 1 for found in versions.values())
+    print(f"{len(packages)} crates, {double} of them in two versions")
     return 1 if findings else 0
 
 

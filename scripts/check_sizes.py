@@ -1,7 +1,7 @@
 """
 Refuse source files that have grown beyond what one sits down to read.
 
-Code may have 500 lines with its documentation, tests 600; a longer file does two things and is split.
+Code may have 500 lines with its documentation, tests 600; a longer file does two things.
 """
 
 import subprocess

@@ -1,0 +1,149 @@
+"""
+Throughput, processor time and memory: ``run.py BOOTSTRAP TOPIC OUTPUTS LABEL -- COMMAND...``.
+
+Starts the command on a topic that is full already, watches the end offsets of its output topic,
+stops at OUTPUTS records and prints one JSON row. The rate and the processor time are those between
+the first output seen and the last, so that the start of an interpreter does not count.
+"""
+
+import argparse
+import contextlib
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from common import PARTITIONS, Program, drop_topics, make_topics
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+LOOK_S = 0.05
+"""Between two looks at the output."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """
+    One measurement.
+
+    Attributes:
+        label: Name of the program.
+        outputs: Records it wrote.
+        is_complete: Whether these are as many as were asked for.
+        rate_per_s: Records a second.
+        cpu_us: Processor time of the program for a record, in microseconds.
+        peak_mb: Most resident memory, in MiB.
+        first_s: From the start to the first output, in seconds.
+    """
+
+    label: str
+    outputs: int
+    is_complete: bool
+    rate_per_s: float
+    cpu_us: float
+    peak_mb: float
+    first_s: float
+
+
+class Ends:
+    """The number of records in a topic, by its end offsets."""
+
+    def __init__(self, bootstrap: str, topic: str) -> None:
+        self._last = {TopicPartition(topic, p): 0 for p in range(PARTITIONS)}
+        self._consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": f"watch-{topic}"})
+
+    def total(self) -> int:
+        """Ask the broker; a partition that does not answer right now counts as it did before."""
+        for place in self._last:
+            with contextlib.suppress(KafkaException):
+                self._last[place] = self._consumer.get_watermark_offsets(place, timeout=10)[1]
+        return sum(self._last.values())
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._consumer.close()
+
+
+def measure(
+    bootstrap: str,
+    source: str,
+    expect: int,
+    label: str,
+    command: list[str],
+    *,
+    log: Path,
+    limit_s: float = 240.0,
+) -> Row:
+    """Run *command* until it has written *expect* records, or *limit_s* seconds are over."""
+    target = f"out-{label}-{time.time_ns() // 1_000_000}"
+    make_topics(bootstrap, target)
+    ends = Ends(bootstrap, target)
+    try:
+        with Program(
+            command, bootstrap=bootstrap, source=source, target=target, log=log
+        ) as program:
+            return _watch(program, ends, expect, label, limit_s)
+    finally:
+        ends.close()
+        drop_topics(bootstrap, target)
+
+
+def _watch(program: Program, ends: Ends, expect: int, label: str, limit_s: float) -> Row:
+    start = time.monotonic()
+    first: tuple[float, int, float] | None = None
+    peak = outputs = 0
+    now, cpu = start, 0.0
+    while outputs < expect and now - start < limit_s:
+        has_ended = program.has_ended()
+        outputs, now, use = ends.total(), time.monotonic(), program.use()
+        peak, cpu = max(peak, use.rss_bytes), max(cpu, use.cpu_s)
+        if outputs and first is None:
+            first = (now, outputs, cpu)
+        if has_ended:
+            break
+        if outputs < expect:
+            time.sleep(LOOK_S)
+    if first is None:
+        return Row(label, 0, False, 0.0, 0.0, peak / 2**20, 0.0)
+    counted = max(outputs - first[1], 1)
+    return Row(
+        label=label,
+        outputs=outputs,
+        is_complete=outputs >= expect,
+        rate_per_s=(outputs - first[1]) / max(now - first[0], 1e-6),
+        cpu_us=(cpu - first[2]) / counted * 1e6,
+        peak_mb=peak / 2**20,
+        first_s=first[0] - start,
+    )
+
+
+def main() -> int:
+    """Measure what the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("bootstrap")
+    parser.add_argument("topic")
+    parser.add_argument("outputs", type=int)
+    parser.add_argument("label")
+    parser.add_argument("--log", type=Path, default=Path("bench.log"))
+    parser.add_argument("--limit", type=float, default=240.0, help="seconds")
+    own, command = sys.argv[1:], []
+    if "--" in own:
+        own, command = own[: own.index("--")], own[own.index("--") + 1 :]
+    given = parser.parse_args(own)
+    if not command:
+        parser.error("write the command behind --")
+    row = measure(
+        given.bootstrap,
+        given.topic,
+        given.outputs,
+        given.label,
+        command,
+        log=given.log,
+        limit_s=given.limit,
+    )
+    print(json.dumps(asdict(row)))
+    return 0 if row.is_complete else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
