@@ -26,7 +26,7 @@ def _word_for(candidate: Any) -> str | None:
 
 def is_model(candidate: object) -> bool:
     """Whether *candidate* is a pydantic model class, without importing pydantic."""
-    return isinstance(candidate, type) and hasattr(candidate, "__pydantic_validator__")
+    return isinstance(candidate, type) and hasattr(candidate, "model_validate_json")
 
 
 def takes_json(value_type: Any) -> bool:

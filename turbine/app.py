@@ -137,8 +137,8 @@ class App(Lifecycle):
         _declare.refuse_unknown("app.topic", options.keys() - known, known)
         topic = Topic(self, names, key_type=key_type, value_type=value_type, **options)
         for name in topic.names:
-            known = self.topics.get(name)
-            if known is None or (known.value_type is None and known.partitions is None):
+            before = self.topics.get(name)
+            if before is None or (before.value_type is None and before.partitions is None):
                 self.topics[name] = topic
         return topic
 

@@ -36,6 +36,7 @@ class Subscription:
         topics: Names of the topics it reads.
         publish_to: Name of the topic it writes, if any.
         model: pydantic model of the rows; None infers the schema.
+        schema: Arrow schema of the model, if there is one.
         is_async: Whether the function is async.
     """
 
@@ -67,6 +68,7 @@ class Subscription:
             None if publish_to is None else _declare.topic_name("publish_to", publish_to)
         )
         self.model = _model(model, self.source)
+        self.schema = None if self.model is None else _schema(self.model)
         self.batch_size = _declare.whole_number("batch_size", batch_size, least=1)
         self.batch_timeout_ms = _declare.whole_number("batch_timeout_ms", batch_timeout_ms, least=0)
         self.message_key = _message_key(message_key, self.publish_to)
@@ -147,6 +149,13 @@ def _model(model: Any, source: Topic) -> Any:
             f"{source!r} has value_type={source.value_type!r} already: leave model out"
         )
     return model
+
+
+def _schema(model: Any) -> Any:
+    """Give the Arrow schema of *model*; a rule that the core cannot check is refused here."""
+    from turbine.models import arrow_schema
+
+    return arrow_schema(model)
 
 
 def _message_key(message_key: object, publish_to: str | None) -> str | None:

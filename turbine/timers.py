@@ -76,14 +76,14 @@ class Job:
 
     def __init__(self, app: "App", fn: Callable[..., Any], *, name: str | None = None) -> None:
         # Decorators can be stacked: a job may be declared on a job.
-        fn = fn.fn if isinstance(fn, Job) else fn
+        inner: Callable[..., Any] = fn.fn if isinstance(fn, Job) else fn
         self.app = app
-        self.fn = fn
-        self.name = name or function_name(fn, qualified=True)
+        self.fn = inner
+        self.name = name or function_name(inner, qualified=True)
         self.calls = 0
         self.errors = 0
         self.missed = 0
-        self._takes_app = _check_job(fn, self.kind)
+        self._takes_app = _check_job(inner, self.kind)
 
     async def run(self, clock: Clock | None = None) -> None:
         """Run until cancelled, or until there is nothing more to do."""

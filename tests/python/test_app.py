@@ -24,7 +24,11 @@ def python(source: str, cwd: Path, *args: str) -> "subprocess.CompletedProcess[s
     """Run a program in an interpreter of its own."""
     return subprocess.run(
         [sys.executable, "-c", textwrap.dedent(source), *args],
-        cwd=cwd, capture_output=True, text=True, timeout=60, check=False,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
 
@@ -132,7 +136,12 @@ def test_autodiscover_finds_the_modules_of_the_package_of_the_app(project: Path)
 @pytest.mark.parametrize("setting", ["['shop.agents']", "lambda: ['shop.agents']", "'shop.agents'"])
 def test_autodiscover_may_list_modules(project: Path, setting: str) -> None:
     done = python(
-        f"from shop.app import app\napp.conf.autodiscover = {setting}\napp.discover()\nprint(*app.agents)",
+        f"""
+        from shop.app import app
+        app.conf.autodiscover = {setting}
+        app.discover()
+        print(*app.agents)
+        """,
         project,
     )
     assert (done.stdout.split(), done.stderr) == (["shop.agents.handle"], "")
@@ -184,8 +193,12 @@ def test_the_core_is_told_what_is_declared() -> None:
     assert config["http"] is None
     assert config["agents"] == [
         {
-            "name": "reader", "group": "orders", "topics": ["in"], "concurrency": 2,
-            "on_error": "dlq", "dlq": "dead",
+            "name": "reader",
+            "group": "orders",
+            "topics": ["in"],
+            "concurrency": 2,
+            "on_error": "dlq",
+            "dlq": "dead",
         }
     ]
     (one,) = config["subscriptions"]
@@ -219,7 +232,8 @@ async def test_sending_outside_a_running_app_says_what_to_write() -> None:
 
 
 async def test_a_signal_calls_sync_and_async_handlers_in_order() -> None:
-    app, seen = App("orders"), []
+    app = App("orders")
+    seen: list[Any] = []
 
     @app.on_partitions_assigned.connect
     async def first(sender: App, partitions: set[TP]) -> None:

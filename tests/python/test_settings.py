@@ -16,7 +16,6 @@ from turbine._brokers import parse_brokers
 from turbine.exceptions import ConfigError
 from turbine.settings import BY_NAME, ROWS, Settings
 
-
 # -- brokers -----------------------------------------------------------------------------------
 
 HOSTS = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?(\.[a-z]{2,5})?", fullmatch=True)
@@ -231,7 +230,7 @@ def test_settings_of_faust_without_meaning_are_left_out_quietly(
 
 @pytest.mark.parametrize("name", ["broker_credentials", "ssl_context"])
 def test_security_is_never_left_out_quietly(name: str) -> None:
-    with pytest.raises(ConfigError, match="security.protocol"):
+    with pytest.raises(ConfigError, match=r"security\.protocol"):
         Settings(**{name: object()})
 
 

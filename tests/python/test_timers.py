@@ -45,7 +45,9 @@ class TurnedClock:
         self.passed_s += duration_s
 
 
-def run(declare: Callable[[App], Callable[[Any], Job]], clock: TurnedClock, work: list[float]) -> Job:
+def run(
+    declare: Callable[[App], Callable[[Any], Job]], clock: TurnedClock, work: list[float]
+) -> Job:
     """Run a job whose n-th call takes ``work[n]`` seconds; it ends after the last."""
     left = list(work)
 
@@ -107,7 +109,9 @@ def test_a_timer_waits_one_interval_before_its_first_call() -> None:
     st.lists(st.integers(0, 9), min_size=1, max_size=40),
     st.sampled_from([0.5, 1.0, 4.0]),
 )
-def test_a_timer_does_not_drift_whatever_its_calls_take(tenths: list[int], interval_s: float) -> None:
+def test_a_timer_does_not_drift_whatever_its_calls_take(
+    tenths: list[int], interval_s: float
+) -> None:
     work = [interval_s * tenth / 10 for tenth in tenths]
     begun, job = timer_calls(interval_s, work)
     assert begun == pytest.approx([interval_s * tick for tick in range(1, len(work) + 1)])
@@ -187,7 +191,8 @@ async def test_a_cancelled_job_ends() -> None:
 
 
 async def test_a_job_may_ask_for_the_app() -> None:
-    app, seen = App("timers"), []
+    app = App("timers")
+    seen: list[App | None] = []
 
     async def with_app(app: App) -> None:
         seen.append(app)
@@ -206,7 +211,12 @@ async def test_a_job_may_ask_for_the_app() -> None:
 
 def test_a_crontab_runs_at_the_minutes_it_names() -> None:
     start = datetime(2030, 1, 1, 10, 7, 30, tzinfo=UTC)
-    assert crontab_calls("*/15 * * * *", start, 4) == ["01 10:15", "01 10:30", "01 10:45", "01 11:00"]
+    assert crontab_calls("*/15 * * * *", start, 4) == [
+        "01 10:15",
+        "01 10:30",
+        "01 10:45",
+        "01 11:00",
+    ]
 
 
 def test_a_crontab_reads_its_own_time_zone() -> None:
