@@ -50,7 +50,7 @@ class Lifecycle:
         from turbine.worker import run
 
         self.discover()
-        code = run(self, **options)
+        code = run(cast("App", self), **options)
         if code:
             raise SystemExit(code)
 
@@ -68,7 +68,7 @@ class Lifecycle:
 
         self._check_idle()
         self.discover()
-        runtime = Runtime(self, http=http)
+        runtime = Runtime(cast("App", self), http=http)
         self._runtime = runtime
         try:
             await runtime.start()

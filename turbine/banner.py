@@ -85,7 +85,7 @@ def facts(
         "broker": conf.bootstrap,
         "guarantee": conf.processing_guarantee,
         "datadir": str(conf.data_path),
-        "http": http_address,
+        "http": None if http_address is None else f"http://{http_address}",
         "topics": topic_rows(app, partitions),
         "agents": agent_rows(app),
         "subscriptions": subscription_rows(app),

@@ -73,10 +73,11 @@ class Job:
     """
 
     kind = "job"
+    fn: Callable[..., Any]
 
     def __init__(self, app: "App", fn: Callable[..., Any], *, name: str | None = None) -> None:
         # Decorators can be stacked: a job may be declared on a job.
-        inner: Callable[..., Any] = fn.fn if isinstance(fn, Job) else fn
+        inner = fn.fn if isinstance(fn, Job) else fn
         self.app = app
         self.fn = inner
         self.name = name or function_name(inner, qualified=True)

@@ -275,7 +275,7 @@ def banner_of(app: App, **options: Any) -> str:
 
 
 def test_a_plain_banner_has_a_line_a_fact() -> None:
-    text = banner_of(make_app(), http_address="http://127.0.0.1:8400", partitions={"orders": 1})
+    text = banner_of(make_app(), http_address="127.0.0.1:8400", partitions={"orders": 1})
     lines = [line.split(maxsplit=1) for line in text.splitlines()]
     assert ["app", "shop (version 2)"] in lines
     assert ["broker", "a:1,b:2"] in lines
