@@ -11,6 +11,13 @@ die() {
 
 # --- system packages ---------------------------------------------------------------------------
 
+is_apt_root() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; }
+apt_install() {
+    echo "setup: apt-get install $*"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq && apt-get install -y --no-install-recommends "$@" >/dev/null
+}
+
 # A JVM counts only if it starts and is 17 or later, as Kafka asks for.
 has_java() {
     command -v java >/dev/null &&
@@ -29,10 +36,8 @@ fi
 install=("${missing[@]}" "${optional[@]}")
 if [ ${#install[@]} -gt 0 ]; then
     command="apt-get install -y --no-install-recommends ${install[*]}"
-    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-        echo "setup: $command"
-        export DEBIAN_FRONTEND=noninteractive
-        if ! { apt-get update -qq && $command >/dev/null; }; then
+    if is_apt_root; then
+        if ! apt_install "${install[@]}"; then
             [ ${#missing[@]} -eq 0 ] || die "apt could not install: ${missing[*]}"
             echo "setup: no ${optional[*]}: 'make test' cannot start a real Kafka" >&2
         fi
@@ -55,13 +60,20 @@ found=$(rustc --version | cut -d' ' -f2)
 # --- Python ------------------------------------------------------------------------------------
 
 suits='import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 15))'
-python=
-for candidate in ${PYTHON:-python3.11 python3.12 python3.13 python3.14 python3}; do
-    if "$candidate" -c "$suits" >/dev/null 2>&1; then
-        python=$candidate
-        break
-    fi
-done
+find_python() {
+    local candidate
+    for candidate in ${PYTHON:-python3.11 python3.12 python3.13 python3.14 python3}; do
+        if "$candidate" -c "$suits" >/dev/null 2>&1; then
+            echo "$candidate"
+            return
+        fi
+    done
+}
+python=$(find_python)
+if [ -z "$python" ] && [ -z "${PYTHON:-}" ] && is_apt_root; then
+    apt_install python3 python3-venv || true
+    python=$(find_python)
+fi
 [ -n "$python" ] || die "no Python from 3.11 to 3.14 with venv and pip; install one (Debian: python3-venv)," \
     "or name it with" "  make setup PYTHON=/path/to/python3.11"
 
