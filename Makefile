@@ -76,7 +76,7 @@ bench: build ## Turbine, Faust, Bytewax and the hand-written limit on one Kafka 
 
 .PHONY: docs
 docs: setup ## The documentation as pages, into site/
-	@$(BIN)/mkdocs build --strict --quiet && echo "site/index.html"
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet && echo "site/index.html"
 
 .PHONY: wheel
 wheel: setup ## A wheel for CPython 3.11 and later, into dist/

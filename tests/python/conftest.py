@@ -12,18 +12,19 @@ import os
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
 from support.brokers import Broker, make_broker
-from support.kafka import Cluster, Got, Headers
+from support.fixtures import Consume, MakeApp, MakeTopic, MakeWorker, Produce
+from support.kafka import Cluster
 from support.leftovers import Threads, tasks_left
 from support.wait import eventually as _eventually
 from support.workers import WorkerProcess
 
 if TYPE_CHECKING:
-    import turbine
+    pass
 
 # Settings of whoever runs the tests must not reach the apps under test.
 for _name in [
@@ -90,36 +91,6 @@ def broker(cluster: Cluster) -> str:
     return cluster.address
 
 
-class MakeTopic(Protocol):
-    """Create a topic with a name of its own; returns the name."""
-
-    def __call__(
-        self, name: str = "t", partitions: int = 4, config: Mapping[str, str] | None = None
-    ) -> str: ...
-
-
-class Produce(Protocol):
-    """Write one record a value and wait for the acknowledgements; see `Cluster.produce`."""
-
-    def __call__(
-        self,
-        topic: str,
-        values: Any,
-        *,
-        key: Any = None,
-        keys: Sequence[Any] | None = None,
-        partition: int | None = None,
-        headers: Headers = (),
-        timestamp_ms: int = 0,
-    ) -> None: ...
-
-
-class Consume(Protocol):
-    """Read a topic until so many records are there; see `Cluster.consume`."""
-
-    def __call__(self, topic: str, at_least: int, deadline_s: float = 30.0) -> list[Got]: ...
-
-
 @pytest.fixture
 def make_topic(cluster: Cluster) -> MakeTopic:
     return cluster.make_topic
@@ -156,7 +127,7 @@ def app_id() -> str:
 
 
 @pytest.fixture
-def app_factory(broker: str, tmp_path: Path) -> Callable[..., "turbine.App"]:
+def app_factory(broker: str, tmp_path: Path) -> MakeApp:
     """Make apps with an id of their own on the broker of the test, without HTTP."""
     import turbine
 
@@ -172,20 +143,6 @@ def app_factory(broker: str, tmp_path: Path) -> Callable[..., "turbine.App"]:
     return make
 
 
-class MakeWorker(Protocol):
-    """Prepare a worker process, not started yet; it is killed at the end of the test."""
-
-    def __call__(
-        self,
-        source: str,
-        *,
-        app_id: str | None = None,
-        args: Sequence[str] = (),
-        env: Mapping[str, str] | None = None,
-        web: bool = True,
-    ) -> WorkerProcess: ...
-
-
 @pytest.fixture
 def worker_process(
     broker: str, app_id: str, tmp_path: Path, request: pytest.FixtureRequest
@@ -198,7 +155,7 @@ def worker_process(
         app_id: str | None = app_id,
         args: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
-        web: bool = True,
+        web: bool | Literal["default"] = True,
     ) -> WorkerProcess:
         place = tmp_path / f"worker-{len(made)}"
         assert app_id is not None

@@ -11,7 +11,7 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from support.brokers import free_port
 from support.wait import eventually
@@ -31,7 +31,7 @@ class WorkerProcess:
         app_id: Id of the app.
         args: More arguments of ``worker``.
         env: More variables.
-        web: Whether it serves HTTP, on a free port.
+        web: Whether it serves HTTP, on a free port; ``"default"`` leaves the port to the worker.
     """
 
     def __init__(
@@ -43,15 +43,16 @@ class WorkerProcess:
         app_id: str,
         args: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
-        web: bool = True,
+        web: bool | Literal["default"] = True,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.app_file = directory / "app.py"
         self.app_file.write_text(textwrap.dedent(source), encoding="utf-8")
         self.log_file = directory / "worker.log"
-        self.port = free_port() if web else None
-        self._args = [*(("--api-port", str(self.port)) if web else ("--without-web",)), *args]
+        self.port = free_port() if web is True else None
+        chosen = {True: ["--api-port", str(self.port)], False: ["--without-web"], "default": []}
+        self._args = [*chosen[web], *args]
         self._env = {"KAFKA": broker, "APP_ID": app_id, "PYTHONUNBUFFERED": "1", **(env or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -145,10 +146,12 @@ class WorkerProcess:
             else ""
         )
 
-    def get(self, path: str) -> tuple[int, Any]:
+    def get(self, path: str, headers: Mapping[str, str] | None = None) -> tuple[int, Any]:
         """Ask its HTTP server; return status and parsed JSON, or text where it is not JSON."""
+        url = f"http://127.0.0.1:{self.port}{path}"
+        request = urllib.request.Request(url, headers=dict(headers or {}))
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(request, timeout=5) as answer:
                 status, body = answer.status, answer.read().decode()
         except urllib.error.HTTPError as exc:
             with exc:
