@@ -61,10 +61,11 @@ impl<T> Group<T> {
         self.complete_if_ready(now);
     }
 
-    /// Ends the preparation if nobody is missing.
+    /// Ends the preparation if nobody is missing, or nobody is left.
     pub(super) fn complete_if_ready(&mut self, now: Instant) {
         let all_joined = self.members.iter().all(|m| m.join.is_some());
-        if matches!(self.state, State::Preparing { .. }) && all_joined && self.pending.is_empty() {
+        let is_ready = self.members.is_empty() || (all_joined && self.pending.is_empty());
+        if matches!(self.state, State::Preparing { .. }) && is_ready {
             self.complete(now);
         }
     }

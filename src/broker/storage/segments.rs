@@ -298,8 +298,16 @@ mod tests {
                 if place >= before && place < before + bytes.len() as u64 {
                     let at = (place - before) as usize;
                     let mut damaged = bytes.clone();
-                    // Base offset and epoch have no checksum: damage what has one.
-                    if is_cut { damaged.truncate(at) } else { damaged[at / 90 * 90 + 30] ^= 4 }
+                    if is_cut {
+                        damaged.truncate(at);
+                    } else {
+                        // Somewhere in the checksummed part of the batch at this place.
+                        let mut start = 0;
+                        while start + BatchHeader::parse(&bytes[start..]).unwrap().bytes <= at {
+                            start += BatchHeader::parse(&bytes[start..]).unwrap().bytes;
+                        }
+                        damaged[start + 30] ^= 4;
+                    }
                     fs::write(&path, damaged).unwrap();
                     break;
                 }
