@@ -46,6 +46,54 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// The state of the cluster, with what an earlier broker has left in the data directory.
+    pub(crate) fn open(config: BrokerConfig, port: u16) -> Result<Self> {
+        let (storage, held) = match &config.data_dir {
+            None => (Storage::Memory, Held::default()),
+            Some(path) => {
+                let directory = Directory::open(path)?;
+                let held = directory.held();
+                (Storage::Directory(Box::new(directory)), held)
+            }
+        };
+        let storage = Arc::new(storage);
+        let topics = Topics::new(Arc::clone(&storage), config.retention_bytes);
+        if let Storage::Directory(directory) = &*storage {
+            for topic in held.topics.into_values() {
+                let mut logs = Vec::new();
+                for partition in 0..topic.partitions {
+                    let mut log = directory.open_log(topic.id, partition)?;
+                    if let Some(start) = held.starts.get(&(topic.id, partition)) {
+                        log.delete_before(*start)
+                            .map_err(|e| Error::io(format!("log of topic {}", topic.name), &e))?;
+                    }
+                    logs.push(log);
+                }
+                let config = TopicConfig::new(topic.config)
+                    .map_err(|message| Error::Config(format!("topic {}: {message}", topic.name)))?;
+                topics.restore(topic.name, topic.id, config, logs);
+            }
+        }
+        let groups = Groups::new(Arc::clone(&storage));
+        for (group, commits) in held.commits {
+            let offsets =
+                commits.into_iter().map(|((topic, n), committed)| (topic, n, Some(committed)));
+            groups.restore(&group, offsets.collect());
+        }
+        Ok(Self {
+            host: config.host.clone(),
+            config,
+            port,
+            cluster_id: held
+                .cluster
+                .map_or_else(|| Uuid::new_v4().simple().to_string(), |(id, _)| id),
+            topics,
+            groups,
+            producer_ids: ProducerIds::new(Arc::clone(&storage), held.producer_ids_below),
+            storage,
+        })
+    }
+
     /// Brings everything that was written to stable storage.
     fn sync(&self) {
         let mut work: Vec<SyncWork> = self.storage.take_unsynced().into_iter().collect();
@@ -94,7 +142,7 @@ impl Broker {
             TcpListener::bind((config.host.as_str(), config.port)).map_err(|e| failed(&e))?;
         listener.set_nonblocking(true).map_err(|e| failed(&e))?;
         let port = listener.local_addr().map_err(|e| failed(&e))?.port();
-        let shared = Arc::new(open(config, port)?);
+        let shared = Arc::new(Shared::open(config, port)?);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("turbine-broker")
@@ -155,52 +203,6 @@ fn check(config: &BrokerConfig) -> Result<()> {
         return Err(Error::Config("host is empty: give an address, as 127.0.0.1".into()));
     }
     Ok(())
-}
-
-/// The state of the cluster, with what an earlier broker has left in the data directory.
-fn open(config: BrokerConfig, port: u16) -> Result<Shared> {
-    let (storage, held) = match &config.data_dir {
-        None => (Storage::Memory, Held::default()),
-        Some(path) => {
-            let directory = Directory::open(path)?;
-            let held = directory.held();
-            (Storage::Directory(directory), held)
-        }
-    };
-    let storage = Arc::new(storage);
-    let topics = Topics::new(Arc::clone(&storage), config.retention_bytes);
-    if let Storage::Directory(directory) = &*storage {
-        for topic in held.topics.into_values() {
-            let mut logs = Vec::new();
-            for partition in 0..topic.partitions {
-                let mut log = directory.open_log(topic.id, partition)?;
-                if let Some(start) = held.starts.get(&(topic.id, partition)) {
-                    log.delete_before(*start)
-                        .map_err(|e| Error::io(format!("log of topic {}", topic.name), &e))?;
-                }
-                logs.push(log);
-            }
-            let config = TopicConfig::new(topic.config)
-                .map_err(|message| Error::Config(format!("topic {}: {message}", topic.name)))?;
-            topics.restore(topic.name, topic.id, config, logs);
-        }
-    }
-    let groups = Groups::new(Arc::clone(&storage));
-    for (group, commits) in held.commits {
-        let offsets =
-            commits.into_iter().map(|((topic, n), committed)| (topic, n, Some(committed)));
-        groups.restore(&group, offsets.collect());
-    }
-    Ok(Shared {
-        host: config.host.clone(),
-        config,
-        port,
-        cluster_id: held.cluster.map_or_else(|| Uuid::new_v4().simple().to_string(), |(id, _)| id),
-        topics,
-        groups,
-        producer_ids: ProducerIds::new(Arc::clone(&storage), held.producer_ids_below),
-        storage,
-    })
 }
 
 async fn accept(shared: Arc<Shared>, listener: tokio::net::TcpListener) {

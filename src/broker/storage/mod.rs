@@ -23,7 +23,7 @@ pub(crate) enum Storage {
     /// Everything is gone with the process.
     Memory,
     /// A data directory.
-    Directory(Directory),
+    Directory(Box<Directory>),
 }
 
 impl Storage {

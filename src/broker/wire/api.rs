@@ -2,7 +2,7 @@
 
 use super::{
     Context, configs, connection::Fault, coordinator, describe, fetch, group_admin, groups,
-    metadata, offsets, produce, topics,
+    metadata, offsets, produce, shape, topics,
 };
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::{
@@ -12,7 +12,7 @@ use kafka_protocol::{
 };
 
 /// Request, oldest and newest version. Nothing is listed that is not served.
-const SERVED: &[(ApiKey, i16, i16)] = &[
+pub(super) const SERVED: &[(ApiKey, i16, i16)] = &[
     (ApiKey::Produce, 3, 10),
     (ApiKey::Fetch, 4, 16),
     (ApiKey::ListOffsets, 1, 7),
@@ -110,7 +110,7 @@ pub(super) async fn answer(
         }};
     }
     match key {
-        ApiKey::ApiVersions => api_versions(version, out)?,
+        ApiKey::ApiVersions => api_versions(version, &body, out)?,
         ApiKey::Produce => {
             let request = decode(key, version, &mut body)?;
             match produce::produce(context, request)? {
@@ -153,9 +153,12 @@ pub(super) async fn answer(
     Ok(())
 }
 
-fn api_versions(version: i16, out: &mut BytesMut) -> Result<(), Fault> {
+fn api_versions(version: i16, body: &[u8], out: &mut BytesMut) -> Result<(), Fault> {
     let newest = SERVED.iter().find(|(key, ..)| *key == ApiKey::ApiVersions).map_or(0, |s| s.2);
     let known = (0..=newest).contains(&version);
+    if known {
+        check(ApiKey::ApiVersions, version, body)?;
+    }
     let keys = SERVED.iter().map(|(key, oldest, newest)| {
         api_versions_response::ApiVersion::default()
             .with_api_key(*key as i16)
@@ -168,14 +171,15 @@ fn api_versions(version: i16, out: &mut BytesMut) -> Result<(), Fault> {
     encode(ApiKey::ApiVersions, if known { version } else { 0 }, &response, out)
 }
 
+fn check(key: ApiKey, version: i16, body: &[u8]) -> Result<(), Fault> {
+    shape::check(key, version, body)
+        .map_err(|e| Fault::malformed(format!("{key:?} version {version}: {e}")))
+}
+
 fn decode<R: Decodable>(key: ApiKey, version: i16, body: &mut Bytes) -> Result<R, Fault> {
-    let request = R::decode(body, version)
-        .map_err(|e| Fault::malformed(format!("{key:?} version {version}: {e:#}")))?;
-    if body.has_remaining() {
-        let rest = body.remaining();
-        return Err(Fault::malformed(format!("{key:?} version {version}: {rest} bytes too many")));
-    }
-    Ok(request)
+    check(key, version, body)?;
+    R::decode(body, version)
+        .map_err(|e| Fault::malformed(format!("{key:?} version {version}: {e:#}")))
 }
 
 fn encode<R: Encodable>(

@@ -14,6 +14,9 @@ mod groups;
 mod metadata;
 mod offsets;
 mod produce;
+mod shape;
+#[cfg(test)]
+mod tests;
 mod topics;
 
 pub(crate) use connection::serve;

@@ -1,0 +1,344 @@
+//! Frames as clients could send them, good and bad, against a broker in memory.
+
+use super::{Context, api, shape};
+use crate::broker::{config::BrokerConfig, server::Shared};
+use bytes::{BufMut, Bytes, BytesMut};
+use kafka_protocol::{
+    messages::{self, ApiKey, RequestHeader},
+    protocol::{Encodable, StrBytes},
+};
+use proptest::prelude::*;
+use std::sync::OnceLock;
+
+/// Bodies of a request with something in every array, in every version that is served.
+fn bodies<R: Encodable>(key: ApiKey, make: impl Fn(i16) -> R) -> Vec<(ApiKey, i16, Bytes)> {
+    let (_, oldest, newest) = api::SERVED.iter().find(|(k, ..)| *k == key).unwrap();
+    let body = |version| {
+        let mut body = BytesMut::new();
+        make(version)
+            .encode(&mut body, version)
+            .unwrap_or_else(|e| panic!("{key:?} version {version}: {e:#}"));
+        (key, version, body.freeze())
+    };
+    (*oldest..=*newest).map(body).collect()
+}
+
+fn text(text: &str) -> StrBytes {
+    StrBytes::from_string(text.to_owned())
+}
+
+/// A name as the strongly named fields want it.
+fn name<T: From<StrBytes>>(name: &str) -> T {
+    text(name).into()
+}
+
+fn log_requests() -> Vec<(ApiKey, i16, Bytes)> {
+    use messages::{
+        delete_records_request::*, fetch_request::*, list_offsets_request::*, metadata_request::*,
+        offset_for_leader_epoch_request::*, produce_request::*, *,
+    };
+    let batch = crate::broker::log::testing::BatchBuilder::new(3).build();
+    let mut all = bodies(ApiKey::Produce, |_| {
+        let data = PartitionProduceData::default().with_records(Some(batch.clone()));
+        let topic = TopicProduceData::default().with_name(name("t"));
+        ProduceRequest::default()
+            .with_acks(-1)
+            .with_topic_data(vec![topic.with_partition_data(vec![data])])
+    });
+    all.extend(bodies(ApiKey::Fetch, |v| {
+        let mut topic = FetchTopic::default().with_partitions(vec![FetchPartition::default()]);
+        let mut forgotten = ForgottenTopic::default().with_partitions(vec![0, 1]);
+        if v <= 12 {
+            topic.topic = name("t");
+            forgotten.topic = name("t");
+        }
+        let mut request = FetchRequest::default().with_topics(vec![topic]).with_max_bytes(1 << 30);
+        if v >= 7 {
+            request.forgotten_topics_data = vec![forgotten];
+        }
+        if v >= 12 {
+            request.cluster_id = Some(text("c"));
+        }
+        request
+    }));
+    all.extend(bodies(ApiKey::ListOffsets, |_| {
+        let topic = ListOffsetsTopic::default().with_name(name("t"));
+        let partitions = vec![ListOffsetsPartition::default().with_timestamp(-1)];
+        ListOffsetsRequest::default().with_topics(vec![topic.with_partitions(partitions)])
+    }));
+    all.extend(bodies(ApiKey::Metadata, |_| {
+        let topic = MetadataRequestTopic::default().with_name(Some(name("t")));
+        MetadataRequest::default().with_topics(Some(vec![topic]))
+    }));
+    all.extend(bodies(ApiKey::OffsetForLeaderEpoch, |_| {
+        let topic = OffsetForLeaderTopic::default().with_topic(name("t"));
+        let partitions = vec![OffsetForLeaderPartition::default()];
+        OffsetForLeaderEpochRequest::default().with_topics(vec![topic.with_partitions(partitions)])
+    }));
+    all.extend(bodies(ApiKey::DeleteRecords, |_| {
+        let topic = DeleteRecordsTopic::default().with_name(name("t"));
+        let partitions = vec![DeleteRecordsPartition::default()];
+        DeleteRecordsRequest::default().with_topics(vec![topic.with_partitions(partitions)])
+    }));
+    all
+}
+
+fn admin_requests() -> Vec<(ApiKey, i16, Bytes)> {
+    use messages::{
+        create_partitions_request::*, create_topics_request::*, describe_configs_request::*, *,
+    };
+    let mut all = bodies(ApiKey::CreateTopics, |_| {
+        let assignment = CreatableReplicaAssignment::default().with_broker_ids(vec![BrokerId(1)]);
+        let config = CreatableTopicConfig::default()
+            .with_name(text("retention.ms"))
+            .with_value(Some(text("1")));
+        let topic = CreatableTopic::default()
+            .with_name(name("new"))
+            .with_num_partitions(-1)
+            .with_replication_factor(-1)
+            .with_assignments(vec![assignment])
+            .with_configs(vec![config]);
+        CreateTopicsRequest::default().with_topics(vec![topic])
+    });
+    all.extend(bodies(ApiKey::DeleteTopics, |v| match v {
+        6.. => DeleteTopicsRequest::default().with_topics(vec![
+            delete_topics_request::DeleteTopicState::default().with_name(Some(name("x"))),
+        ]),
+        _ => DeleteTopicsRequest::default().with_topic_names(vec![name("x")]),
+    }));
+    all.extend(bodies(ApiKey::CreatePartitions, |_| {
+        let assignment = CreatePartitionsAssignment::default().with_broker_ids(vec![BrokerId(1)]);
+        let topic = CreatePartitionsTopic::default()
+            .with_name(name("t"))
+            .with_count(3)
+            .with_assignments(Some(vec![assignment]));
+        CreatePartitionsRequest::default().with_topics(vec![topic])
+    }));
+    all.extend(bodies(ApiKey::DescribeConfigs, |_| {
+        let resource = DescribeConfigsResource::default()
+            .with_resource_type(2)
+            .with_resource_name(text("t"))
+            .with_configuration_keys(Some(vec![text("retention.ms")]));
+        DescribeConfigsRequest::default().with_resources(vec![resource])
+    }));
+    all.extend(bodies(ApiKey::AlterConfigs, |_| {
+        let config = alter_configs_request::AlterableConfig::default().with_name(text("x"));
+        let resource = alter_configs_request::AlterConfigsResource::default()
+            .with_resource_type(2)
+            .with_configs(vec![config]);
+        AlterConfigsRequest::default().with_resources(vec![resource])
+    }));
+    all.extend(bodies(ApiKey::IncrementalAlterConfigs, |_| {
+        let config =
+            incremental_alter_configs_request::AlterableConfig::default().with_name(text("x"));
+        let resource = incremental_alter_configs_request::AlterConfigsResource::default()
+            .with_resource_type(2)
+            .with_configs(vec![config]);
+        IncrementalAlterConfigsRequest::default().with_resources(vec![resource])
+    }));
+    all.extend(bodies(ApiKey::DescribeCluster, |_| DescribeClusterRequest::default()));
+    all.extend(bodies(ApiKey::InitProducerId, |_| InitProducerIdRequest::default()));
+    all.extend(bodies(ApiKey::FindCoordinator, |v| match v {
+        4.. => FindCoordinatorRequest::default().with_coordinator_keys(vec![text("g")]),
+        _ => FindCoordinatorRequest::default().with_key(text("g")),
+    }));
+    all.extend(bodies(ApiKey::ApiVersions, |v| match v {
+        3.. => ApiVersionsRequest::default().with_client_software_name(text("test")),
+        _ => ApiVersionsRequest::default(),
+    }));
+    all
+}
+
+fn group_requests() -> Vec<(ApiKey, i16, Bytes)> {
+    use messages::{
+        join_group_request::*, leave_group_request::*, offset_commit_request::*,
+        offset_delete_request::*, offset_fetch_request::*, sync_group_request::*, *,
+    };
+    let mut all = bodies(ApiKey::JoinGroup, |v| {
+        let protocol = JoinGroupRequestProtocol::default()
+            .with_name(text("range"))
+            .with_metadata(Bytes::from_static(b"m"));
+        let mut request = JoinGroupRequest::default()
+            .with_group_id(name("g"))
+            .with_member_id(text("nobody"))
+            .with_session_timeout_ms(10_000)
+            .with_protocol_type(text("consumer"))
+            .with_protocols(vec![protocol]);
+        if v >= 5 {
+            request.group_instance_id = Some(text("i"));
+        }
+        request
+    });
+    all.extend(bodies(ApiKey::SyncGroup, |_| {
+        let assignment = SyncGroupRequestAssignment::default().with_member_id(text("m"));
+        SyncGroupRequest::default().with_group_id(name("g")).with_assignments(vec![assignment])
+    }));
+    all.extend(bodies(ApiKey::Heartbeat, |_| HeartbeatRequest::default()));
+    all.extend(bodies(ApiKey::LeaveGroup, |v| match v {
+        3.. => LeaveGroupRequest::default().with_members(vec![MemberIdentity::default()]),
+        _ => LeaveGroupRequest::default().with_member_id(text("m")),
+    }));
+    all.extend(bodies(ApiKey::OffsetCommit, |_| {
+        let partition = OffsetCommitRequestPartition::default()
+            .with_committed_offset(3)
+            .with_committed_metadata(Some(text("m")));
+        let topic = OffsetCommitRequestTopic::default().with_name(name("t"));
+        OffsetCommitRequest::default()
+            .with_group_id(name("g"))
+            .with_generation_id_or_member_epoch(-1)
+            .with_topics(vec![topic.with_partitions(vec![partition])])
+    }));
+    all.extend(bodies(ApiKey::OffsetFetch, |v| match v {
+        8.. => {
+            let topic = OffsetFetchRequestTopics::default()
+                .with_name(name("t"))
+                .with_partition_indexes(vec![0, 1]);
+            let group = OffsetFetchRequestGroup::default()
+                .with_group_id(name("g"))
+                .with_topics(Some(vec![topic]));
+            OffsetFetchRequest::default().with_groups(vec![group])
+        }
+        _ => {
+            let topic = OffsetFetchRequestTopic::default()
+                .with_name(name("t"))
+                .with_partition_indexes(vec![0, 1]);
+            OffsetFetchRequest::default().with_group_id(name("g")).with_topics(Some(vec![topic]))
+        }
+    }));
+    all.extend(bodies(ApiKey::OffsetDelete, |_| {
+        let topic = OffsetDeleteRequestTopic::default()
+            .with_name(name("t"))
+            .with_partitions(vec![OffsetDeleteRequestPartition::default()]);
+        OffsetDeleteRequest::default().with_group_id(name("g")).with_topics(vec![topic])
+    }));
+    all.extend(bodies(ApiKey::DescribeGroups, |_| {
+        DescribeGroupsRequest::default().with_groups(vec![name("g"), name("h")])
+    }));
+    all.extend(bodies(ApiKey::ListGroups, |v| {
+        let mut request = ListGroupsRequest::default();
+        if v >= 4 {
+            request.states_filter = vec![text("Stable")];
+        }
+        if v >= 5 {
+            request.types_filter = vec![text("classic")];
+        }
+        request
+    }));
+    all.extend(bodies(ApiKey::DeleteGroups, |_| {
+        DeleteGroupsRequest::default().with_groups_names(vec![name("x")])
+    }));
+    all
+}
+
+fn requests() -> &'static [(ApiKey, i16, Bytes)] {
+    static REQUESTS: OnceLock<Vec<(ApiKey, i16, Bytes)>> = OnceLock::new();
+    REQUESTS.get_or_init(|| [log_requests(), admin_requests(), group_requests()].concat())
+}
+
+fn frame(key: ApiKey, version: i16, body: &[u8]) -> Bytes {
+    let mut frame = BytesMut::new();
+    RequestHeader::default()
+        .with_request_api_key(key as i16)
+        .with_request_api_version(version)
+        .with_correlation_id(77)
+        .with_client_id(Some(text("test")))
+        .encode(&mut frame, key.request_header_version(version))
+        .unwrap();
+    frame.put_slice(body);
+    frame.freeze()
+}
+
+fn broker() -> Shared {
+    let shared = Shared::open(BrokerConfig::default(), 9092).unwrap();
+    shared.topics.create("t", 2, crate::broker::topic_config::TopicConfig::default()).unwrap();
+    shared
+}
+
+/// The response frame to a request frame, or why the connection would be closed.
+fn serve(broker: &Shared, frame: Bytes) -> Result<BytesMut, String> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let mut out = BytesMut::new();
+    let request = api::Request::parse(frame).map_err(|e| e.to_string())?;
+    let version = request.version;
+    let context = Context { broker, version, client_id: "test", client_host: "/127.0.0.1" };
+    let answered = runtime.unwrap().block_on(async {
+        let limit = std::time::Duration::from_secs(3_600);
+        tokio::time::timeout(limit, api::answer(&context, request, &mut out)).await
+    });
+    match answered {
+        Ok(result) => result.map(|()| out).map_err(|e| e.to_string()),
+        Err(_) => Err("waits for others".into()),
+    }
+}
+
+#[test]
+fn every_request_of_every_version_is_answered() {
+    let broker = broker();
+    let mut seen = std::collections::HashSet::new();
+    for (key, version, body) in requests() {
+        seen.insert(*key as i16);
+        let out = serve(&broker, frame(*key, *version, body))
+            .unwrap_or_else(|e| panic!("{key:?} version {version}: {e}"));
+        assert_eq!(out[0..4], (out.len() as u32 - 4).to_be_bytes(), "{key:?} {version}");
+        assert_eq!(out[4..8], 77i32.to_be_bytes(), "{key:?} {version}");
+    }
+    assert_eq!(seen.len(), api::SERVED.len(), "a request is served but not tried");
+}
+
+#[test]
+fn a_request_that_ends_early_or_late_is_refused() {
+    let broker = broker();
+    for (key, version, body) in requests() {
+        for cut in 0..body.len() {
+            // A wait would mean that the cut request was understood.
+            let refused = serve(&broker, frame(*key, *version, &body[..cut])).unwrap_err();
+            assert!(refused.contains("early") || refused.contains("length"), "{refused}");
+        }
+        let longer = [body, &b"\0"[..]].concat();
+        let refused = serve(&broker, frame(*key, *version, &longer)).unwrap_err();
+        assert!(refused.contains("follow"), "{key:?} {version}: {refused}");
+    }
+}
+
+#[test]
+fn an_array_of_two_thousand_million_elements_reserves_nothing() {
+    let mut body = BytesMut::new();
+    body.put_i32(i32::MAX);
+    let refused = serve(&broker(), frame(ApiKey::Metadata, 1, &body)).unwrap_err();
+    assert!(refused.contains("length"), "{refused}");
+    assert!(shape::check(ApiKey::Metadata, 9, &[0xff, 0xff, 0xff, 0xff, 0x0f]).is_err());
+}
+
+#[test]
+fn an_unknown_version_of_api_versions_is_told_what_is_known() {
+    let out = serve(&broker(), frame(ApiKey::ApiVersions, 99, b"whatever")).unwrap();
+    assert_eq!(out[8..10], 35i16.to_be_bytes(), "UNSUPPORTED_VERSION");
+    assert_eq!(out[10..14], (api::SERVED.len() as i32).to_be_bytes());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    /// Whatever arrives, there is a response or a reason to close the connection.
+    #[test]
+    fn damaged_requests_never_panic(
+        which in any::<proptest::sample::Index>(),
+        damage in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 1..6),
+    ) {
+        static BROKER: OnceLock<Shared> = OnceLock::new();
+        let (key, version, body) = which.get(requests());
+        let mut frame = frame(*key, *version, body).to_vec();
+        for (place, with) in damage {
+            let place = place.index(frame.len());
+            frame[place] = with;
+        }
+        let _ = serve(BROKER.get_or_init(broker), frame.into());
+    }
+
+    #[test]
+    fn arbitrary_frames_never_panic(frame in proptest::collection::vec(any::<u8>(), 0..120)) {
+        static BROKER: OnceLock<Shared> = OnceLock::new();
+        let _ = serve(BROKER.get_or_init(broker), frame.into());
+    }
+}
