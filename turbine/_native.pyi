@@ -120,11 +120,12 @@ class Cursor:
         """Key of the row handed out last, decoded."""
     def raw(self) -> tuple[bytes | None, bytes | None]:
         """Key and value bytes of that row."""
-    def offset(self) -> int: ...
-    def timestamp_ms(self) -> int: ...
-    def headers(self) -> list[tuple[str, bytes | None]]: ...
+    def envelope(self) -> tuple[Any, list[tuple[str, bytes | None]], int, int]:
+        """(key, headers, offset, timestamp in ms) of that row."""
     def bad(self, message: str, /) -> None:
         """Apply the agent's `on_error` to the row handed out last: dead letter or count, then it is done."""
+    def bad_rows(self, start: int, end: int, message: str, /) -> None:
+        """As `bad`, for the rows handed out from *start* up to *end*."""
     def rest_to_arrow(self, limit: int) -> tuple[Any, int]:
         """Up to *limit* rows not handed out yet, as a `pyarrow.RecordBatch`, and how many rows that took."""
 
@@ -153,7 +154,7 @@ class Worker:
     def clear_wake(self) -> None:
         """Call when it is readable, before looking."""
     def events(self) -> list[dict[str, Any]]:
-        """What happened since the last call: ``{"kind": "assigned"|"revoked"|"failed"|"log"|"stopped", ...}``."""
+        """What happened since the last call: ``{"kind": "assigned"|"revoked"|"failed", ...}``."""
     def next_batch(self, subscription: str, timeout_ms: int) -> Batch | None:
         """Block without the GIL for the next batch; raises `WorkerStopped` once drained."""
     def try_next_batch(self, subscription: str) -> Batch | None: ...
@@ -172,6 +173,12 @@ class Worker:
         """Reasons why the worker is not well; empty if it is."""
     def ready(self) -> list[str]: ...
     def metrics(self) -> str: ...
+
+def take_logs() -> list[tuple[int, str, str]]:
+    """Take the core's log lines since the last call: (level, logger, text)."""
+
+def set_log_level(level: int) -> None:
+    """Keep log lines from *level* on, a level of `logging`."""
 
 def encode_json(value: Any, /) -> bytes:
     """JSON of a Python value, as `Producer.send` writes it."""

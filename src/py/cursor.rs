@@ -73,6 +73,8 @@ impl AgentSide {
     }
 }
 
+type Envelope<'py> = (Bound<'py, PyAny>, Vec<(String, Option<Bound<'py, PyBytes>>)>, i64, i64);
+
 /// Decoded rows of one partition for one agent instance; an iterator of values.
 #[pyclass(frozen, module = "turbine._native")]
 pub struct Cursor {
@@ -155,23 +157,6 @@ impl Cursor {
         Ok((bytes(records.key(row)), bytes(records.value(row))))
     }
 
-    fn offset(&self) -> PyResult<i64> {
-        Ok(self.cursor.records().offset(self.row()?))
-    }
-
-    fn timestamp_ms(&self) -> PyResult<i64> {
-        Ok(self.cursor.records().timestamp_ms(self.row()?))
-    }
-
-    fn headers<'py>(
-        &self,
-        py: Python<'py>,
-    ) -> PyResult<Vec<(String, Option<Bound<'py, PyBytes>>)>> {
-        let headers = self.cursor.records().headers(self.row()?);
-        let convert = |(name, value): Header| (name, value.map(|v| PyBytes::new(py, &v)));
-        Ok(headers.into_iter().map(convert).collect())
-    }
-
     #[pyo3(signature = (message, /))]
     fn bad(&self, message: &str) -> PyResult<()> {
         self.agent.refuse(&self.cursor, self.row()?, Phase::Process, message);
@@ -179,6 +164,26 @@ impl Cursor {
             self.cursor.abandon();
         }
         Ok(())
+    }
+
+    /// As `bad`, for the rows handed out from *start* up to *end*.
+    #[pyo3(signature = (start, end, message, /))]
+    fn bad_rows(&self, start: usize, end: usize, message: &str) {
+        for i in start..end {
+            if !self.cursor.task().status.is_live() {
+                return;
+            }
+            self.agent.refuse(&self.cursor, self.cursor.row(i), Phase::Process, message);
+        }
+    }
+
+    /// (key, headers, offset, timestamp in ms) of the row handed out last.
+    fn envelope<'py>(&self, py: Python<'py>) -> PyResult<Envelope<'py>> {
+        let (records, row) = (self.cursor.records(), self.row()?);
+        let headers = records.headers(row).into_iter();
+        let convert = |(name, value): Header| (name, value.map(|v| PyBytes::new(py, &v)));
+        let headers = headers.map(convert).collect();
+        Ok((self.key(py)?, headers, records.offset(row), records.timestamp_ms(row)))
     }
 
     fn rest_to_arrow<'py>(

@@ -141,6 +141,12 @@ impl Cursor {
         (handed..end).map(|i| self.rows.get(i)).collect()
     }
 
+    /// Index into [`Cursor::records`] of the `i`-th row of this cursor.
+    #[must_use]
+    pub fn row(&self, i: usize) -> usize {
+        self.rows.get(i)
+    }
+
     /// Takes back the last `rows` rows handed out: they will not be done.
     pub fn give_back(&self, rows: usize) {
         self.handed.fetch_sub(rows, Ordering::AcqRel);

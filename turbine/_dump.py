@@ -1,0 +1,41 @@
+"""What a worker is doing right now, for people: stacks and partitions."""
+
+import asyncio
+import io
+import sys
+import threading
+import traceback
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from turbine._native import Worker
+
+__all__ = ["describe_worker"]
+
+
+def describe_worker(native: "Worker") -> str:
+    """Partitions with their state and offsets, then the stack of every task and thread."""
+    out = io.StringIO()
+    print("partitions:", file=out)
+    for row in native.assignments():
+        print(
+            f"  {row['name']} {row['topic']}[{row['partition']}] {row['state']}"
+            f" committed={row['committed']} position={row['position']} end={row['end']}"
+            f" in_flight={row['in_flight']}",
+            file=out,
+        )
+    for task in _tasks():
+        print(f"task {task.get_name()}:", file=out)
+        task.print_stack(file=out)
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    for ident, frame in sys._current_frames().items():  # noqa: SLF001 - the documented way
+        print(f"thread {names.get(ident, ident)}:", file=out)
+        traceback.print_stack(frame, file=out)
+    return out.getvalue()
+
+
+def _tasks() -> "set[asyncio.Task[object]]":
+    try:
+        return asyncio.all_tasks()
+    except RuntimeError:
+        return set()

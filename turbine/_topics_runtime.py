@@ -1,0 +1,70 @@
+"""Makes sure, before a worker starts, that its topics exist."""
+
+from typing import TYPE_CHECKING
+
+from turbine.exceptions import ConfigError
+from turbine.topics import Topic
+
+if TYPE_CHECKING:
+    from turbine._native import Admin
+    from turbine.app import App
+
+__all__ = ["ensure_topics"]
+
+
+def ensure_topics(app: "App", admin: "Admin", timeout_ms: int) -> dict[str, int]:
+    """
+    Create the missing topics of *app*; blocks.
+
+    Returns:
+        Partitions of every topic of the cluster, afterwards.
+
+    Raises:
+        BrokerUnavailable: No broker answers.
+        ConfigError: A topic that is read is missing, and the app must not create topics.
+    """
+    known = admin.list_topics(timeout_ms)
+    missing = {name: topic for name, topic in _wanted(app).items() if name not in known}
+    if not missing:
+        return known
+    if not app.conf.topic_allow_declare:
+        raise ConfigError(
+            f"these topics do not exist: {', '.join(sorted(missing))}. Create them, or let the app "
+            "create them with topic_allow_declare=True"
+        )
+    for name, topic in missing.items():
+        partitions = (topic and topic.partitions) or _partitions(app, name, known)
+        replicas = (topic and topic.replicas) or app.conf.topic_replication_factor
+        config = topic.config if topic else None
+        admin.create_topics({name: partitions}, replicas, config or None, timeout_ms)
+        known[name] = partitions
+    return known
+
+
+def _partitions(app: "App", name: str, known: dict[str, int]) -> int:
+    """As many as what feeds it has, so that keys stay together; else the setting."""
+    for subscription in app.subscriptions.values():
+        if name in {subscription.publish_to, subscription.dlq}:
+            sources = [known[source] for source in subscription.topics if source in known]
+            if sources:
+                return max(sources)
+    return app.conf.topic_partitions
+
+
+def _wanted(app: "App") -> dict[str, Topic | None]:
+    """Every topic that the app reads or writes by declaration."""
+    wanted: dict[str, Topic | None] = {}
+    for topic in app.topics.values():
+        wanted.update(dict.fromkeys(topic.names, topic))
+    for agent in app.agents.values():
+        if isinstance(agent.channel, Topic):
+            wanted.update(dict.fromkeys(agent.channel.names, agent.channel))
+        if agent.dlq:
+            wanted.setdefault(agent.dlq, None)
+    for subscription in app.subscriptions.values():
+        for name in subscription.topics:
+            wanted.setdefault(name, subscription.source)
+        for target in (subscription.publish_to, subscription.dlq):
+            if target:
+                wanted.setdefault(target, None)
+    return wanted

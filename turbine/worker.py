@@ -1,0 +1,253 @@
+"""
+A running worker: it builds what an app declares, starts it, and ends it.
+
+`Runtime` lives on an event loop that somebody else runs; `turbine._process` is the program around
+it, with signals and an exit code.
+"""
+
+import asyncio
+import json
+import logging
+import threading
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
+
+from turbine import _native
+from turbine._agents_runtime import AgentInstance, cancel_all
+from turbine._dump import describe_worker
+from turbine._subscriptions_runtime import AsyncRunner, SyncRunner
+from turbine._topics_runtime import ensure_topics
+from turbine._wake import Wake
+from turbine._worker_config import worker_config
+from turbine.exceptions import HandlerError
+from turbine.types import TP
+
+if TYPE_CHECKING:
+    from turbine.app import App
+
+__all__ = ["Runtime", "run"]
+
+logger = logging.getLogger("turbine.worker")
+
+_ADMIN_TIMEOUT_MS = 10_000
+_JOIN_EXTRA_S = 1.0
+"""What leaving the groups may take beyond the handlers' own time."""
+
+
+class Runtime:
+    """
+    One worker of an app, from `start` to `stop`.
+
+    Attributes:
+        app: The app.
+        hanging: After `stop`, what did not end in time.
+        failures: Why partitions stopped, in the order of their failing.
+    """
+
+    def __init__(self, app: "App", *, http: bool = True) -> None:
+        self.app = app
+        self.hanging: list[str] = []
+        self.failures: list[str] = []
+        self._native = _native.Worker(json.dumps(worker_config(app, http=http)))
+        self._stop_asked = asyncio.Event()
+        self._tasks: list[asyncio.Task[Any]] = []
+        self._jobs: list[asyncio.Task[Any]] = []
+        self._signals: set[asyncio.Task[None]] = set()
+        self._threads: list[SyncRunner] = []
+        self._wake: Wake | None = None
+
+    @property
+    def producer(self) -> _native.Producer:
+        """The producer that `Topic.send` uses."""
+        return self._native.producer
+
+    @property
+    def http_address(self) -> str | None:
+        """``host:port`` of health and metrics; None without them."""
+        return self._native.http_address
+
+    @property
+    def native(self) -> _native.Worker:
+        """The core's worker, for looking at its state."""
+        return self._native
+
+    # -- life ------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """
+        Create missing topics, join the groups, start handlers and jobs.
+
+        Raises:
+            BrokerUnavailable: No broker answers.
+            ConfigError: A setting or topic is wrong.
+        """
+        app = self.app
+        self._declare()
+        admin = _native.Admin(app.conf.bootstrap, app.conf.client)
+        try:
+            await asyncio.to_thread(ensure_topics, app, admin, _ADMIN_TIMEOUT_MS)
+            wake = self._wake = Wake(self._native, self._on_news)
+            await asyncio.to_thread(self._native.start)
+        except BaseException:
+            await self._abort()
+            raise
+        for subscription in app.subscriptions.values():
+            if subscription.is_async:
+                self._spawn(AsyncRunner(self._native, wake, subscription).run(), subscription.name)
+            else:
+                runner = SyncRunner(self._native, subscription)
+                self._threads.append(runner)
+                runner.start()
+        for agent in app.agents.values():
+            for index in range(agent.concurrency):
+                instance = AgentInstance(self._native, wake, agent, index)
+                self._spawn(instance.run(), instance.name)
+        for job in app.jobs:
+            self._jobs.append(asyncio.create_task(job.run(), name=f"{job.kind} {job.name}"))
+
+    async def wait(self) -> int:
+        """Wait until the worker is asked to stop, or nothing of it is left to run; the exit code."""
+        await self._stop_asked.wait()
+        await self._drain()
+        return 1 if self.failures or self.hanging else 0
+
+    def request_stop(self) -> None:
+        """Make `wait` drain and return. From the loop's own thread."""
+        self._stop_asked.set()
+
+    async def stop(self) -> None:
+        """
+        Drain, commit and leave.
+
+        Raises:
+            HandlerError: A partition had stopped because of a record or a handler.
+        """
+        self.request_stop()
+        await self._drain()
+        if self.failures:
+            raise HandlerError(self.failures[0])
+
+    def kill(self) -> None:
+        """Let go of everything at once: nothing more is committed."""
+        self._native.kill()
+
+    def dump(self) -> str:
+        """Python stack of every task and thread, and the state of every partition."""
+        return describe_worker(self._native)
+
+    # -- inside ----------------------------------------------------------------------------
+
+    def _declare(self) -> None:
+        from turbine.models import arrow_schema
+
+        for subscription in self.app.subscriptions.values():
+            if subscription.model is not None:
+                self._native.set_schema(subscription.name, arrow_schema(subscription.model))
+        for agent in self.app.agents.values():
+            if not agent.topics:
+                continue
+            key, value = agent.decoders()
+            schema = None
+            if hasattr(agent.value_type, "model_fields"):
+                schema = _schema_or_none(agent.value_type)
+            self._native.set_decoder(agent.name, key, value, schema)
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        self._tasks.append(asyncio.create_task(work, name=name))
+
+    async def _abort(self) -> None:
+        await asyncio.to_thread(self._native.join, 1_000)
+        if self._wake is not None:
+            self._wake.close()
+            self._wake = None
+        write_logs()
+
+    async def _drain(self) -> None:
+        if self._wake is None:
+            return
+        await cancel_all(self._jobs)
+        limit_s = self.app.conf.drain_timeout + _JOIN_EXTRA_S
+        self._native.stop()
+        joined = asyncio.create_task(_in_thread(self._native.join, round(limit_s * 1_000)))
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=limit_s)
+        self.hanging = await joined
+        self.hanging += [task.get_name() for task in self._tasks if not task.done()]
+        self.hanging += [one.name for one in self._threads if one.thread.is_alive()]
+        self.hanging = list(dict.fromkeys(self.hanging))
+        await cancel_all([task for task in self._tasks if not task.done()])
+        await asyncio.gather(*self._signals, return_exceptions=True)
+        self._on_news()
+        self._wake.close()
+        self._wake = None
+
+    def _on_news(self) -> None:
+        write_logs()
+        for event in self._native.events():
+            self._tell(event)
+
+    def _tell(self, event: dict[str, Any]) -> None:
+        kind, partitions = event["kind"], [TP(*pair) for pair in event["partitions"]]
+        if kind == "failed":
+            self.failures.append(event["reason"])
+            if self._nothing_runs():
+                logger.error("no partition is left that can go on: the worker stops")
+                self.request_stop()
+            return
+        listed = ", ".join(f"{tp.topic}[{tp.partition}]" for tp in partitions)
+        logger.info("%s by group %s: %s", kind, event["group"], listed)
+        signal = (
+            self.app.on_partitions_assigned
+            if kind == "assigned"
+            else self.app.on_partitions_revoked
+        )
+        if signal:
+            task = asyncio.get_running_loop().create_task(signal.send(self.app, partitions))
+            self._signals.add(task)
+            task.add_done_callback(self._signal_done)
+
+    def _signal_done(self, task: "asyncio.Task[None]") -> None:
+        self._signals.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("a function connected to a rebalance signal raised", exc_info=error)
+
+    def _nothing_runs(self) -> bool:
+        states = {row["state"] for row in self._native.assignments()}
+        return states == {"failed"}
+
+
+def _schema_or_none(model: Any) -> Any:
+    """The Arrow schema of *model*; None if it has none, and then `Stream.batches` infers one."""
+    from turbine.exceptions import DeclarationError
+    from turbine.models import arrow_schema
+
+    try:
+        return arrow_schema(model)
+    except DeclarationError:
+        return None
+
+
+async def _in_thread(fn: Any, *args: Any) -> Any:
+    """Call *fn* in a thread of its own: the loop's pool may be full of handlers' work."""
+    loop = asyncio.get_running_loop()
+    result: asyncio.Future[Any] = loop.create_future()
+
+    def call() -> None:
+        value = fn(*args)
+        loop.call_soon_threadsafe(lambda: result.done() or result.set_result(value))
+
+    threading.Thread(target=call, name="turbine-join", daemon=True).start()
+    return await result
+
+
+def write_logs() -> None:
+    """Pass the core's log lines on to `logging`."""
+    for level, name, text in _native.take_logs():
+        logging.getLogger(name).log(level, "%s", text)
+
+
+def run(app: "App", **options: Any) -> int:
+    """Run a worker of *app* as a program, until a signal stops it; the exit code."""
+    from turbine._process import run_process
+
+    return run_process(app, **options)
