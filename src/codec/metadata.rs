@@ -154,3 +154,88 @@ fn headers(records: &dyn Records, indices: &[usize]) -> ArrayRef {
     }
     Arc::new(lists.finish())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        codec::json::{Encoded, Encoder},
+        types::OwnedRecord,
+    };
+    use arrow::{
+        array::{Array, AsArray},
+        datatypes::{Int64Type, TimestampMillisecondType},
+    };
+
+    fn record(offset: i64) -> OwnedRecord {
+        OwnedRecord {
+            key: (offset != 11).then(|| b"\xFFkey".to_vec()),
+            value: Some(b"{}".to_vec()),
+            headers: vec![("h".into(), Some(vec![1])), ("h".into(), None)],
+            offset,
+            timestamp_ms: if offset == 11 { -1 } else { 1_700_000_000_000 },
+        }
+    }
+
+    fn values(rows: i64) -> RecordBatch {
+        let ids: ArrayRef = Arc::new((0..rows).collect::<Int64Array>());
+        RecordBatch::try_from_iter([("id", ids)]).unwrap()
+    }
+
+    fn all() -> Vec<String> {
+        NAMES.map(String::from).to_vec()
+    }
+
+    const SOURCE: Source<'_> = Source { topic: "orders", partition: 3 };
+
+    #[test]
+    fn every_column_has_what_its_record_has() {
+        let records: Vec<OwnedRecord> = (10..14).map(record).collect();
+        let batch = append(&values(2), SOURCE, &records, Some(&[1, 3]), 0, &all()).unwrap();
+        let names: Vec<String> = batch.schema().fields().iter().map(|f| f.name().clone()).collect();
+        assert_eq!(
+            names,
+            ["id", "_key", "_partition", "_offset", "_timestamp", "_headers", "_topic"]
+        );
+        let keys = batch.column(1).as_binary::<i32>();
+        assert!(keys.is_null(0));
+        assert_eq!(keys.value(1), b"\xFFkey");
+        assert_eq!(batch.column(3).as_primitive::<Int64Type>().values(), &[11, 13]);
+        let times = batch.column(4).as_primitive::<TimestampMillisecondType>();
+        assert!(times.is_null(0), "a record without a timestamp has none");
+        assert_eq!(times.value(1), 1_700_000_000_000);
+        let headers = batch.column(5).as_list::<i32>().value(1);
+        let headers = headers.as_struct();
+        assert_eq!(headers.column(0).as_string::<i32>().value(1), "h");
+        assert_eq!(headers.column(1).as_binary::<i32>().value(0), [1]);
+        assert!(headers.column(1).is_null(1));
+        assert_eq!(batch.column(6).as_string::<i32>().value(0), "orders");
+    }
+
+    #[test]
+    fn without_rows_the_first_record_counts() {
+        let records: Vec<OwnedRecord> = (10..14).map(record).collect();
+        let batch = append(&values(2), SOURCE, &records, None, 2, &["offset".into()]).unwrap();
+        assert_eq!(batch.column(1).as_primitive::<Int64Type>().values(), &[12, 13]);
+    }
+
+    #[test]
+    fn metadata_is_never_encoded() {
+        let records = vec![record(10)];
+        let batch = append(&values(1), SOURCE, &records, None, 0, &all()).unwrap();
+        let mut out = Encoded::default();
+        Encoder::new(Some("_key")).encode(&batch, &mut out).unwrap();
+        assert_eq!(out.value(0), br#"{"id":0}"#);
+        assert_eq!(out.key(0), Some(b"\xFFkey".as_slice()), "it may be the key all the same");
+    }
+
+    #[test]
+    fn wrong_names_are_refused() {
+        let unknown = fields(&Schema::empty(), &["ofset".into()]).unwrap_err().to_string();
+        assert!(unknown.contains("`ofset` is unknown; choose from key, partition"), "{unknown}");
+        let schema = Schema::new(vec![Field::new("_key", DataType::Utf8, true)]);
+        let taken = fields(&schema, &["offset".into()]).unwrap_err().to_string();
+        assert!(taken.contains("field `_key` has the name of a metadata column"), "{taken}");
+        assert!(fields(&schema, &[]).unwrap().is_empty());
+    }
+}
