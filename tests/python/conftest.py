@@ -10,7 +10,7 @@ import asyncio
 import inspect
 import os
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -40,6 +40,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="memory|kafka|HOST:PORT",
         help="the embedded broker, an Apache Kafka started for the tests, or one that runs",
     )
+
+
+WORKERS = pytest.StashKey[list[WorkerProcess]]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the logs of its workers with a test that fails."""
+    report = yield
+    if report.failed and report.when == "call":
+        for worker in item.stash.get(WORKERS, []):
+            report.sections.append((f"log of {worker.directory.name}", worker.output()))
+    return report
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -147,7 +162,7 @@ def app_factory(broker: str, tmp_path: Path) -> MakeApp:
 def worker_process(
     broker: str, app_id: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> Iterator[MakeWorker]:
-    made: list[WorkerProcess] = []
+    made = request.node.stash.setdefault(WORKERS, [])
 
     def make(
         source: str,
@@ -168,7 +183,6 @@ def worker_process(
     for worker in made:
         if worker.is_alive():
             worker.kill()
-        request.node.add_report_section("call", f"log of {worker.directory.name}", worker.output())
 
 
 # -- nothing stays behind --------------------------------------------------------------------

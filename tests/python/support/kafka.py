@@ -12,6 +12,8 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 CLIENT_TIMEOUT_S = 10.0
+# Brokers come and go in tests; what matters shows in the results.
+QUIET: dict[str, Any] = {"log_level": 0}
 Headers = Sequence[tuple[str, bytes | None]]
 
 
@@ -82,7 +84,7 @@ class Cluster:
 
     def __init__(self, address: str) -> None:
         self.address = address
-        self.admin = AdminClient({"bootstrap.servers": address})
+        self.admin = AdminClient({"bootstrap.servers": address, **QUIET})
         self._producer: Producer | None = None
 
     # -- topics ----------------------------------------------------------------------------
@@ -139,6 +141,7 @@ class Cluster:
             self._producer = Producer(
                 {
                     "bootstrap.servers": self.address,
+                    **QUIET,
                     "partitioner": "murmur2_random",
                     "linger.ms": 1,
                     "queue.buffering.max.messages": 1_000_000,
@@ -234,6 +237,7 @@ class _Reader:
         self._consumer = Consumer(
             {
                 "bootstrap.servers": address,
+                **QUIET,
                 "group.id": group,
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
