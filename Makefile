@@ -26,7 +26,7 @@ setup: ## System packages, .venv from the lock (PYTHON=... chooses the interpret
 
 .PHONY: build
 build: setup ## The optimised extension and the package, into the tree and .venv
-	@$(MAKE) $(NATIVE)
+	@$(MAKE) -s $(NATIVE)
 
 .venv/locked: ;
 
