@@ -3,7 +3,7 @@
 use super::{
     DEFAULT, EXTRA,
     column::Column,
-    scan::{Fault, Scan, Scanned, Step},
+    scan::{Fault, Pattern, Scan, Scanned, Step},
 };
 use crate::error::{Error, Result};
 use ahash::AHashMap;
@@ -36,7 +36,7 @@ pub(super) struct Object {
 /// A name that stood at this place in the last object.
 struct Guess {
     /// `"name":`, which is the name with its quotes and colon.
-    pattern: Box<[u8]>,
+    pattern: Pattern,
     /// Its column, if it has one.
     column: Option<usize>,
 }
@@ -106,7 +106,7 @@ impl Object {
         let mut place = 0;
         while more {
             let column = match self.guesses.get(place) {
-                Some(guess) if scan.eat(&guess.pattern) => guess.column,
+                Some(guess) if scan.eat_pattern(&guess.pattern) => guess.column,
                 _ => self.look_up(scan, scratch, place)?,
             };
             place += 1;
@@ -150,7 +150,7 @@ impl Object {
         }
         // White space around the colon makes no pattern, nor do escapes: those objects are looked up.
         if place < MOST_GUESSES && scan.data()[start..scan.pos].ends_with(b"\":") {
-            let guess = Guess { pattern: scan.data()[start..scan.pos].into(), column };
+            let guess = Guess { pattern: Pattern::new(&scan.data()[start..scan.pos]), column };
             match self.guesses.len() {
                 known if place < known => self.guesses[place] = guess,
                 known if place == known => self.guesses.push(guess),

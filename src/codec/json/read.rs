@@ -58,7 +58,7 @@ impl Column {
             }
             Cells::Bool(values) => {
                 let value = first == b't';
-                if !scan.eat(if value { b"true" } else { b"false" }) {
+                if !(if value { scan.eat(b"true") } else { scan.eat(b"false") }) {
                     return Err(expected(scan, "true or false"));
                 }
                 values.append(value);

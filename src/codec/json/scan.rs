@@ -69,6 +69,33 @@ pub(super) struct Scan<'a> {
     pub pos: usize,
 }
 
+/// Text to compare with, short enough for two machine words as a rule.
+pub(super) struct Pattern {
+    text: Box<[u8]>,
+    /// The first 16 bytes, and which of them there are.
+    head: u128,
+    mask: u128,
+}
+
+impl Pattern {
+    pub(super) fn new(text: &[u8]) -> Self {
+        let mut head = [0; 16];
+        let short = text.len().min(16);
+        head[..short].copy_from_slice(&text[..short]);
+        let mask = u128::MAX.checked_shr(128 - 8 * short as u32).unwrap_or(0);
+        Self { text: text.into(), head: u128::from_le_bytes(head), mask }
+    }
+
+    #[inline]
+    fn is_at_start_of(&self, data: &[u8]) -> bool {
+        match data.first_chunk::<16>() {
+            Some(chunk) if u128::from_le_bytes(*chunk) & self.mask != self.head => false,
+            Some(_) if self.text.len() <= 16 => true,
+            _ => data.starts_with(&self.text),
+        }
+    }
+}
+
 const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
 const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
 
@@ -111,12 +138,22 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Reads `key` if the text continues with exactly these bytes.
+    /// Reads `word` if the text continues with exactly these bytes.
     #[inline]
-    pub(super) fn eat(&mut self, key: &[u8]) -> bool {
-        let hit = self.data[self.pos..].starts_with(key);
+    pub(super) fn eat<const N: usize>(&mut self, word: &[u8; N]) -> bool {
+        let hit = self.data[self.pos..].first_chunk::<N>() == Some(word);
         if hit {
-            self.pos += key.len();
+            self.pos += N;
+        }
+        hit
+    }
+
+    /// Reads `pattern` if the text continues with exactly these bytes.
+    #[inline]
+    pub(super) fn eat_pattern(&mut self, pattern: &Pattern) -> bool {
+        let hit = pattern.is_at_start_of(&self.data[self.pos..]);
+        if hit {
+            self.pos += pattern.text.len();
         }
         hit
     }
@@ -320,8 +357,8 @@ impl<'a> Scan<'a> {
 
     /// Reads `true`, `false` or `null`.
     #[inline]
-    pub(super) fn word(&mut self, word: &str) -> Scanned<()> {
-        if self.eat(word.as_bytes()) {
+    pub(super) fn word<const N: usize>(&mut self, word: &[u8; N]) -> Scanned<()> {
+        if self.eat(word) {
             return Ok(());
         }
         Err(self.fault(format!("expected a value, found {}", self.found())))
@@ -332,9 +369,9 @@ impl<'a> Scan<'a> {
         match self.value_start()? {
             b'"' => self.string(scratch).map(drop),
             b'-' | b'0'..=b'9' => self.number().map(drop),
-            b't' => self.word("true"),
-            b'f' => self.word("false"),
-            b'n' => self.word("null"),
+            b't' => self.word(b"true"),
+            b'f' => self.word(b"false"),
+            b'n' => self.word(b"null"),
             b'{' => {
                 self.open(depth)?;
                 let mut more = self.first_member(b'}')?;

@@ -156,7 +156,7 @@ impl Node {
             Cells::Float(values) => {
                 let value = values.value(i);
                 if pen.finite(value.is_finite()) {
-                    pen.out.extend_from_slice(ryu::Buffer::new().format_finite(value).as_bytes());
+                    pen.out.extend_from_slice(zmij::Buffer::new().format_finite(value).as_bytes());
                 }
             }
             Cells::Text(values) => pen.text(values.value(i).as_bytes()),
@@ -180,7 +180,7 @@ impl Node {
             Cells::Float32(values) => {
                 let value = values.value(i);
                 if pen.finite(value.is_finite()) {
-                    pen.out.extend_from_slice(ryu::Buffer::new().format_finite(value).as_bytes());
+                    pen.out.extend_from_slice(zmij::Buffer::new().format_finite(value).as_bytes());
                 }
             }
             Cells::Raw(values) => raw(values.value(i).as_bytes(), pen)?,
