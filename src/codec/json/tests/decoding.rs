@@ -184,7 +184,7 @@ fn floats_are_the_nearest_and_finite() {
         assert_eq!(found, text.parse::<f64>().unwrap());
     }
     assert_eq!(value(Float64, "7").unwrap(), "7.0");
-    assert_eq!(value(Float64, "12345678901234567890").unwrap(), "1.2345678901234567e19");
+    assert_eq!(value(Float64, "12345678901234567890").unwrap(), "1.2345678901234567e+19");
     assert_eq!(value(Float32, "0.1").unwrap(), "0.1");
     assert!(fault(Float64, "NaN").contains("NaN, which JSON does not have"));
     for bad in ["Infinity", "-Infinity", "nan", "1e999", "-1e999", "\"1.5\"", "true"] {
