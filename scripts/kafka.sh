@@ -125,7 +125,7 @@ start() {
         -cp "$jars/*" kafka.Kafka "$home/server.properties" >"$home/kafka.log" 2>&1 </dev/null &
     echo $! >"$home/pid"
     local ticks=0
-    until grep -q 'Kafka Server started' "$home/kafka.log"; do
+    until grep -q 'Kafka Server started' "$home/kafka.log" 2>/dev/null; do
         if ! kill -0 "$(cat "$home/pid")" 2>/dev/null || [ $((ticks += 1)) -gt $((wait_s * 10)) ]; then
             say "the broker did not start; the end of its log:"
             tail -20 "$home/kafka.log" >&2
