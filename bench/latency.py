@@ -9,6 +9,7 @@ are warm-up. Prints one JSON row.
 import argparse
 import json
 import sys
+import tempfile
 import threading
 import time
 from dataclasses import asdict, dataclass
@@ -165,7 +166,7 @@ def main() -> int:
     parser.add_argument("label")
     parser.add_argument("--rate", type=int, default=1_000)
     parser.add_argument("--seconds", type=float, default=15.0)
-    parser.add_argument("--log", type=Path, default=Path("latency.log"))
+    parser.add_argument("--log", type=Path, default=Path(tempfile.gettempdir()) / "bench.log")
     own, command = sys.argv[1:], []
     if "--" in own:
         own, command = own[: own.index("--")], own[own.index("--") + 1 :]

@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import json
 import sys
+import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -124,7 +125,7 @@ def main() -> int:
     parser.add_argument("topic")
     parser.add_argument("outputs", type=int)
     parser.add_argument("label")
-    parser.add_argument("--log", type=Path, default=Path("bench.log"))
+    parser.add_argument("--log", type=Path, default=Path(tempfile.gettempdir()) / "bench.log")
     parser.add_argument("--limit", type=float, default=240.0, help="seconds")
     own, command = sys.argv[1:], []
     if "--" in own:
