@@ -18,7 +18,7 @@ use parking_lot::{Condvar, Mutex};
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, OnceLock,
+        Arc, OnceLock, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -170,6 +170,21 @@ impl Group {
             );
         }
         self.hanging.lock().extend(hanging);
+    }
+}
+
+/// What the member of a group tells, and to whom.
+pub(super) struct Watch(pub(super) Weak<Group>);
+
+impl Listener for Watch {
+    fn assigned(&self, partitions: Vec<(TopicPartition, PartitionQueue)>) {
+        if let Some(group) = self.0.upgrade() {
+            group.assigned(partitions);
+        }
+    }
+
+    fn revoked(&self, partitions: &[TopicPartition], lost: bool) -> Vec<(TopicPartition, i64)> {
+        self.0.upgrade().map(|group| group.revoked(partitions, lost)).unwrap_or_default()
     }
 }
 

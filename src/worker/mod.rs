@@ -186,7 +186,8 @@ impl Worker {
                     partitions,
                     buffer_bytes: self.config.fetch_buffer_bytes * partitions / all.max(1),
                 },
-                Arc::clone(&group) as _,
+                // Weak: the member belongs to the group, and nothing would ever end them both.
+                Arc::new(group::Watch(Arc::downgrade(&group))),
             )?;
             // Set once, here.
             let _ = group.member.set(member);
