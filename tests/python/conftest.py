@@ -162,7 +162,7 @@ def app_factory(broker: str, tmp_path: Path) -> MakeApp:
 def worker_process(
     broker: str, app_id: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> Iterator[MakeWorker]:
-    made = request.node.stash.setdefault(WORKERS, [])
+    made: list[WorkerProcess] = request.node.stash.setdefault(WORKERS, [])
 
     def make(
         source: str,
