@@ -17,7 +17,7 @@ use arrow::{
         TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
     },
 };
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 /// A column of the batch that is being decoded.
 pub(super) struct Column {
@@ -96,11 +96,13 @@ pub(super) enum Zone {
 pub(super) struct Text {
     offsets: Vec<i32>,
     bytes: Vec<u8>,
+    /// Bytes of a row in the last batch, on average.
+    bytes_per_row: usize,
 }
 
 impl Text {
     fn new() -> Self {
-        Self { offsets: vec![0], bytes: Vec::new() }
+        Self { offsets: vec![0], bytes: Vec::new(), bytes_per_row: 0 }
     }
 
     /// Appends a row; false if offsets of 32 bits cannot reach its end.
@@ -124,21 +126,13 @@ impl Text {
     }
 
     fn take(&mut self) -> (OffsetBuffer<i32>, Buffer) {
-        let bytes = std::mem::take(&mut self.bytes);
-        self.bytes.reserve(bytes.len() + bytes.len() / 8);
-        (take_offsets(&mut self.offsets), Buffer::from_vec(bytes))
+        self.bytes_per_row = self.bytes.len().div_ceil(self.offsets.len());
+        (take_offsets(&mut self.offsets), Buffer::from_vec(mem::take(&mut self.bytes)))
     }
 }
 
 fn take_offsets(offsets: &mut Vec<i32>) -> OffsetBuffer<i32> {
-    let mut fresh = Vec::with_capacity(offsets.len());
-    fresh.push(0);
-    OffsetBuffer::new(ScalarBuffer::from(std::mem::replace(offsets, fresh)))
-}
-
-fn take<T>(values: &mut Vec<T>) -> Vec<T> {
-    let fresh = Vec::with_capacity(values.len());
-    std::mem::replace(values, fresh)
+    OffsetBuffer::new(ScalarBuffer::from(mem::replace(offsets, vec![0])))
 }
 
 fn primitive<T: ArrowPrimitiveType>(values: Vec<T::Native>, nulls: Option<NullBuffer>) -> ArrayRef {
@@ -148,7 +142,7 @@ fn primitive<T: ArrowPrimitiveType>(values: Vec<T::Native>, nulls: Option<NullBu
 /// Narrows checked integers to their column.
 macro_rules! narrow {
     ($arrow:ty, $native:ty, $values:expr, $nulls:expr) => {
-        primitive::<$arrow>(take($values).into_iter().map(|v| v as $native).collect(), $nulls)
+        primitive::<$arrow>(mem::take($values).into_iter().map(|v| v as $native).collect(), $nulls)
     };
 }
 
@@ -175,6 +169,25 @@ impl Column {
             cells: Cells::new(field, inferred)?,
             field: Arc::clone(field),
         })
+    }
+
+    /// Makes room for `rows` more rows, as far as that is known without looking at them.
+    pub(super) fn reserve(&mut self, rows: usize) {
+        match &mut self.cells {
+            Cells::Null => {}
+            Cells::Bool(values) => values.reserve(rows),
+            Cells::Int { values, .. } | Cells::Moment { values, .. } => values.reserve(rows),
+            Cells::UInt { values, .. } => values.reserve(rows),
+            Cells::Float { values, .. } => values.reserve(rows),
+            Cells::Float32(values) => values.reserve(rows),
+            Cells::Decimal { values, .. } => values.reserve(rows),
+            Cells::Text { text, .. } => {
+                text.offsets.reserve(rows);
+                text.bytes.reserve(rows * text.bytes_per_row);
+            }
+            Cells::List { offsets, .. } | Cells::Map { offsets, .. } => offsets.reserve(rows),
+            Cells::Struct(object) => object.columns.iter_mut().for_each(|c| c.reserve(rows)),
+        }
     }
 
     /// Appends a null, whether or not the field has nulls.
@@ -230,10 +243,10 @@ impl Column {
         self.len = len;
     }
 
-    /// The rows as an array; the column is empty again and keeps room for as many.
+    /// The rows as an array; the column is empty again.
     pub(super) fn finish(&mut self) -> ArrayRef {
-        let len = std::mem::take(&mut self.len);
-        let nulls = std::mem::replace(&mut self.nulls, NullBufferBuilder::new(len)).build();
+        let len = mem::take(&mut self.len);
+        let nulls = mem::replace(&mut self.nulls, NullBufferBuilder::new(0)).build();
         match &mut self.cells {
             Cells::Null => Arc::new(NullArray::new(len)),
             Cells::Bool(values) => Arc::new(BooleanArray::new(values.finish(), nulls)),
@@ -241,19 +254,21 @@ impl Column {
                 DataType::Int8 => narrow!(Int8Type, i8, values, nulls),
                 DataType::Int16 => narrow!(Int16Type, i16, values, nulls),
                 DataType::Int32 => narrow!(Int32Type, i32, values, nulls),
-                _ => primitive::<Int64Type>(take(values), nulls),
+                _ => primitive::<Int64Type>(mem::take(values), nulls),
             },
             Cells::UInt { values, .. } => match self.field.data_type() {
                 DataType::UInt8 => narrow!(UInt8Type, u8, values, nulls),
                 DataType::UInt16 => narrow!(UInt16Type, u16, values, nulls),
                 DataType::UInt32 => narrow!(UInt32Type, u32, values, nulls),
-                _ => primitive::<UInt64Type>(take(values), nulls),
+                _ => primitive::<UInt64Type>(mem::take(values), nulls),
             },
-            Cells::Float { values, .. } => primitive::<Float64Type>(take(values), nulls),
-            Cells::Float32(values) => primitive::<Float32Type>(take(values), nulls),
-            Cells::Moment { values, .. } => moments(take(values), nulls, self.field.data_type()),
+            Cells::Float { values, .. } => primitive::<Float64Type>(mem::take(values), nulls),
+            Cells::Float32(values) => primitive::<Float32Type>(mem::take(values), nulls),
+            Cells::Moment { values, .. } => {
+                moments(mem::take(values), nulls, self.field.data_type())
+            }
             Cells::Decimal { values, .. } => {
-                let array = Decimal128Array::new(take(values).into(), nulls);
+                let array = Decimal128Array::new(mem::take(values).into(), nulls);
                 Arc::new(array.with_data_type(self.field.data_type().clone()))
             }
             Cells::Text { text, .. } => {

@@ -42,7 +42,7 @@ pub struct BadRecord {
     pub message: String,
 }
 
-/// Decodes the records of one partition; keeps its buffers and what it has learned about field order.
+/// Decodes the records of one partition; keeps what it has learned about the order of names and their size.
 pub struct Decoder {
     schema: SchemaRef,
     root: Object,
@@ -105,6 +105,7 @@ impl Decoder {
     pub fn decode(&mut self, records: &dyn Records, range: Range<usize>) -> Decoded {
         let before = Arc::clone(&self.schema);
         self.catch_up();
+        self.root.columns.iter_mut().for_each(|column| column.reserve(range.len()));
         let mut rows = 0;
         let mut good: Option<Vec<u32>> = None;
         let mut bad = Vec::new();
@@ -114,13 +115,11 @@ impl Decoder {
                 Ok(()) => {
                     rows += 1;
                     if let Some(good) = &mut good {
-                        good.push(u32::try_from(index).expect("documented"));
+                        good.push(row_index(index));
                     }
                 }
                 Err(message) => {
-                    good.get_or_insert_with(|| {
-                        (start..index).map(|i| u32::try_from(i).expect("documented")).collect()
-                    });
+                    good.get_or_insert_with(|| (start..index).map(row_index).collect());
                     bad.push(BadRecord { index, message });
                 }
             }
@@ -205,6 +204,10 @@ impl Decoder {
         RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options)
             .expect("the columns were built from this schema, with as many rows each")
     }
+}
+
+fn row_index(index: usize) -> u32 {
+    u32::try_from(index).expect("a batch has fewer than 2^32 records")
 }
 
 fn all_nullable(schema: &Schema) -> SchemaRef {

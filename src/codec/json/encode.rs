@@ -31,6 +31,9 @@ pub struct Encoded {
     pub non_finite: u64,
 }
 
+/// Room for text that is kept from batch to batch in any case.
+const MOST_KEPT_BYTES: usize = 4 << 20;
+
 impl Encoded {
     /// Number of rows.
     #[must_use]
@@ -62,6 +65,8 @@ impl Encoded {
     }
 
     fn clear(&mut self) {
+        // One huge batch must not hold its memory for ever.
+        self.bytes.shrink_to(MOST_KEPT_BYTES.max(2 * self.bytes.len()));
         self.bytes.clear();
         self.ends.clear();
         self.key_bytes.clear();
