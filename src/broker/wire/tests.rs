@@ -287,7 +287,7 @@ fn every_request_of_every_version_is_answered() {
 }
 
 #[test]
-fn a_request_that_ends_early_or_late_is_refused() {
+fn a_request_that_ends_early_is_refused_and_one_that_ends_late_is_not() {
     let broker = broker();
     for (key, version, body) in requests() {
         for cut in 0..body.len() {
@@ -296,8 +296,8 @@ fn a_request_that_ends_early_or_late_is_refused() {
             assert!(refused.contains("early") || refused.contains("length"), "{refused}");
         }
         let longer = [body, &b"\0"[..]].concat();
-        let refused = serve(&broker, frame(*key, *version, &longer)).unwrap_err();
-        assert!(refused.contains("follow"), "{key:?} {version}: {refused}");
+        serve(&broker, frame(*key, *version, &longer))
+            .unwrap_or_else(|e| panic!("{key:?} version {version}: {e}"));
     }
 }
 

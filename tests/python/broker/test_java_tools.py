@@ -1,0 +1,149 @@
+"""Apache Kafka's own command-line tools, unchanged: the Java client and its administration."""
+
+import json
+import subprocess
+import uuid
+
+import pytest
+
+from support.brokers import KAFKA_SH
+from support.fixtures import MakeTopic, Produce
+from support.kafka import Cluster
+
+GROUP_COMMAND = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
+CONSOLE_CONSUMER = "org.apache.kafka.tools.consumer.ConsoleConsumer"
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(300),  # the first call may fetch the jars
+    pytest.mark.skipif(
+        subprocess.run([KAFKA_SH, "check"], capture_output=True, check=False).returncode != 0,
+        reason="needs Java and Maven: scripts/kafka.sh check says what is missing",
+    ),
+]
+
+
+def tool(name: str, *args: str, stdin: str = "") -> str:
+    """Run a tool to its end; its output."""
+    done = subprocess.run(
+        [KAFKA_SH, "tool", name, *args],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_topics_are_made_described_changed_and_deleted(cluster: Cluster, broker: str) -> None:
+    topic = f"java-{uuid.uuid4().hex[:8]}"
+
+    def topics(*args: str) -> str:
+        command = "org.apache.kafka.tools.TopicCommand"
+        return tool(command, "--bootstrap-server", broker, "--topic", topic, *args)
+
+    topics("--create", "--partitions", "3", "--config", "retention.ms=1000000")
+    assert cluster.partitions(topic) == 3
+    topics("--alter", "--partitions", "5")
+    described = topics("--describe")
+    assert "PartitionCount: 5" in described
+    assert "retention.ms=1000000" in described
+    topics("--delete")
+    assert topic not in cluster.topics()
+
+
+def test_the_console_writes_and_reads_as_a_group(
+    cluster: Cluster, broker: str, make_topic: MakeTopic
+) -> None:
+    topic, group = make_topic("console", partitions=1), f"java-{uuid.uuid4().hex[:8]}"
+    server = ("--bootstrap-server", broker)
+    lines = [f"k{i}:line {i}" for i in range(20)]
+    tool(
+        "org.apache.kafka.tools.ConsoleProducer",
+        *server,
+        *("--topic", topic, "--compression-codec", "snappy"),
+        *("--property", "parse.key=true", "--property", "key.separator=:"),
+        stdin="\n".join(lines) + "\n",
+    )
+    got = cluster.consume(topic, 20)
+    assert [one.key for one in got] == [b"k%d" % i for i in range(20)]
+
+    read = tool(
+        CONSOLE_CONSUMER,
+        *server,
+        *("--topic", topic, "--group", group, "--from-beginning", "--max-messages", "20"),
+        *("--property", "print.key=true", "--property", "key.separator=:"),
+    )
+    assert read.split("\n")[:20] == lines
+    assert cluster.committed(group, topic) == {0: 20}
+
+    described = tool(GROUP_COMMAND, *server, "--describe", "--group", group)
+    row = next(line.split() for line in described.splitlines() if line.startswith(group))
+    assert row[1:6] == [topic, "0", "20", "20", "0"]
+    tool(
+        GROUP_COMMAND,
+        *server,
+        *("--group", group, "--topic", topic, "--reset-offsets", "--to-offset", "5", "--execute"),
+    )
+    assert cluster.committed(group, topic) == {0: 5}
+    tool(GROUP_COMMAND, *server, "--delete", "--group", group)
+    assert group not in tool(GROUP_COMMAND, *server, "--list")
+
+
+def test_offsets_are_listed_by_time(broker: str, make_topic: MakeTopic, produce: Produce) -> None:
+    topic = make_topic("times", partitions=1)
+    for timestamp_ms in [3000, 9000, 5000]:
+        produce(topic, [b"x"], timestamp_ms=timestamp_ms)
+
+    def offset(time: str) -> str:
+        command = "org.apache.kafka.tools.GetOffsetShell"
+        printed = tool(command, "--bootstrap-server", broker, "--topic", topic, "--time", time)
+        return printed.strip()
+
+    assert offset("-1") == f"{topic}:0:3"
+    assert offset("max-timestamp") == f"{topic}:0:1"
+    assert offset("4000") == f"{topic}:0:1"
+
+
+def test_a_verifiable_consumer_reads_what_a_verifiable_producer_wrote(
+    cluster: Cluster, broker: str, make_topic: MakeTopic
+) -> None:
+    topic, group = make_topic("verify", partitions=4), f"java-{uuid.uuid4().hex[:8]}"
+    server = ("--bootstrap-server", broker, "--topic", topic)
+    written = tool(
+        "org.apache.kafka.tools.VerifiableProducer",
+        *server,
+        "--max-messages",
+        "5000",
+        "--acks",
+        "-1",
+    )
+    last = json.loads(written.strip().splitlines()[-1])
+    assert (last["sent"], last["acked"]) == (5000, 5000)
+    assert cluster.count(topic) == 5000
+
+    read = tool(
+        "org.apache.kafka.tools.VerifiableConsumer",
+        *server,
+        *("--group-id", group, "--max-messages", "5000", "--reset-policy", "earliest"),
+    )
+    events = [json.loads(line) for line in read.splitlines() if line.startswith("{")]
+    consumed = sum(e["count"] for e in events if e["name"] == "records_consumed")
+    assert consumed == 5000
+    assert sum(cluster.committed(group, topic).values()) == 5000
+
+
+def test_the_performance_tools_move_their_records(
+    cluster: Cluster, broker: str, make_topic: MakeTopic
+) -> None:
+    topic = make_topic("perf", partitions=4)
+    report = tool(
+        "org.apache.kafka.tools.ProducerPerformance",
+        *("--topic", topic, "--num-records", "50000", "--record-size", "100"),
+        *("--throughput", "-1", "--producer-props", f"bootstrap.servers={broker}"),
+        "compression.type=lz4",
+    )
+    assert "50000 records sent" in report
+    assert cluster.count(topic) == 50_000
