@@ -51,13 +51,13 @@ test-rust: ## Rust tests only
 .PHONY: test-python
 test-python: build ## Python tests on the embedded broker (PYTEST="-k name" adds arguments)
 	@scripts/section.sh "Python tests, embedded broker"
-	@$(BIN)/python -m pytest --broker memory $(PYTEST)
+	@$(BIN)/python -m pytest --broker=memory $(PYTEST)
 
 .PHONY: test-kafka
 test-kafka: build ## The same tests on a real Apache Kafka; TURBINE_NO_KAFKA=1 leaves them out
 	@scripts/section.sh "Python tests, Apache Kafka"
 	@if [ "$${TURBINE_NO_KAFKA:-0}" = 1 ]; then echo "left out: TURBINE_NO_KAFKA=1"; else \
-	    scripts/kafka.sh check && $(BIN)/python -m pytest --broker kafka $(PYTEST); fi
+	    scripts/kafka.sh check && $(BIN)/python -m pytest --broker=kafka $(PYTEST); fi
 
 .PHONY: lint
 lint: build ## Format, clippy, ruff, mypy, stub, layers, sizes, licences; changes nothing

@@ -1,7 +1,7 @@
 """
 Fixtures of the behaviour tests.
 
-The tests run twice: ``pytest`` on the embedded broker, ``pytest --broker kafka`` on a real Apache
+The tests run twice: ``pytest`` on the embedded broker, ``pytest --broker=kafka`` on a real Apache
 Kafka that this file starts. The second run takes only the tests that ask for a broker, since
 nothing else can differ.
 """
