@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from turbine._cli_support import Invocation
+from turbine._cli_support import NO_BROKER, Invocation
 from turbine.exceptions import AppNotFound, ConfigError, SendError
 from turbine.naming import check_topic_name
 from turbine.topics import Topic
@@ -68,10 +68,7 @@ def _place(delivery: "Delivery", conf: "Settings") -> RecordMetadata:
 
 
 def _unreachable(what: str, conf: "Settings") -> str:
-    return (
-        f"{what}\nIs a broker listening at {conf.bootstrap}? "
-        f"'turbine broker' starts one for development."
-    )
+    return f"the record was not taken at {conf.bootstrap} ({what})\n{NO_BROKER}"
 
 
 def resolve(given: Invocation, entity: str) -> tuple["Settings", str, Topic | None]:

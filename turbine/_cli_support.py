@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from turbine.exceptions import AppNotFound, KafkaError, SendError, TurbineError
+from turbine.exceptions import AppNotFound, BrokerUnavailable, KafkaError, SendError, TurbineError
 
 if TYPE_CHECKING:
     from turbine.app import App
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from turbine.worker import Runtime
 
 __all__ = [
+    "NO_BROKER",
     "Invocation",
     "enter",
     "explain",
@@ -28,6 +29,9 @@ __all__ = [
 ]
 
 _ADMIN_TIMEOUT_MS = 3_000
+
+NO_BROKER = "Is a broker listening there? 'turbine broker' starts one for development."
+"""The next step when no broker answers."""
 
 
 @dataclass
@@ -124,7 +128,7 @@ def explain(exc: Exception) -> str:
     if "address already in use" in low or "address in use" in low:
         return f"{text}\nAnother process has this port: choose another one, or 0 for any free one."
     if isinstance(exc, KafkaError) and not isinstance(exc, SendError):
-        return f"{text}\nIs a broker listening there? 'turbine broker' starts one for development."
+        return f"{text}\n{NO_BROKER}"
     return text
 
 
@@ -140,7 +144,8 @@ def partitions_of(conf: "Settings") -> dict[str, int]:
     """
     from turbine._native import Admin
 
-    return Admin(conf.bootstrap, conf.client).list_topics(_ADMIN_TIMEOUT_MS)
+    with _naming_the_broker(conf):
+        return Admin(conf.bootstrap, conf.client).list_topics(_ADMIN_TIMEOUT_MS)
 
 
 def partitions_or_none(conf: "Settings") -> dict[str, int] | None:
@@ -149,6 +154,15 @@ def partitions_or_none(conf: "Settings") -> dict[str, int] | None:
         return partitions_of(conf)
     except KafkaError:
         return None
+
+
+@contextlib.contextmanager
+def _naming_the_broker(conf: "Settings") -> Iterator[None]:
+    try:
+        yield
+    except BrokerUnavailable as exc:
+        message = f"no broker answers at {conf.bootstrap} ({exc})"
+        raise BrokerUnavailable(message, code=exc.code, retryable=True) from exc
 
 
 # -- worker ----------------------------------------------------------------------------------
@@ -170,7 +184,8 @@ def run_worker(app: "App", given: Invocation) -> int:
             as_json=given.as_json,
         )
 
-    return run(app, http=app.conf.web_enabled, on_start=announce)
+    with _naming_the_broker(app.conf):
+        return run(app, http=app.conf.web_enabled, on_start=announce)
 
 
 # -- broker ----------------------------------------------------------------------------------

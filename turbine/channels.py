@@ -5,7 +5,7 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Callable, Collection, Generator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from turbine.types import HeadersArg, RecordMetadata
 if TYPE_CHECKING:
     from turbine.app import App
 
-__all__ = ["Channel", "ChannelStream"]
+__all__ = ["Channel", "ChannelStream", "drain"]
 
 
 class _Done:
@@ -68,6 +68,7 @@ class Channel:
         self._lock = threading.Lock()
         self._waiting: deque[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = deque()
         self._sent = 0
+        self._unfinished = 0
 
     @property
     def maxsize(self) -> int:
@@ -124,9 +125,13 @@ class Channel:
             TimeoutError: Nothing came within *timeout* seconds.
         """
         async with asyncio.timeout(timeout):
-            while (event := self._take()) is None:
-                await self._wait_until(self._has_events)
+            event = await self._next()
+        self._finish(1)
         return event
+
+    async def join(self) -> None:
+        """Wait until every value sent is finished: its reader has asked for another one."""
+        await self._wait_until(lambda: not self._unfinished)
 
     def empty(self) -> bool:
         """Whether nothing waits."""
@@ -165,6 +170,7 @@ class Channel:
                 return None
             offset = self._sent
             self._sent += 1
+            self._unfinished += 1
             raw = [] if headers is None else _raw_headers(headers)
             self._events.append(Event(self.app, key, value, raw, self.name, -1, offset, now))
         self._wake()
@@ -177,6 +183,16 @@ class Channel:
             event = self._events.popleft()
         self._wake()
         return event
+
+    async def _next(self) -> Event:
+        while (event := self._take()) is None:
+            await self._wait_until(self._has_events)
+        return event
+
+    def _finish(self, events: int) -> None:
+        with self._lock:
+            self._unfinished -= events
+        self._wake()
 
     async def _wait_until(self, condition: Callable[[], bool]) -> None:
         loop = asyncio.get_running_loop()
@@ -225,9 +241,11 @@ class ChannelStream:
     async def events(self) -> AsyncIterator[Event]:
         """Events instead of values."""
         while True:
-            event = await self.channel.get()
-            self.current_event = event
-            yield event
+            event = await self._next()
+            try:
+                yield event
+            finally:
+                self.channel._finish(1)  # noqa: SLF001 - two halves of one thing
 
     async def items(self) -> AsyncIterator[tuple[Any, Any]]:
         """(key, value) pairs."""
@@ -242,22 +260,32 @@ class ChannelStream:
             max_: Most values of a list.
             within: Longest wait after the first value of a list, in seconds.
         """
+        if max_ < 1:
+            raise ValueError("take(max_, within): write a number from 1")
         limit_s = seconds(within)
-        loop = asyncio.get_running_loop()
         while True:
             values = [(await self._next()).value]
-            deadline = loop.time() + limit_s
-            while len(values) < max_:
-                try:
-                    async with asyncio.timeout_at(deadline):
+            try:
+                async with asyncio.timeout(limit_s):
+                    while len(values) < max_:
                         values.append((await self._next()).value)
-                except TimeoutError:
-                    break
-            yield values
+            except TimeoutError:
+                pass
+            try:
+                yield values
+            finally:
+                self.channel._finish(len(values))  # noqa: SLF001 - two halves of one thing
 
     async def _next(self) -> Event:
-        self.current_event = await self.channel.get()
+        self.current_event = await self.channel._next()  # noqa: SLF001 - two halves of one thing
         return self.current_event
+
+
+async def drain(channels: Collection[Channel]) -> None:
+    """Wait until all of *channels* are finished, also those that readers of others send to."""
+    while any(channel._unfinished for channel in channels):  # noqa: SLF001 - two halves of one thing
+        for channel in channels:
+            await channel.join()
 
 
 def _finish(waiter: "asyncio.Future[None]") -> None:

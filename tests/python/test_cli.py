@@ -503,9 +503,11 @@ def test_memory_and_a_directory_exclude_each_other() -> None:
     assert "keep one" in result.output
 
 
+@pytest.mark.slow
 def test_a_worker_without_a_broker_ends_with_the_next_step(project: Path) -> None:
     done = program("-A", "shop_app", "worker", "--without-web", cwd=project)
     assert done.returncode == 1
+    assert "Error: no broker answers at localhost:1 (" in done.stderr
     assert "'turbine broker' starts one" in done.stderr
     assert "Traceback" not in done.stderr
 

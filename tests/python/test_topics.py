@@ -4,14 +4,14 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
 from turbine import App, DeclarationError, SendError
-from turbine.channels import Channel
+from turbine.channels import Channel, drain
 
 
 class Order(BaseModel):
@@ -96,6 +96,36 @@ async def test_get_gives_up_and_loses_nothing(channel: Channel) -> None:
     assert (await channel.get(timeout=1)).value == 1
 
 
+async def test_a_value_is_finished_when_its_reader_asks_for_another() -> None:
+    app = App("topics")
+    first, second = app.channel(name="first"), app.channel(name="second")
+    seen: list[int] = []
+    go_on = asyncio.Event()
+
+    async def forward() -> None:
+        async for value in first.stream():
+            await go_on.wait()
+            await second.send(value=value + 1)
+
+    async def collect() -> None:
+        async for values in second.stream().take(2, within=0.01):
+            seen.extend(values)
+
+    tasks = [asyncio.create_task(forward()), asyncio.create_task(collect())]
+    for value in range(3):
+        await first.send(value=value)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await drain([first, second])
+    go_on.set()
+    async with asyncio.timeout(30):
+        await drain([first, second])
+    assert seen == [1, 2, 3]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 def test_a_channel_serves_one_loop_after_another(channel: Channel) -> None:
     async def abandon() -> None:
         reader = asyncio.create_task(channel.get())
@@ -141,22 +171,23 @@ async def test_a_sent_record_has_its_place_when_awaited_twice(
     app_factory: Callable[..., App], topic: str, consume: Any
 ) -> None:
     app = app_factory()
+    sent_at = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
     async with app.client():
         pending = await app.topic(topic).send(
             key="k",
             value={"a": 1},
             partition=2,
-            timestamp=datetime(2020, 1, 1, tzinfo=UTC),
+            timestamp=sent_at,
             headers={"h": "x", "empty": None},
         )
         meta = await pending
         assert pending.done()
     assert (meta.topic, meta.partition, meta.offset) == (topic, 2, 0)
-    assert meta.timestamp == datetime(2020, 1, 1, tzinfo=UTC).timestamp()
+    assert meta.timestamp == sent_at.timestamp()
     (got,) = consume(topic, 1)
     assert (got.key, got.value) == (b"k", b'{"a":1}')
     assert list(got.headers) == [("h", b"x"), ("empty", None)]
-    assert got.timestamp_ms == 1_577_836_800_000
+    assert got.timestamp_ms == round(sent_at.timestamp() * 1_000)
 
 
 @pytest.mark.parametrize(
