@@ -13,8 +13,12 @@ if TYPE_CHECKING:
 __all__ = ["describe_worker"]
 
 
-def describe_worker(native: "Worker") -> str:
-    """Partitions with their state and offsets, then the stack of every task and thread."""
+def describe_worker(native: "Worker", loop: asyncio.AbstractEventLoop | None) -> str:
+    """
+    Partitions with their state and offsets, then the stack of every task and thread.
+
+    Works from any thread, also while *loop* is blocked.
+    """
     out = io.StringIO()
     print("partitions:", file=out)
     for row in native.assignments():
@@ -24,7 +28,7 @@ def describe_worker(native: "Worker") -> str:
             f" in_flight={row['in_flight']}",
             file=out,
         )
-    for task in _tasks():
+    for task in asyncio.all_tasks(loop) if loop else ():
         print(f"task {task.get_name()}:", file=out)
         task.print_stack(file=out)
     names = {thread.ident: thread.name for thread in threading.enumerate()}
@@ -32,10 +36,3 @@ def describe_worker(native: "Worker") -> str:
         print(f"thread {names.get(ident, ident)}:", file=out)
         traceback.print_stack(frame, file=out)
     return out.getvalue()
-
-
-def _tasks() -> "set[asyncio.Task[object]]":
-    try:
-        return asyncio.all_tasks()
-    except RuntimeError:
-        return set()

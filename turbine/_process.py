@@ -64,9 +64,8 @@ async def _run(app: "App", *, http: bool, on_start: Callable[[Runtime], None] | 
             code = await runtime.wait()
         finally:
             app._runtime = None  # noqa: SLF001 - the app's own part
-    for name in runtime.hanging:
-        logger.error("did not end in time: %s", name)
     if runtime.hanging:
+        # Threads that hang would keep the interpreter from ending.
         _leave(code)
     return code
 
@@ -106,12 +105,14 @@ class _Signals:
                 self._cold(number, frame)
             return
         self._asked = True
-        name = signal.Signals(number).name
-        logger.info("%s: draining; handlers may finish what they have", name)
-        self._loop.call_soon_threadsafe(self._runtime.request_stop)
+        self._loop.call_soon_threadsafe(self._begin_drain, signal.Signals(number).name)
         watchdog = threading.Timer(self._limit_s, self._give_up)
         watchdog.daemon = True
         watchdog.start()
+
+    def _begin_drain(self, name: str) -> None:
+        logger.info("%s: draining; handlers may finish what they have", name)
+        self._runtime.request_stop()
 
     def _give_up(self) -> None:
         logger.error(
@@ -127,6 +128,10 @@ class _Signals:
         _leave(_COLD if number == signal.SIGINT else 128 + number)
 
     def _dump(self, _number: int, _frame: FrameType | None) -> None:
+        # In a thread: the signal may have come in the middle of writing a log line.
+        threading.Thread(target=self._write_dump, name="turbine-dump", daemon=True).start()
+
+    def _write_dump(self) -> None:
         logger.warning("state of the worker\n%s", self._runtime.dump())
 
 

@@ -55,6 +55,7 @@ class Runtime:
         self._signals: set[asyncio.Task[None]] = set()
         self._threads: list[SyncRunner] = []
         self._wake: Wake | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def producer(self) -> _native.Producer:
@@ -82,6 +83,7 @@ class Runtime:
             ConfigError: A setting or topic is wrong.
         """
         app = self.app
+        self._loop = asyncio.get_running_loop()
         self._declare()
         admin = _native.Admin(app.conf.bootstrap, app.conf.client)
         try:
@@ -133,7 +135,7 @@ class Runtime:
 
     def dump(self) -> str:
         """Python stack of every task and thread, and the state of every partition."""
-        return describe_worker(self._native)
+        return describe_worker(self._native, self._loop)
 
     # -- inside ----------------------------------------------------------------------------
 
@@ -175,6 +177,8 @@ class Runtime:
         self.hanging += [task.get_name() for task in self._tasks if not task.done()]
         self.hanging += [one.name for one in self._threads if one.thread.is_alive()]
         self.hanging = list(dict.fromkeys(self.hanging))
+        for name in self.hanging:
+            logger.error("did not end in time: %s", name)
         await cancel_all([task for task in self._tasks if not task.done()])
         await asyncio.gather(*self._signals, return_exceptions=True)
         self._on_news()

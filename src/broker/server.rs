@@ -164,7 +164,8 @@ impl Broker {
     /// `host:port` to give to clients.
     #[must_use]
     pub fn address(&self) -> String {
-        format!("{}:{}", self.shared.host, self.shared.port)
+        let Shared { host, port, .. } = &*self.shared;
+        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
     }
 
     /// Closes every connection and the logs; a second call does nothing.

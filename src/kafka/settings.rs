@@ -89,7 +89,7 @@ pub(crate) fn producer(
 ) -> ClientConfig {
     let mut config = ClientConfig::new();
     config
-        .set("linger.ms", "2")
+        .set("linger.ms", "0.5")
         .set("queue.buffering.max.kbytes", (buffer_bytes / 1024).max(64).to_string())
         .set("queue.buffering.max.messages", (buffer_bytes / 256).max(1_000).to_string())
         // Kafka's own partitioner, so that keys meet the partition that every other client chose.

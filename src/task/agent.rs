@@ -7,7 +7,7 @@
 use super::{
     cursor::{Chunk, Cursor, Rows},
     shelf::Shelf,
-    status::{State, Status},
+    status::{State, Status, retry_later},
 };
 use crate::{
     engine::tracker::{Ticket, Tracker},
@@ -152,7 +152,7 @@ impl Shared {
             if !self.status.is_live() {
                 return Ok(None);
             }
-            queue.take(&mut records, CHUNK_ROWS, chunk_bytes)?;
+            retry_later(&self.status, queue.take(&mut records, CHUNK_ROWS, chunk_bytes))?;
             if !records.is_empty() {
                 return Ok(Some(records));
             }

@@ -1,6 +1,10 @@
 //! The state of a task, as everybody else sees it.
 
-use crate::{metrics::TaskMetrics, types::TopicPartition};
+use crate::{
+    error::{Act, Result},
+    metrics::TaskMetrics,
+    types::TopicPartition,
+};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -138,6 +142,21 @@ impl Status {
     /// The offset that the broker has.
     pub fn committed(&self) -> Option<i64> {
         Some(self.committed.load(Ordering::Acquire)).filter(|&o| o >= 0)
+    }
+}
+
+/// Passes over an error of a poll that the client library mends by itself, with a line in the log.
+///
+/// # Errors
+///
+/// Any other error.
+pub(super) fn retry_later(status: &Status, polled: Result<usize>) -> Result<()> {
+    match polled {
+        Err(error) if error.act() == Act::Retry => {
+            tracing::warn!(target: "turbine.task", "{} {}: {error}; trying again", status.name, status.tp);
+            Ok(())
+        }
+        other => other.map(|_| ()),
     }
 }
 

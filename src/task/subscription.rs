@@ -8,7 +8,7 @@ use super::{
     dead_letter::{Phase, dead_letter},
     shelf::Shelf,
     sink::Sink,
-    status::{State, Status},
+    status::{State, Status, retry_later},
 };
 use crate::{
     codec::{
@@ -253,7 +253,7 @@ impl Source {
             tokio::pin!(hungry);
             let room = self.batch_bytes.saturating_sub(records.bytes());
             let rows = config.batch_size - records.len();
-            self.queue.take(&mut records, rows, room)?;
+            retry_later(&self.task.status, self.queue.take(&mut records, rows, room))?;
             let full = records.len() >= config.batch_size || records.bytes() >= self.batch_bytes;
             if !records.is_empty() {
                 let wait = Duration::from_millis(config.batch_timeout_ms);

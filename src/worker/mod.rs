@@ -37,10 +37,11 @@ use events::{Event, Events};
 use group::Group;
 use parking_lot::Mutex;
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
+        mpsc,
     },
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -213,24 +214,25 @@ impl Worker {
         self.stop();
         let deadline = Instant::now() + timeout;
         let groups: Vec<_> = self.groups.lock().drain(..).collect();
-        let leaving: Vec<_> = groups
-            .iter()
-            .map(|group| {
-                let leaver = Arc::clone(group);
-                (group, std::thread::spawn(move || leaver.leave()))
-            })
-            .collect();
-        let mut hanging = Vec::new();
-        for (group, thread) in leaving {
-            while !thread.is_finished() && Instant::now() < deadline {
-                std::thread::sleep(Duration::from_millis(2));
-            }
-            if thread.is_finished() {
-                hanging.append(&mut group.hanging.lock());
-            } else {
-                hanging.push(format!("group {} has not been left", group.id));
-            }
+        let (left_one, leaving) = mpsc::channel();
+        for (index, group) in groups.iter().enumerate() {
+            let (group, left_one) = (Arc::clone(group), left_one.clone());
+            std::thread::spawn(move || {
+                group.leave();
+                // Nobody listens any more once the time is over.
+                let _ = left_one.send(index);
+            });
         }
+        let mut remaining: BTreeSet<usize> = (0..groups.len()).collect();
+        let mut hanging = Vec::new();
+        while !remaining.is_empty() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok(index) = leaving.recv_timeout(left) else { break };
+            remaining.remove(&index);
+            hanging.append(&mut groups[index].hanging.lock());
+        }
+        hanging
+            .extend(remaining.iter().map(|&i| format!("group {} has not been left", groups[i].id)));
         let left = deadline.saturating_duration_since(Instant::now());
         let unsent = self.producer.flush(left.max(Duration::from_millis(100)));
         if unsent > 0 {

@@ -12,6 +12,9 @@ use tokio::{
 /// Bytes that are read at a time, and reserved before a frame has shown that it is longer.
 const READ_BYTES: usize = 64 << 10;
 
+/// A larger buffer is not kept for the next response.
+const KEPT_BYTES: usize = 1 << 20;
+
 /// Why a connection is closed by the broker.
 #[derive(Debug)]
 pub(super) enum Fault {
@@ -64,6 +67,9 @@ async fn run(broker: &Shared, mut socket: TcpStream, peer: SocketAddr) -> Result
         answer(broker, &client_host, frame, &mut out).await?;
         if !out.is_empty() {
             socket.write_all(&out).await?;
+        }
+        if out.capacity() > KEPT_BYTES {
+            out = BytesMut::new();
         }
     }
     Ok(())

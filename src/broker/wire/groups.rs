@@ -245,7 +245,9 @@ pub(super) fn offset_commit(
         }
         topics.push((topic.name.clone(), partitions));
     }
-    if let Err(error) = broker.groups.commit(group, offsets) {
+    if !offsets.is_empty()
+        && let Err(error) = broker.groups.commit(group, offsets)
+    {
         tracing::error!(%error, group = group.as_str(), "cannot write committed offsets");
         allowed = Err(ResponseError::KafkaStorageError);
         let failed = code(allowed);

@@ -153,11 +153,41 @@ pub(super) enum DecimalError {
 /// Reads digits from `i` on, adding them to `mantissa` (which may wrap), and stops behind the last one.
 #[inline]
 fn run(data: &[u8], mut i: usize, mantissa: &mut u64) -> usize {
+    // Eight bytes at a time, however many of them are digits: how long numbers are cannot be predicted.
+    while let Some(chunk) = data.get(i..).and_then(<[u8]>::first_chunk::<8>) {
+        let w = u64::from_le_bytes(*chunk) ^ ZEROS;
+        let others = (w.wrapping_add(OVER_NINE) | w) & HIGHS;
+        let count = others.trailing_zeros() / 8;
+        if count == 0 {
+            return i;
+        }
+        // Bytes that are no digits go, and zeros come in front.
+        let value = eight_digits(w << (64 - 8 * count));
+        *mantissa = mantissa.wrapping_mul(POWERS[count as usize]).wrapping_add(value);
+        i += count as usize;
+        if count < 8 {
+            return i;
+        }
+    }
     while let Some(d) = data.get(i).map(|b| b.wrapping_sub(b'0')).filter(|&d| d < 10) {
         *mantissa = mantissa.wrapping_mul(10).wrapping_add(u64::from(d));
         i += 1;
     }
     i
+}
+
+const ZEROS: u64 = u64::from_ne_bytes([b'0'; 8]);
+const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
+/// Added to a byte below 128, sets its high bit if it is above 9.
+const OVER_NINE: u64 = u64::from_ne_bytes([0x76; 8]);
+const POWERS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
+
+/// The number whose digits are the bytes of `w`, the first one lowest: pairs, then fours, then all.
+#[inline]
+fn eight_digits(w: u64) -> u64 {
+    let pairs = (w * 10 + (w >> 8)) & 0x00FF_00FF_00FF_00FF;
+    let fours = (pairs * 100 + (pairs >> 16)) & 0x0000_FFFF_0000_FFFF;
+    (fours * 10_000 + (fours >> 32)) & 0xFFFF_FFFF
 }
 
 fn read_exponent(data: &[u8], i: &mut usize) -> Scanned<i32> {

@@ -183,6 +183,18 @@ impl<'a> Scan<'a> {
     /// Behind a member: true if another one follows, false if the object or array has been closed.
     #[inline]
     pub(super) fn next_member(&mut self, close: u8) -> Scanned<bool> {
+        // As machines write it, without white space.
+        if let Some([b',', next]) = self.data[self.pos..].first_chunk::<2>()
+            && *next > b' '
+            && *next != close
+        {
+            self.pos += 1;
+            return Ok(true);
+        }
+        self.next_member_spaced(close)
+    }
+
+    fn next_member_spaced(&mut self, close: u8) -> Scanned<bool> {
         match self.peek() {
             Some(b',') => {
                 self.pos += 1;
