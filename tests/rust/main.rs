@@ -1,3 +1,4 @@
 //! Tests of the crate from outside. One binary: each further one would link librdkafka again.
 
+mod broker;
 mod layers;
