@@ -6,6 +6,7 @@ it, with signals and an exit code.
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import threading
@@ -19,6 +20,7 @@ from turbine._subscriptions_runtime import AsyncRunner, SyncRunner
 from turbine._topics_runtime import ensure_topics
 from turbine._wake import Wake
 from turbine._worker_config import worker_config
+from turbine.channels import Channel, drain
 from turbine.exceptions import HandlerError
 from turbine.types import TP
 
@@ -54,6 +56,7 @@ class Runtime:
         self._jobs: list[asyncio.Task[Any]] = []
         self._signals: set[asyncio.Task[None]] = set()
         self._threads: list[SyncRunner] = []
+        self._readers: dict[asyncio.Task[Any], Channel] = {}
         self._wake: Wake | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -103,7 +106,9 @@ class Runtime:
         for agent in app.agents.values():
             for index in range(agent.concurrency):
                 instance = AgentInstance(self._native, wake, agent, index)
-                self._spawn(instance.run(), instance.name)
+                task = self._spawn(instance.run(), instance.name)
+                if isinstance(agent.channel, Channel):
+                    self._readers[task] = agent.channel
         for job in app.jobs:
             self._jobs.append(asyncio.create_task(job.run(), name=f"{job.kind} {job.name}"))
 
@@ -154,8 +159,10 @@ class Runtime:
                 schema = _schema_or_none(agent.value_type)
             self._native.set_decoder(agent.name, key, value, schema)
 
-    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        self._tasks.append(asyncio.create_task(work, name=name))
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
+        task = asyncio.create_task(work, name=name)
+        self._tasks.append(task)
+        return task
 
     async def _abort(self) -> None:
         await asyncio.to_thread(self._native.join, 1_000)
@@ -171,8 +178,7 @@ class Runtime:
         limit_s = self.app.conf.drain_timeout + _JOIN_EXTRA_S
         self._native.stop()
         joined = asyncio.create_task(_in_thread(self._native.join, round(limit_s * 1_000)))
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=limit_s)
+        await self._finish_tasks(limit_s)
         self.hanging = await joined
         self.hanging += [task.get_name() for task in self._tasks if not task.done()]
         self.hanging += [one.name for one in self._threads if one.thread.is_alive()]
@@ -184,6 +190,22 @@ class Runtime:
         self._on_news()
         self._wake.close()
         self._wake = None
+        # Frames of cancelled tasks refer to the worker, and these to them: let its threads end now.
+        self._tasks.clear()
+        self._readers.clear()
+        self._jobs.clear()
+
+    async def _finish_tasks(self, limit_s: float) -> None:
+        """Wait for handlers; readers of channels come last: what others hold may go there."""
+        deadline = asyncio.get_running_loop().time() + limit_s
+        others = [task for task in self._tasks if task not in self._readers]
+        if others:
+            await asyncio.wait(others, timeout=limit_s)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(deadline):
+                await drain(set(self._readers.values()))
+            # Nothing comes any more; a channel has no end of its own.
+            await cancel_all(list(self._readers))
 
     def _on_news(self) -> None:
         write_logs()
