@@ -5,15 +5,19 @@ import io
 import sys
 import threading
 import traceback
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from turbine._native import Worker
+    from turbine.timers import Job
 
 __all__ = ["describe_worker"]
 
 
-def describe_worker(native: "Worker", loop: asyncio.AbstractEventLoop | None) -> str:
+def describe_worker(
+    native: "Worker", loop: asyncio.AbstractEventLoop | None, jobs: "Sequence[Job]"
+) -> str:
     """
     Partitions with their state and offsets, then the stack of every task and thread.
 
@@ -26,6 +30,11 @@ def describe_worker(native: "Worker", loop: asyncio.AbstractEventLoop | None) ->
             f"  {row['name']} {row['topic']}[{row['partition']}] {row['state']}"
             f" committed={row['committed']} position={row['position']} end={row['end']}"
             f" in_flight={row['in_flight']}",
+            file=out,
+        )
+    for job in jobs:
+        print(
+            f"{job.kind} {job.name}: calls={job.calls} errors={job.errors} missed={job.missed}",
             file=out,
         )
     for task in asyncio.all_tasks(loop) if loop else ():

@@ -21,6 +21,7 @@ from turbine._topics_runtime import ensure_topics
 from turbine._wake import Wake
 from turbine._worker_config import worker_config
 from turbine.channels import Channel, drain
+from turbine.channels import Channel, drain
 from turbine.exceptions import HandlerError
 from turbine.types import TP
 
@@ -53,6 +54,7 @@ class Runtime:
         self._native = _native.Worker(json.dumps(worker_config(app, http=http)))
         self._stop_asked = asyncio.Event()
         self._tasks: list[asyncio.Task[Any]] = []
+        self._inside: list[asyncio.Task[Any]] = []
         self._jobs: list[asyncio.Task[Any]] = []
         self._signals: set[asyncio.Task[None]] = set()
         self._threads: list[SyncRunner] = []
@@ -140,7 +142,7 @@ class Runtime:
 
     def dump(self) -> str:
         """Python stack of every task and thread, and the state of every partition."""
-        return describe_worker(self._native, self._loop)
+        return describe_worker(self._native, self._loop, self.app.jobs)
 
     # -- inside ----------------------------------------------------------------------------
 
@@ -176,10 +178,15 @@ class Runtime:
             return
         await cancel_all(self._jobs)
         limit_s = self.app.conf.drain_timeout + _JOIN_EXTRA_S
+        deadline = asyncio.get_running_loop().time() + limit_s
         self._native.stop()
         joined = asyncio.create_task(_in_thread(self._native.join, round(limit_s * 1_000)))
-        await self._finish_tasks(limit_s)
+        await self._end_agents(deadline)
         self.hanging = await joined
+        await _in_thread(self._join_threads, limit_s)
+        if self._inside:
+            # What readers of channels sent came after the core's own flush.
+            await _in_thread(self.producer.flush, round(limit_s * 1_000))
         self.hanging += [task.get_name() for task in self._tasks if not task.done()]
         self.hanging += [one.name for one in self._threads if one.thread.is_alive()]
         self.hanging = list(dict.fromkeys(self.hanging))
@@ -207,6 +214,23 @@ class Runtime:
             # Nothing comes any more; a channel has no end of its own.
             await cancel_all(list(self._readers))
 
+    async def _end_agents(self, deadline: float) -> None:
+        """Agents of topics end by themselves; then those of channels, once theirs are empty."""
+        loop = asyncio.get_running_loop()
+        outside = [task for task in self._tasks if task not in self._inside]
+        if outside:
+            await asyncio.wait(outside, timeout=max(deadline - loop.time(), 0))
+        read = [agent.channel for agent in self.app.agents.values()]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(deadline):
+                await drain([channel for channel in read if isinstance(channel, Channel)])
+                await cancel_all(self._inside)
+
+    def _join_threads(self, limit_s: float) -> None:
+        deadline = time.monotonic() + limit_s
+        for runner in self._threads:
+            runner.thread.join(max(deadline - time.monotonic(), 0) if not self.hanging else 0.1)
+
     def _on_news(self) -> None:
         write_logs()
         for event in self._native.events():
@@ -228,7 +252,7 @@ class Runtime:
             else self.app.on_partitions_revoked
         )
         if signal:
-            task = asyncio.get_running_loop().create_task(signal.send(self.app, partitions))
+            task = asyncio.get_running_loop().create_task(signal.send(self.app, set(partitions)))
             self._signals.add(task)
             task.add_done_callback(self._signal_done)
 

@@ -13,7 +13,7 @@ use arrow::{
 };
 use std::{collections::HashMap, sync::Arc};
 
-/// Marks a field as metadata, so that it is never written to a topic.
+/// Metadata of a metadata column: which one it is, for handlers that look at schemas.
 pub const MARK: &str = "turbine.metadata";
 
 /// Metadata that can be asked for.
@@ -29,15 +29,12 @@ pub struct Source<'a> {
 }
 
 /// True for the names of metadata columns: `_key`, `_partition`, `_offset`, `_timestamp`, `_headers`, `_topic`.
+///
+/// A column of such a name is never written to a topic, whoever made it; under another name it is a column
+/// like any other.
 #[must_use]
 pub fn is_reserved(column: &str) -> bool {
     column.strip_prefix('_').is_some_and(|name| NAMES.contains(&name))
-}
-
-/// True for a column that must not be written to a topic.
-#[must_use]
-pub fn is_metadata(field: &Field) -> bool {
-    field.metadata().contains_key(MARK) || is_reserved(field.name())
 }
 
 /// The fields for `names`, in that order.

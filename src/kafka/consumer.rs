@@ -4,7 +4,7 @@
 //! it; each assigned partition has a [`PartitionQueue`] that its task polls. So nothing that a handler
 //! does can make the group believe that this member is gone.
 
-use super::{failed, queue::PartitionQueue, settings};
+use super::{failed, queue::PartitionQueue, settings, trouble::Trouble};
 use crate::{
     config::StartAt,
     error::{Error, Result},
@@ -25,7 +25,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::JoinHandle,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// Who is told about partitions. Calls come one after the other, from the group's thread.
@@ -69,7 +69,7 @@ pub(super) type ConsumerHandle = BaseConsumer<Context>;
 pub(super) struct Context {
     listener: Arc<dyn Listener>,
     handle: OnceLock<Weak<ConsumerHandle>>,
-    trouble: Mutex<Option<(Instant, String)>>,
+    trouble: Trouble,
 }
 
 impl ClientContext for Context {
@@ -78,8 +78,8 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(target: "turbine.kafka", "consumer: {reason} ({error})");
-        *self.trouble.lock() = Some((Instant::now(), reason.to_owned()));
+        let _ = error; // the reason says it in words
+        self.trouble.note("consumer", reason);
     }
 }
 
@@ -146,7 +146,7 @@ impl GroupConsumer {
             member.partitions,
             member.buffer_bytes,
         );
-        let context = Context { listener, handle: OnceLock::new(), trouble: Mutex::default() };
+        let context = Context { listener, handle: OnceLock::new(), trouble: Trouble::default() };
         let client: ConsumerHandle = config
             .create_with_context(context)
             .map_err(|e| failed(format!("creating a consumer of group {}", member.group), &e))?;
@@ -224,8 +224,7 @@ impl GroupConsumer {
 
     /// The client's last general error, if younger than `age`.
     pub fn trouble(&self, age: Duration) -> Option<String> {
-        let trouble = self.client.context().trouble.lock();
-        trouble.as_ref().filter(|(at, _)| at.elapsed() < age).map(|(_, what)| what.clone())
+        self.client.context().trouble.within(age)
     }
 
     /// Leaves the group: every partition is revoked (see [`Listener::revoked`]), then the thread ends.

@@ -1,6 +1,6 @@
 //! Flights: records on their way to the broker that are acknowledged, and committed behind, together.
 
-use super::producer::BatchRoom;
+use super::delivery::BatchRoom;
 use crate::error::{Error, Result};
 use parking_lot::Mutex;
 use std::sync::{

@@ -12,12 +12,14 @@
 pub mod admin;
 pub mod answer;
 pub mod consumer;
+mod delivery;
 pub mod flight;
 pub mod messages;
 pub mod outgoing;
 pub mod producer;
 pub mod queue;
 pub mod settings;
+mod trouble;
 
 use crate::error::{Act, Error};
 use rdkafka::{error::KafkaError, types::RDKafkaErrorCode};

@@ -10,65 +10,30 @@
 //!   waits until there is room.
 
 use super::{
-    answer::{Answer, Receipt},
+    answer::Answer,
+    delivery::{BatchRoom, Shared, Ticket, on_delivery, on_error, on_log},
     failed, failed_code,
     flight::Flight,
     outgoing::{Outgoing, Rows},
     settings,
 };
 use crate::error::{Error, Result};
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 use rdkafka::{bindings as rd, types::RDKafkaErrorCode};
 use std::{
     collections::{BTreeMap, HashMap},
     ffi::{CStr, CString, c_char, c_int, c_void},
     ptr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
-use tokio::sync::Notify;
 
 /// What the client library keeps for a record beside its bytes, about.
 const RECORD_OVERHEAD: usize = 200;
 
 /// Lets the key choose the partition (librdkafka's `RD_KAFKA_PARTITION_UA`).
 const ANY_PARTITION: i32 = -1;
-
-/// The parts of an opaque pointer: a flight, or (lowest bit set) a ticket.
-struct Ticket {
-    flight: Arc<Flight>,
-    answer: Arc<Answer>,
-    shared: Arc<Shared>,
-    bytes: usize,
-}
-
-#[derive(Default)]
-struct Shared {
-    bytes: AtomicUsize,
-    limit: usize,
-    room: Notify,
-    room_lock: Mutex<()>,
-    room_changed: Condvar,
-    stopping: AtomicBool,
-    /// Last error of the client as a whole, and when it was seen.
-    trouble: Mutex<Option<(Instant, String)>>,
-    acknowledged: AtomicU64,
-}
-
-impl Shared {
-    fn release(&self, bytes: usize) {
-        let before = self.bytes.fetch_sub(bytes, Ordering::AcqRel);
-        if before >= self.limit && before - bytes < self.limit {
-            self.room.notify_waiters();
-            let _guard = self.room_lock.lock();
-            self.room_changed.notify_all();
-        }
-    }
-}
 
 /// See the module.
 pub struct Producer {
@@ -150,8 +115,7 @@ impl Producer {
 
     /// The client's last general error (all brokers down, authentication ...), if younger than `age`.
     pub fn trouble(&self, age: Duration) -> Option<String> {
-        let trouble = self.shared.trouble.lock();
-        trouble.as_ref().filter(|(at, _)| at.elapsed() < age).map(|(_, what)| what.clone())
+        self.shared.trouble.within(age)
     }
 
     /// Waits until there is room for another batch.
@@ -420,18 +384,6 @@ impl Drop for Producer {
     }
 }
 
-/// Gives a batch's room back when its flight lands.
-pub(super) struct BatchRoom {
-    shared: Arc<Shared>,
-    bytes: usize,
-}
-
-impl Drop for BatchRoom {
-    fn drop(&mut self) {
-        self.shared.release(self.bytes);
-    }
-}
-
 struct PollHandle(ptr::NonNull<rd::rd_kafka_t>);
 // SAFETY: as for Producer; the producer joins this thread before it destroys the handle.
 unsafe impl Send for PollHandle {}
@@ -473,69 +425,4 @@ fn enqueue(
         )
     };
     if failed == 0 { Ok(()) } else { Err(last_error()) }
-}
-
-unsafe extern "C" fn on_delivery(
-    _rk: *mut rd::rd_kafka_t,
-    message: *const rd::rd_kafka_message_t,
-    opaque: *mut c_void,
-) {
-    // SAFETY: librdkafka passes a valid message, and the opaque that `new` set.
-    let (message, shared) = unsafe { (&*message, &*opaque.cast::<Shared>()) };
-    let ok = message.err == rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
-    if ok {
-        shared.acknowledged.fetch_add(1, Ordering::Relaxed);
-    }
-    let failure = || failed_code("writing a record", RDKafkaErrorCode::from(message.err));
-    let opaque = message._private;
-    if opaque.addr() & 1 == 0 {
-        // SAFETY: an even opaque is a flight, which keeps itself alive until this answer.
-        let flight = unsafe { &*opaque.cast::<Flight>() };
-        if ok {
-            flight.answered(1)
-        } else {
-            flight.failed(failure())
-        }
-        return;
-    }
-    // SAFETY: an odd opaque is a ticket that `send` gave away; this is its only answer.
-    let ticket = unsafe { Box::from_raw(opaque.map_addr(|a| a & !1).cast::<Ticket>()) };
-    ticket.shared.release(ticket.bytes);
-    let mut kind = rd::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
-    let result = if ok {
-        // SAFETY: reads fields of a valid message.
-        let timestamp_ms = unsafe { rd::rd_kafka_message_timestamp(message, &raw mut kind) };
-        Ok(Receipt { partition: message.partition, offset: message.offset, timestamp_ms })
-    } else {
-        Err(failure())
-    };
-    match &result {
-        Ok(_) => ticket.flight.answered(1),
-        Err(error) => ticket.flight.failed(error.clone()),
-    }
-    ticket.answer.set(result);
-}
-
-unsafe extern "C" fn on_error(
-    _rk: *mut rd::rd_kafka_t,
-    code: c_int,
-    reason: *const c_char,
-    opaque: *mut c_void,
-) {
-    // SAFETY: librdkafka passes a C string and the opaque that `new` set.
-    let (reason, shared) =
-        unsafe { (CStr::from_ptr(reason).to_string_lossy(), &*opaque.cast::<Shared>()) };
-    tracing::warn!(target: "turbine.kafka", "producer: {reason} ({code})");
-    *shared.trouble.lock() = Some((Instant::now(), reason.into_owned()));
-}
-
-unsafe extern "C" fn on_log(
-    _rk: *const rd::rd_kafka_t,
-    level: c_int,
-    facility: *const c_char,
-    text: *const c_char,
-) {
-    // SAFETY: librdkafka passes C strings.
-    let (facility, text) = unsafe { (CStr::from_ptr(facility), CStr::from_ptr(text)) };
-    super::log(level, &facility.to_string_lossy(), &text.to_string_lossy());
 }

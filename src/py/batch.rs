@@ -117,7 +117,7 @@ fn batches(output: &Bound<'_, PyAny>) -> PyResult<Vec<RecordBatch>> {
             e.value(py)
         ))
     };
-    let reader = output.extract::<AnyRecordBatch>().map_err(PyErr::from).map_err(not_rows)?;
+    let reader = output.extract::<AnyRecordBatch>().map_err(not_rows)?;
     let reader = reader.into_reader().map_err(not_rows)?;
     reader.map(|batch| batch.map_err(|e| EncodeError::new_err(e.to_string()))).collect()
 }

@@ -73,7 +73,9 @@ impl AgentSide {
     }
 }
 
-type Envelope<'py> = (Bound<'py, PyAny>, Vec<(String, Option<Bound<'py, PyBytes>>)>, i64, i64);
+type MaybeBytes<'py> = Option<Bound<'py, PyBytes>>;
+/// Key, headers, offset, timestamp in ms.
+type Envelope<'py> = (Bound<'py, PyAny>, Vec<(String, MaybeBytes<'py>)>, i64, i64);
 
 /// Decoded rows of one partition for one agent instance; an iterator of values.
 #[pyclass(frozen, module = "turbine._native")]
@@ -148,10 +150,7 @@ impl Cursor {
         self.agent.key.decode(py, key).map_err(text)
     }
 
-    fn raw<'py>(
-        &self,
-        py: Python<'py>,
-    ) -> PyResult<(Option<Bound<'py, PyBytes>>, Option<Bound<'py, PyBytes>>)> {
+    fn raw<'py>(&self, py: Python<'py>) -> PyResult<(MaybeBytes<'py>, MaybeBytes<'py>)> {
         let (records, row) = (self.cursor.records(), self.row()?);
         let bytes = |b: Option<&[u8]>| b.map(|b| PyBytes::new(py, b));
         Ok((bytes(records.key(row)), bytes(records.value(row))))

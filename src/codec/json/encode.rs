@@ -9,7 +9,7 @@ use arrow::array::RecordBatch;
 
 /// Encodes the batches that a handler returns, whatever their types, and takes the record keys out of them.
 ///
-/// Metadata columns are left out. Times are RFC 3339 (with a time zone: in UTC, with `Z`), decimals are
+/// Columns with the names of metadata columns are left out. Times are RFC 3339 (with a time zone: in UTC, with `Z`), decimals are
 /// strings, binary must be UTF-8 text, NaN and infinities become `null` and are counted.
 #[derive(Debug, Default)]
 pub struct Encoder {
@@ -91,16 +91,7 @@ impl Encoder {
     pub fn encode(&self, batch: &RecordBatch, out: &mut Encoded) -> Result<()> {
         out.clear();
         self.encode_keys(batch, out)?;
-        let schema = batch.schema();
-        let columns = schema.fields().iter().zip(batch.columns());
-        let nodes: Vec<(Vec<u8>, Node)> = columns
-            .filter(|(field, _)| !metadata::is_metadata(field))
-            .enumerate()
-            .map(|(i, (field, array))| {
-                let node = Node::new(field, array).map_err(Error::Encode)?;
-                Ok((Pen::name(if i == 0 { b'{' } else { b',' }, field.name()), node))
-            })
-            .collect::<Result<_>>()?;
+        let nodes = nodes(batch)?;
         let mut pen = Pen::new(std::mem::take(&mut out.bytes));
         out.ends.reserve(batch.num_rows());
         for row in 0..batch.num_rows() {
@@ -141,4 +132,24 @@ impl Encoder {
         }
         Ok(())
     }
+}
+
+/// The columns to write, each with the text in front of its value.
+fn nodes(batch: &RecordBatch) -> Result<Vec<(Vec<u8>, Node)>> {
+    let schema = batch.schema();
+    let mut nodes: Vec<(Vec<u8>, Node)> = Vec::with_capacity(batch.num_columns());
+    for (field, array) in schema.fields().iter().zip(batch.columns()) {
+        if metadata::is_reserved(field.name()) {
+            continue;
+        }
+        let name = Pen::name(if nodes.is_empty() { b'{' } else { b',' }, field.name());
+        if nodes.iter().any(|(other, _)| other[1..] == name[1..]) {
+            return Err(Error::Encode(format!(
+                "two columns are called `{}`, and an object has a name once: rename one",
+                field.name()
+            )));
+        }
+        nodes.push((name, Node::new(field, array).map_err(Error::Encode)?));
+    }
+    Ok(nodes)
 }

@@ -124,13 +124,44 @@ fn times_are_rfc_3339() {
 }
 
 #[test]
-fn metadata_columns_never_reach_the_topic() {
-    let marked = with(field("sneaky", DataType::Int64), metadata::MARK, "offset");
-    let fields = vec![field("a", DataType::Int64), field("_offset", DataType::Int64), marked];
+fn metadata_columns_never_reach_the_topic_unless_renamed() {
+    let renamed = with(field("at", DataType::Int64), metadata::MARK, "offset");
+    let fields = vec![field("a", DataType::Int64), field("_offset", DataType::Int64), renamed];
     let ones: ArrayRef = Arc::new(Int64Array::from(vec![1]));
     let batch =
         RecordBatch::try_new(schema(fields), vec![ones.clone(), ones.clone(), ones]).unwrap();
-    assert_eq!(lines(&batch), [r#"{"a":1}"#]);
+    assert_eq!(lines(&batch), [r#"{"a":1,"at":1}"#]);
+}
+
+#[test]
+fn rare_layouts_are_written_like_common_ones() {
+    let item = Arc::new(Field::new("item", DataType::Int32, true));
+    let lists = ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(1)]), None]);
+    let lists: ArrayRef = Arc::new(lists);
+    for kind in [DataType::ListView(item.clone()), DataType::LargeListView(item)] {
+        assert_eq!(column(cast(&lists, &kind).unwrap()), ["[1]", "null"], "{kind}");
+    }
+    let values = StringArray::from(vec![Some("x"), None]);
+    let runs = RunArray::<Int32Type>::try_new(&Int32Array::from(vec![2, 3]), &values).unwrap();
+    assert_eq!(column(Arc::new(runs)), ["\"x\"", "\"x\"", "null"]);
+    let fixed = FixedSizeBinaryArray::try_from_iter([b"ab", b"cd"].into_iter()).unwrap();
+    assert_eq!(column(Arc::new(fixed)), ["\"ab\"", "\"cd\""]);
+    let plain: ArrayRef = Arc::new(Int64Array::from(vec![5, 5]));
+    let kind = DataType::Dictionary(Box::new(DataType::UInt32), Box::new(DataType::Int64));
+    assert_eq!(column(cast(&plain, &kind).unwrap()), ["5", "5"]);
+}
+
+#[test]
+fn equal_names_are_refused() {
+    let ones: ArrayRef = Arc::new(Int64Array::from(vec![1]));
+    let twice = schema(vec![
+        field("a", DataType::Int64),
+        field("b", DataType::Int64),
+        field("a", DataType::Int64),
+    ]);
+    let batch = RecordBatch::try_new(twice, vec![ones.clone(), ones.clone(), ones]).unwrap();
+    let error = Encoder::new(None).encode(&batch, &mut Encoded::default()).unwrap_err().to_string();
+    assert!(error.contains("two columns are called `a`"), "{error}");
 }
 
 #[test]

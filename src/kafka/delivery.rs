@@ -1,0 +1,126 @@
+//! What librdkafka tells the producer: acknowledgements, errors, log lines.
+
+use super::{
+    answer::{Answer, Receipt},
+    failed_code,
+    flight::Flight,
+    trouble::Trouble,
+};
+use parking_lot::{Condvar, Mutex};
+use rdkafka::{bindings as rd, types::RDKafkaErrorCode};
+use std::{
+    ffi::{CStr, c_char, c_int, c_void},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+};
+use tokio::sync::Notify;
+
+/// The parts of an opaque pointer: a flight, or (lowest bit set) a ticket.
+pub(super) struct Ticket {
+    pub(super) flight: Arc<Flight>,
+    pub(super) answer: Arc<Answer>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) bytes: usize,
+}
+
+#[derive(Default)]
+pub(super) struct Shared {
+    pub(super) bytes: AtomicUsize,
+    pub(super) limit: usize,
+    pub(super) room: Notify,
+    pub(super) room_lock: Mutex<()>,
+    pub(super) room_changed: Condvar,
+    pub(super) stopping: AtomicBool,
+    pub(super) trouble: Trouble,
+    pub(super) acknowledged: AtomicU64,
+}
+
+impl Shared {
+    /// Gives `bytes` of room back.
+    pub(super) fn release(&self, bytes: usize) {
+        let before = self.bytes.fetch_sub(bytes, Ordering::AcqRel);
+        if before >= self.limit && before - bytes < self.limit {
+            self.room.notify_waiters();
+            let _guard = self.room_lock.lock();
+            self.room_changed.notify_all();
+        }
+    }
+}
+
+/// Gives a batch's room back when its flight lands.
+pub(super) struct BatchRoom {
+    pub(super) shared: Arc<Shared>,
+    pub(super) bytes: usize,
+}
+
+impl Drop for BatchRoom {
+    fn drop(&mut self) {
+        self.shared.release(self.bytes);
+    }
+}
+
+pub(super) unsafe extern "C" fn on_delivery(
+    _rk: *mut rd::rd_kafka_t,
+    message: *const rd::rd_kafka_message_t,
+    opaque: *mut c_void,
+) {
+    // SAFETY: librdkafka passes a valid message, and the opaque that `new` set.
+    let (message, shared) = unsafe { (&*message, &*opaque.cast::<Shared>()) };
+    let ok = message.err == rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
+    if ok {
+        shared.acknowledged.fetch_add(1, Ordering::Relaxed);
+    }
+    let failure = || failed_code("writing a record", RDKafkaErrorCode::from(message.err));
+    let opaque = message._private;
+    if opaque.addr() & 1 == 0 {
+        // SAFETY: an even opaque is a flight, which keeps itself alive until this answer.
+        let flight = unsafe { &*opaque.cast::<Flight>() };
+        if ok {
+            flight.answered(1)
+        } else {
+            flight.failed(failure())
+        }
+        return;
+    }
+    // SAFETY: an odd opaque is a ticket that `send` gave away; this is its only answer.
+    let ticket = unsafe { Box::from_raw(opaque.map_addr(|a| a & !1).cast::<Ticket>()) };
+    ticket.shared.release(ticket.bytes);
+    let mut kind = rd::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+    let result = if ok {
+        // SAFETY: reads fields of a valid message.
+        let timestamp_ms = unsafe { rd::rd_kafka_message_timestamp(message, &raw mut kind) };
+        Ok(Receipt { partition: message.partition, offset: message.offset, timestamp_ms })
+    } else {
+        Err(failure())
+    };
+    match &result {
+        Ok(_) => ticket.flight.answered(1),
+        Err(error) => ticket.flight.failed(error.clone()),
+    }
+    ticket.answer.set(result);
+}
+
+pub(super) unsafe extern "C" fn on_error(
+    _rk: *mut rd::rd_kafka_t,
+    _code: c_int,
+    reason: *const c_char,
+    opaque: *mut c_void,
+) {
+    // SAFETY: librdkafka passes a C string and the opaque that `new` set.
+    let (reason, shared) =
+        unsafe { (CStr::from_ptr(reason).to_string_lossy(), &*opaque.cast::<Shared>()) };
+    shared.trouble.note("producer", &reason);
+}
+
+pub(super) unsafe extern "C" fn on_log(
+    _rk: *const rd::rd_kafka_t,
+    level: c_int,
+    facility: *const c_char,
+    text: *const c_char,
+) {
+    // SAFETY: librdkafka passes C strings.
+    let (facility, text) = unsafe { (CStr::from_ptr(facility), CStr::from_ptr(text)) };
+    super::log(level, &facility.to_string_lossy(), &text.to_string_lossy());
+}
