@@ -7,11 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 CLIENT_TIMEOUT_S = 10.0
+# A partition whose leader is about to change, or about to be there.
+MOVING = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE}
 # Brokers come and go in tests; what matters shows in the results.
 QUIET: dict[str, Any] = {"log_level": 0}
 Headers = Sequence[tuple[str, bytes | None]]
@@ -99,6 +101,8 @@ class Cluster:
         end = time.monotonic() + CLIENT_TIMEOUT_S
         while self.partitions(topic) != partitions:
             assert time.monotonic() < end, f"{topic} has no {partitions} partitions"
+        # Metadata name a leader a moment before it leads.
+        self.ends(topic)
         return topic
 
     def partitions(self, topic: str) -> int:
@@ -175,10 +179,7 @@ class Cluster:
     def ends(self, topic: str) -> dict[int, int]:
         """End offset of each partition."""
         with _Reader(self.address) as consumer:
-            return {
-                p: consumer.get_watermark_offsets(TopicPartition(topic, p), CLIENT_TIMEOUT_S)[1]
-                for p in range(self.partitions(topic))
-            }
+            return {p: _end(consumer, topic, p) for p in range(self.partitions(topic))}
 
     def count(self, topic: str) -> int:
         """End offsets, summed: the number of records of a topic that nobody compacts."""
@@ -215,6 +216,19 @@ class Cluster:
         with _Reader(self.address, group) as consumer:
             found = consumer.committed(wanted, CLIENT_TIMEOUT_S)
         return {tp.partition: tp.offset for tp in found if tp.offset >= 0}
+
+
+def _end(consumer: Consumer, topic: str, partition: int) -> int:
+    """End offset of a partition; asks again while its leader changes."""
+    end = time.monotonic() + CLIENT_TIMEOUT_S
+    while True:
+        try:
+            place = TopicPartition(topic, partition)
+            return int(consumer.get_watermark_offsets(place, CLIENT_TIMEOUT_S)[1])
+        except KafkaException as exc:
+            if exc.args[0].code() not in MOVING or time.monotonic() > end:
+                raise
+            time.sleep(0.02)
 
 
 def _take(message: Message, got: list[Got], at_end: set[int]) -> None:
