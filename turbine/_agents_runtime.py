@@ -3,7 +3,6 @@
 import asyncio
 import inspect
 import logging
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from turbine.agents import Agent
@@ -129,8 +128,6 @@ class AgentInstance:
                 f"the agent {self.agent.name} returned while its stream goes on: "
                 "an agent iterates until the worker stops",
             )
-
-
 
 
 async def cancel_all(tasks: "list[asyncio.Task[Any]]") -> None:

@@ -1,11 +1,12 @@
 """
 The Rust core, as Python sees it.
 
-Internal: `turbine` wraps all of it. Byte strings are Kafka bytes, times are in ms unless a name says otherwise.
+Internal: `turbine` wraps all of it. Byte strings are Kafka bytes, times are in ms unless a name
+says otherwise.
 """
 
-from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
-from typing import Any, Final, Protocol, Self, final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol, Self, TypeAlias, final
 
 __version__: Final[str]
 build_profile: Final[str]
@@ -14,14 +15,21 @@ build_profile: Final[str]
 class ArrowSchemaExportable(Protocol):
     def __arrow_c_schema__(self) -> object: ...
 
-Headers = Sequence[tuple[str, bytes | None]]
+Headers: TypeAlias = Sequence[tuple[str, bytes | None]]
 
 @final
 class EmbeddedBroker:
     """A Kafka-protocol broker inside this process, on loopback."""
 
-    def __new__(cls, *, host: str = "127.0.0.1", port: int = 0, data_dir: str | None = None,
-                default_partitions: int = 4, auto_create_topics: bool = True) -> Self: ...
+    def __new__(
+        cls,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        data_dir: str | None = None,
+        default_partitions: int = 4,
+        auto_create_topics: bool = True,
+    ) -> Self: ...
     @property
     def address(self) -> str:
         """``host:port`` to give to clients."""
@@ -35,8 +43,13 @@ class Admin:
     def __new__(cls, brokers: str, kafka: dict[str, str], /) -> Self: ...
     def list_topics(self, timeout_ms: int = 10_000) -> dict[str, int]:
         """Topic name to partition count, internal topics left out."""
-    def create_topics(self, topics: dict[str, int], replication: int = -1,
-                      config: dict[str, str] | None = None, timeout_ms: int = 10_000) -> list[str]:
+    def create_topics(
+        self,
+        topics: dict[str, int],
+        replication: int = -1,
+        config: dict[str, str] | None = None,
+        timeout_ms: int = 10_000,
+    ) -> list[str]:
         """Create what is missing; the names that were created."""
     def watermarks(self, topic: str, timeout_ms: int = 10_000) -> dict[int, tuple[int, int]]:
         """Partition to (oldest offset, end offset)."""
@@ -58,13 +71,20 @@ class Producer:
     """Idempotent producer; one for each running app or client."""
 
     def __new__(cls, brokers: str, kafka: dict[str, str], buffer_bytes: int, /) -> Self: ...
-    def send(self, topic: str, key: Any, value: Any, partition: int = -1,
-             timestamp_ms: int = -1, headers: Headers | None = None) -> Delivery | None:
+    def send(
+        self,
+        topic: str,
+        key: Any,
+        value: Any,
+        partition: int = -1,
+        timestamp_ms: int = -1,
+        headers: Headers | None = None,
+    ) -> Delivery | None:
         """
         Encode and enqueue a record; None if the buffer is full (`wait_room`, then send again).
 
-        Key and value: None, bytes and str go as they are, int as decimal text; dict, list, float, bool
-        and pydantic models as JSON.
+        Key and value: None, bytes and str go as they are, int as decimal text; dict, list, float,
+        bool and pydantic models as JSON.
         """
     def wait_room(self, timeout_ms: int) -> bool:
         """Block without the GIL until there is room."""
@@ -84,11 +104,11 @@ class Batch:
     def to_arrow(self) -> Any:
         """`pyarrow.RecordBatch` over the same memory."""
     def complete(self, output: Any, /) -> None:
-        """Encode and produce *output* (None: nothing), then let the offset move. Blocks while the producer is full."""
+        """Encode and produce *output* (None: nothing), then let the offset move."""
     def slice(self, start: int, length: int) -> Any:
         """`pyarrow.RecordBatch` of some rows, for bisecting a failing batch."""
     def complete_parts(self, outputs: list[Any], bad_rows: list[tuple[int, str]], /) -> None:
-        """As `complete`, for a bisected batch: several outputs, and (row, error) of rows that failed."""
+        """As `complete`, for a bisected batch: outputs, and (row, error) of rows that failed."""
     def fail(self, message: str, /) -> None:
         """Stop the partition in front of this batch."""
 
@@ -123,11 +143,11 @@ class Cursor:
     def envelope(self) -> tuple[Any, list[tuple[str, bytes | None]], int, int]:
         """(key, headers, offset, timestamp in ms) of that row."""
     def bad(self, message: str, /) -> None:
-        """Apply the agent's `on_error` to the row handed out last: dead letter or count, then it is done."""
+        """Apply the agent's `on_error` to the row handed out last."""
     def bad_rows(self, start: int, end: int, message: str, /) -> None:
         """As `bad`, for the rows handed out from *start* up to *end*."""
     def rest_to_arrow(self, limit: int) -> tuple[Any, int]:
-        """Up to *limit* rows not handed out yet, as a `pyarrow.RecordBatch`, and how many rows that took."""
+        """Up to *limit* more rows as a `pyarrow.RecordBatch`, and how many rows that took."""
 
 @final
 class Worker:
@@ -137,35 +157,37 @@ class Worker:
         """*config* is the JSON of `WorkerConfig` (src/config.rs)."""
     def set_schema(self, subscription: str, schema: ArrowSchemaExportable | None, /) -> None:
         """Schema of a subscription, before `start`; None infers it."""
-    def set_decoder(self, agent: str, key: Any, value: Any, batch_schema: ArrowSchemaExportable | None, /) -> None:
+    def set_decoder(
+        self, agent: str, key: Any, value: Any, batch_schema: ArrowSchemaExportable | None, /
+    ) -> None:
         """
         How an agent's keys and values become Python objects.
 
         ``"raw"`` bytes, ``"str"``, ``"int"``, ``"json"``, or a pydantic ``SchemaValidator``.
         """
     def start(self) -> None:
-        """Connect, join the groups, serve HTTP. Returns at once; raises `KafkaError` when no broker answers."""
+        """Connect, join the groups, serve HTTP; raises `BrokerUnavailable` without a broker."""
     @property
     def producer(self) -> Producer: ...
     @property
     def http_address(self) -> str | None: ...
     def wake_fd(self) -> int:
-        """File descriptor that becomes readable when a mailbox or the event queue has something new."""
+        """File descriptor that becomes readable when there is something new."""
     def clear_wake(self) -> None:
         """Call when it is readable, before looking."""
     def events(self) -> list[dict[str, Any]]:
-        """What happened since the last call: ``{"kind": "assigned"|"revoked"|"failed", ...}``."""
+        """What happened since the last call; "kind" is "assigned", "revoked" or "failed"."""
     def next_batch(self, subscription: str, timeout_ms: int) -> Batch | None:
         """Block without the GIL for the next batch; raises `WorkerStopped` once drained."""
     def try_next_batch(self, subscription: str) -> Batch | None: ...
     def next_cursor(self, agent: str, index: int) -> Cursor | None:
-        """The next rows for instance *index* of *agent*, if there are any; raises `WorkerStopped` once drained."""
+        """Rows for instance *index* of *agent*, if any; raises `WorkerStopped` once drained."""
     def agent_failed(self, agent: str, message: str, /) -> None:
         """The agent's coroutine is over; its partitions stop."""
     def stop(self) -> None:
         """Stop polling; what has been handed out can still complete. Returns at once."""
     def join(self, timeout_ms: int) -> list[str]:
-        """Wait without the GIL until drained and committed; names of what hangs, empty if all ended."""
+        """Wait without the GIL until drained and committed; names of what hangs."""
     def kill(self) -> None:
         """Let go of everything at once: nothing more is committed."""
     def assignments(self) -> list[dict[str, Any]]: ...
@@ -182,5 +204,6 @@ def set_log_level(level: int) -> None:
 
 def encode_json(value: Any, /) -> bytes:
     """JSON of a Python value, as `Producer.send` writes it."""
+
 def partition_for(key: bytes, partitions: int, /) -> int:
     """Partition that Kafka's standard partitioner chooses."""

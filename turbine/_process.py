@@ -71,9 +71,7 @@ async def _run(app: "App", *, http: bool, on_start: Callable[[Runtime], None] | 
 
 
 class _Signals:
-    """
-    Plain signal handlers, not the loop's: they run even while an agent keeps the loop busy.
-    """
+    """Plain signal handlers, not the loop's: they run even while an agent keeps the loop busy."""
 
     def __init__(
         self, runtime: Runtime, loop: asyncio.AbstractEventLoop, drain_timeout_s: float

@@ -90,7 +90,7 @@ class AsyncRunner:
         subscription = self._subscription
         try:
             output, error = await subscription.fn(batch.to_arrow()), None
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 - a handler may raise anything
             output, error = None, exc
         if error is None or subscription.on_error == "fail":
             _finish(subscription, batch, output, error)
@@ -104,7 +104,7 @@ class AsyncRunner:
             start, rows = parts.pop()
             try:
                 outputs.append(await subscription.fn(batch.slice(start, rows)))
-            except Exception as exc:
+            except Exception as exc:  # noqa: BLE001 - a handler may raise anything
                 _split(parts, bad, start, rows, exc)
         _complete_parts(subscription, batch, outputs, bad)
 
@@ -112,7 +112,7 @@ class AsyncRunner:
 def _attempt(fn: Callable[[Any], Any], rows: Any) -> tuple[Any, Exception | None]:
     try:
         return fn(rows), None
-    except Exception as exc:
+    except Exception as exc:  # noqa: BLE001 - a handler may raise anything
         return None, exc
 
 

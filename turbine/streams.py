@@ -23,7 +23,8 @@ class Stream:
     Rows of the partitions that this worker has, for one instance of an agent.
 
     A row counts as done when the agent asks for the next one. What the agent has not asked beyond
-    is read again after a crash. Iterating does not visit the event loop while decoded rows are there.
+    is read again after a crash. Iterating does not visit the event loop while there are decoded
+    rows.
 
     Attributes:
         app: The app.
@@ -83,8 +84,8 @@ class Stream:
         """
         `pyarrow.RecordBatch` objects, each of one partition.
 
-        As large as what has arrived, at most *max_rows* rows; of fewer rows when little arrives. Columns are
-        those of the agent's ``value_type``; without one they are inferred from the first records.
+        As large as what has arrived, at most *max_rows* rows. Columns are those of the agent's
+        ``value_type``; without one they are inferred from the first records.
         """
         if max_rows < 1:
             raise ValueError("batches(max_rows): write a number from 1")

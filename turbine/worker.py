@@ -10,6 +10,7 @@ import contextlib
 import json
 import logging
 import threading
+import time
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,6 @@ from turbine._subscriptions_runtime import AsyncRunner, SyncRunner
 from turbine._topics_runtime import ensure_topics
 from turbine._wake import Wake
 from turbine._worker_config import worker_config
-from turbine.channels import Channel, drain
 from turbine.channels import Channel, drain
 from turbine.exceptions import HandlerError
 from turbine.types import TP
@@ -54,7 +54,6 @@ class Runtime:
         self._native = _native.Worker(json.dumps(worker_config(app, http=http)))
         self._stop_asked = asyncio.Event()
         self._tasks: list[asyncio.Task[Any]] = []
-        self._inside: list[asyncio.Task[Any]] = []
         self._jobs: list[asyncio.Task[Any]] = []
         self._signals: set[asyncio.Task[None]] = set()
         self._threads: list[SyncRunner] = []
@@ -115,7 +114,7 @@ class Runtime:
             self._jobs.append(asyncio.create_task(job.run(), name=f"{job.kind} {job.name}"))
 
     async def wait(self) -> int:
-        """Wait until the worker is asked to stop, or nothing of it is left to run; the exit code."""
+        """Wait until the worker is to stop, or nothing of it is left to run; the exit code."""
         await self._stop_asked.wait()
         await self._drain()
         return 1 if self.failures or self.hanging else 0
@@ -147,11 +146,9 @@ class Runtime:
     # -- inside ----------------------------------------------------------------------------
 
     def _declare(self) -> None:
-        from turbine.models import arrow_schema
-
         for subscription in self.app.subscriptions.values():
-            if subscription.model is not None:
-                self._native.set_schema(subscription.name, arrow_schema(subscription.model))
+            if subscription.schema is not None:
+                self._native.set_schema(subscription.name, subscription.schema)
         for agent in self.app.agents.values():
             if not agent.topics:
                 continue
@@ -178,13 +175,12 @@ class Runtime:
             return
         await cancel_all(self._jobs)
         limit_s = self.app.conf.drain_timeout + _JOIN_EXTRA_S
-        deadline = asyncio.get_running_loop().time() + limit_s
         self._native.stop()
         joined = asyncio.create_task(_in_thread(self._native.join, round(limit_s * 1_000)))
-        await self._end_agents(deadline)
+        await self._finish_tasks(limit_s)
         self.hanging = await joined
         await _in_thread(self._join_threads, limit_s)
-        if self._inside:
+        if self._readers:
             # What readers of channels sent came after the core's own flush.
             await _in_thread(self.producer.flush, round(limit_s * 1_000))
         self.hanging += [task.get_name() for task in self._tasks if not task.done()]
@@ -213,18 +209,6 @@ class Runtime:
                 await drain(set(self._readers.values()))
             # Nothing comes any more; a channel has no end of its own.
             await cancel_all(list(self._readers))
-
-    async def _end_agents(self, deadline: float) -> None:
-        """Agents of topics end by themselves; then those of channels, once theirs are empty."""
-        loop = asyncio.get_running_loop()
-        outside = [task for task in self._tasks if task not in self._inside]
-        if outside:
-            await asyncio.wait(outside, timeout=max(deadline - loop.time(), 0))
-        read = [agent.channel for agent in self.app.agents.values()]
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout_at(deadline):
-                await drain([channel for channel in read if isinstance(channel, Channel)])
-                await cancel_all(self._inside)
 
     def _join_threads(self, limit_s: float) -> None:
         deadline = time.monotonic() + limit_s
@@ -284,10 +268,15 @@ async def _in_thread(fn: Any, *args: Any) -> Any:
 
     def call() -> None:
         value = fn(*args)
-        loop.call_soon_threadsafe(lambda: result.done() or result.set_result(value))
+        loop.call_soon_threadsafe(_answer, result, value)
 
     threading.Thread(target=call, name="turbine-join", daemon=True).start()
     return await result
+
+
+def _answer(waiting: "asyncio.Future[Any]", value: Any) -> None:
+    if not waiting.done():
+        waiting.set_result(value)
 
 
 def write_logs() -> None:

@@ -21,7 +21,10 @@ impl Admin {
         Ok(py.detach(|| self.0.list_topics(Duration::from_millis(timeout_ms)))?)
     }
 
-    #[pyo3(signature = (topics, replication = -1, config = None, timeout_ms = 10_000))]
+    #[pyo3(
+        signature = (topics, replication = -1, config = None, timeout_ms = 10_000),
+        text_signature = "($self, topics, replication=-1, config=None, timeout_ms=10000)"
+    )]
     fn create_topics(
         &self,
         py: Python<'_>,

@@ -18,7 +18,7 @@ impl EmbeddedBroker {
         data_dir = None,
         default_partitions = 4,
         auto_create_topics = true,
-    ))]
+    ), text_signature = "(*, host='127.0.0.1', port=0, data_dir=None, default_partitions=4, auto_create_topics=True)")]
     fn new(
         py: Python<'_>,
         host: String,

@@ -32,7 +32,10 @@ impl Producer {
         Ok(Self(producer::Producer::new(brokers, &kafka, buffer_bytes)?))
     }
 
-    #[pyo3(signature = (topic, key, value, partition = -1, timestamp_ms = -1, headers = None))]
+    #[pyo3(
+        signature = (topic, key, value, partition = -1, timestamp_ms = -1, headers = None),
+        text_signature = "($self, topic, key, value, partition=-1, timestamp_ms=-1, headers=None)"
+    )]
     fn send(
         &self,
         topic: &Bound<'_, PyString>,
