@@ -205,7 +205,10 @@ fn share(records: &Messages, instances: usize) -> Vec<Option<Rows>> {
         let hash = records
             .key(i)
             .map_or(records.offset(i).unsigned_abs(), |key| u64::from(crate::types::murmur2(key)));
-        let instance = usize::try_from(hash % instances as u64).expect("less than instances");
+        // All keys of a partition agree in the hash's remainder, so that alone would send all of them to
+        // one instance: Fibonacci hashing spreads them again.
+        let spread = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        let instance = usize::try_from(spread % instances as u64).expect("less than instances");
         shares[instance].push(u32::try_from(i).expect("a chunk is small"));
     }
     shares.into_iter().map(|rows| (!rows.is_empty()).then_some(Rows::Some(rows))).collect()
