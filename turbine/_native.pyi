@@ -188,6 +188,8 @@ class Worker:
         """Stop polling; what has been handed out can still complete. Returns at once."""
     def join(self, timeout_ms: int) -> list[str]:
         """Wait without the GIL until drained and committed; names of what hangs."""
+    def close(self) -> None:
+        """End the last threads of a worker that has been joined."""
     def kill(self) -> None:
         """Let go of everything at once: nothing more is committed."""
     def assignments(self) -> list[dict[str, Any]]: ...

@@ -165,6 +165,7 @@ class Runtime:
 
     async def _abort(self) -> None:
         await asyncio.to_thread(self._native.join, 1_000)
+        await asyncio.to_thread(self._native.close)
         if self._wake is not None:
             self._wake.close()
             self._wake = None
@@ -189,6 +190,7 @@ class Runtime:
         for name in self.hanging:
             logger.error("did not end in time: %s", name)
         await cancel_all([task for task in self._tasks if not task.done()])
+        await _in_thread(self._native.close)
         await asyncio.gather(*self._signals, return_exceptions=True)
         self._on_news()
         self._wake.close()

@@ -352,6 +352,15 @@ impl Producer {
         }
     }
 
+    /// Ends the producer's thread, and with it answers, except during [`Producer::flush`]. Idempotent.
+    pub fn close(&self) {
+        self.shared.stopping.store(true, Ordering::Release);
+        if let Some(poller) = self.poller.lock().take() {
+            // A poller that panicked has nothing left to do.
+            let _ = poller.join();
+        }
+    }
+
     /// Drops what is not acknowledged; each of its records is answered with a failure.
     pub fn purge(&self) {
         // SAFETY: a live handle.
@@ -366,11 +375,7 @@ impl Producer {
 
 impl Drop for Producer {
     fn drop(&mut self) {
-        self.shared.stopping.store(true, Ordering::Release);
-        if let Some(poller) = self.poller.lock().take() {
-            // A poller that panicked has nothing left to do.
-            let _ = poller.join();
-        }
+        self.close();
         // Everybody who waits for an answer gets one.
         self.purge();
         self.flush(Duration::from_secs(1));

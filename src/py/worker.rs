@@ -156,6 +156,14 @@ impl Worker {
         })
     }
 
+    /// End the last threads of a worker that has been joined.
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| {
+            self.worker.producer().close();
+            self.server.lock().take();
+        });
+    }
+
     fn kill(&self, py: Python<'_>) {
         py.detach(|| self.worker.kill());
     }
