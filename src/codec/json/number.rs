@@ -118,20 +118,20 @@ impl<'a> Number<'a> {
     pub(super) fn to_decimal(&self, scale: i32, precision: usize) -> Result<i128, DecimalError> {
         decimal(self.text, scale, precision)
     }
-}
 
-impl Number<'_> {
-    /// As `value * 10^scale`, with digits behind the last place dropped; none if it is out of range.
-    pub(super) fn to_decimal_cut(&self, scale: i32) -> Option<i128> {
-        match self.to_decimal(scale, 38) {
-            Ok(value) => Some(value),
-            Err(DecimalError::Digits) => None,
-            Err(DecimalError::Fraction) => {
-                let value = self.to_f64() * 10f64.powi(scale);
-                // A time with more digits than fit is cut at the column's unit, whatever the rounding here.
-                (value.abs() < 1e37).then(|| value.floor() as i128)
-            }
+    /// As the integer nearest to `value * 10^scale`, halves away from zero; none if it is out of range.
+    pub(super) fn to_rounded(&self, scale: i32) -> Option<i128> {
+        let mut digits = Digits::of(self.text, scale).ok()?;
+        if digits.exponent >= 0 {
+            return digits.value(38).ok();
         }
+        let cut = usize::try_from(digits.exponent.unsigned_abs()).ok()?;
+        let Some(kept) = digits.significant.len().checked_sub(cut) else { return Some(0) };
+        let up = i128::from(digits.significant.get(kept).is_some_and(|&d| d >= b'5'));
+        digits.significant.truncate(kept);
+        digits.exponent = 0;
+        let whole = digits.value(37).ok()?;
+        Some(if digits.negative { whole - up } else { whole + up })
     }
 }
 
@@ -219,35 +219,53 @@ fn read_exponent(data: &[u8], i: &mut usize) -> Scanned<i32> {
 ///
 /// The text must follow the grammar of JSON numbers; nothing is rounded.
 pub(super) fn decimal(text: &[u8], scale: i32, precision: usize) -> Result<i128, DecimalError> {
-    let (negative, text) = match text {
-        [b'-', rest @ ..] => (true, rest),
-        _ => (false, text),
-    };
-    let split = text.iter().position(|b| matches!(b, b'e' | b'E')).unwrap_or(text.len());
-    let mut exponent = match text.get(split..) {
-        Some([]) | None => 0,
-        Some(_) => read_exponent(text, &mut { split }).map_err(|_| DecimalError::Digits)?,
-    };
-    let point = text[..split].iter().position(|&b| b == b'.');
-    if let Some(point) = point {
-        let places = i32::try_from(split - point - 1).map_err(|_| DecimalError::Digits)?;
-        exponent = exponent.saturating_sub(places);
+    Digits::of(text, scale)?.value(precision)
+}
+
+/// A number as its significant digits and a power of ten.
+struct Digits {
+    negative: bool,
+    /// Without zeros at either end; empty for zero.
+    significant: Vec<u8>,
+    exponent: i32,
+}
+
+impl Digits {
+    /// Takes `text * 10^scale` apart.
+    fn of(text: &[u8], scale: i32) -> Result<Self, DecimalError> {
+        let (negative, text) = match text {
+            [b'-', rest @ ..] => (true, rest),
+            _ => (false, text),
+        };
+        let split = text.iter().position(|b| matches!(b, b'e' | b'E')).unwrap_or(text.len());
+        let mut exponent = match text.get(split..) {
+            Some([]) | None => 0,
+            Some(_) => read_exponent(text, &mut { split }).map_err(|_| DecimalError::Digits)?,
+        };
+        if let Some(point) = text[..split].iter().position(|&b| b == b'.') {
+            let places = i32::try_from(split - point - 1).map_err(|_| DecimalError::Digits)?;
+            exponent = exponent.saturating_sub(places);
+        }
+        let digits = || text[..split].iter().filter(|b| b.is_ascii_digit()).copied();
+        let mut significant: Vec<u8> = digits().skip_while(|&d| d == b'0').collect();
+        let kept = significant.iter().rposition(|&d| d != b'0').map_or(0, |i| i + 1);
+        let zeros = i32::try_from(significant.len() - kept).map_err(|_| DecimalError::Digits)?;
+        significant.truncate(kept);
+        let exponent = exponent.saturating_add(zeros).saturating_add(scale);
+        Ok(Self { negative, significant, exponent })
     }
-    let digits: Vec<u8> = text[..split].iter().filter(|b| b.is_ascii_digit()).copied().collect();
-    let first = digits.iter().position(|&d| d != b'0').unwrap_or(digits.len());
-    let last = digits.iter().rposition(|&d| d != b'0').map_or(first, |i| i + 1);
-    let exponent = i32::try_from(digits.len() - last)
-        .map_or(i32::MAX, |zeros| exponent.saturating_add(zeros))
-        .saturating_add(scale);
-    let significant = &digits[first..last];
-    if significant.is_empty() {
-        return Ok(0);
+
+    /// The whole number, if it is one of at most `precision` digits.
+    fn value(&self, precision: usize) -> Result<i128, DecimalError> {
+        if self.significant.is_empty() {
+            return Ok(0);
+        }
+        let zeros = usize::try_from(self.exponent).map_err(|_| DecimalError::Fraction)?;
+        if self.significant.len().saturating_add(zeros) > precision.min(38) {
+            return Err(DecimalError::Digits);
+        }
+        let value = self.significant.iter().fold(0i128, |v, d| v * 10 + i128::from(d - b'0'));
+        let value = value * 10i128.pow(u32::try_from(zeros).map_err(|_| DecimalError::Digits)?);
+        Ok(if self.negative { -value } else { value })
     }
-    let zeros = usize::try_from(exponent).map_err(|_| DecimalError::Fraction)?;
-    if significant.len().saturating_add(zeros) > precision.min(38) {
-        return Err(DecimalError::Digits);
-    }
-    let value = significant.iter().fold(0i128, |v, d| v * 10 + i128::from(d - b'0'));
-    let value = value * 10i128.pow(u32::try_from(zeros).map_err(|_| DecimalError::Digits)?);
-    Ok(if negative { -value } else { value })
 }

@@ -7,7 +7,6 @@ use super::{
     time,
 };
 use ahash::AHashMap;
-use arrow::datatypes::TimeUnit;
 
 const TOO_MUCH_TEXT: &str =
     "the batch has over 2 GiB of text in this column; use a smaller batch_size";
@@ -390,43 +389,37 @@ fn moment_of_text(text: &[u8], moment: Moment) -> Option<i64> {
             let (seconds, ns, offset) = time::timestamp(text)?;
             match (zone, offset) {
                 (Zone::Naive, Some(_)) | (Zone::Aware, None) => None,
-                _ => time::in_unit(seconds - i64::from(offset.unwrap_or(0)), ns, unit),
+                _ => {
+                    let seconds = seconds - i64::from(offset.unwrap_or(0));
+                    time::in_unit(seconds, ns, unit).filter(|_| time::is_in_calendar(seconds))
+                }
             }
         }
     }
 }
 
 /// Numbers beyond this many seconds from 1970 are ms: the year 2603, as pydantic has it.
-const MOST_SECONDS: i64 = 20_000_000_000;
+const MOST_SECONDS: f64 = 2e10;
 
 fn moment_of_number(number: &Number<'_>, moment: Moment) -> Option<i64> {
-    // Nanoseconds from the digits themselves, so that no float rounds them.
-    let from = |unit: TimeUnit| {
-        let places = match unit {
-            TimeUnit::Millisecond => 6,
-            _ => 9,
-        };
-        number.to_decimal_cut(places)
-    };
-    let seconds = from(TimeUnit::Second)?;
-    let limit = i128::from(MOST_SECONDS) * 1_000_000_000;
+    let is_ms = number.to_f64().abs() > MOST_SECONDS;
+    let places = |unit| time::places(unit) - if is_ms { 3 } else { 0 };
     match moment {
-        Moment::Date | Moment::Timestamp { .. } => {
-            let ns = if seconds.abs() <= limit { seconds } else { from(TimeUnit::Millisecond)? };
-            match moment {
-                Moment::Timestamp { unit, .. } => {
-                    i64::try_from(ns.div_euclid(time::ns_per(unit).into())).ok()
-                }
-                _ => {
-                    let day = 86_400_000_000_000;
-                    i32::try_from(ns / day).ok().filter(|_| ns % day == 0).map(i64::from)
-                }
-            }
+        Moment::Date => {
+            let seconds = number.to_decimal(if is_ms { -3 } else { 0 }, 38).ok()?;
+            let seconds = i64::try_from(seconds).ok().filter(|s| time::is_in_calendar(*s))?;
+            (seconds % 86_400 == 0).then_some(seconds / 86_400)
         }
+        Moment::Timestamp { unit, .. } => {
+            let value = i64::try_from(number.to_rounded(places(unit))?).ok()?;
+            let seconds = value.div_euclid(1_000_000_000 / time::ns_per(unit));
+            time::is_in_calendar(seconds).then_some(value)
+        }
+        Moment::Duration(unit) => i64::try_from(number.to_rounded(time::places(unit))?).ok(),
         Moment::Time(unit) => {
-            let day = 86_400_000_000_000;
-            (0..day).contains(&seconds).then(|| seconds as i64 / time::ns_per(unit))
+            let value = i64::try_from(number.to_rounded(time::places(unit))?).ok()?;
+            let day = 86_400 * (1_000_000_000 / time::ns_per(unit));
+            (0..day).contains(&value).then_some(value)
         }
-        Moment::Duration(unit) => i64::try_from(seconds.div_euclid(time::ns_per(unit).into())).ok(),
     }
 }

@@ -15,6 +15,21 @@ pub(super) fn ns_per(unit: TimeUnit) -> i64 {
     }
 }
 
+/// Are these seconds since 1970 in the years 1 to 9999, which have a text?
+pub(super) fn is_in_calendar(seconds: i64) -> bool {
+    (-62_135_596_800..253_402_300_800).contains(&seconds)
+}
+
+/// Decimal places of a second in one `unit`.
+pub(super) fn places(unit: TimeUnit) -> i32 {
+    match unit {
+        TimeUnit::Second => 0,
+        TimeUnit::Millisecond => 3,
+        TimeUnit::Microsecond => 6,
+        TimeUnit::Nanosecond => 9,
+    }
+}
+
 /// `seconds` and `ns` since 1970 in units of `unit`; none if that overflows.
 pub(super) fn in_unit(seconds: i64, ns: i64, unit: TimeUnit) -> Option<i64> {
     let per = ns_per(unit);
@@ -70,7 +85,7 @@ fn skip(text: &[u8], byte: u8) -> Option<&[u8]> {
 }
 
 fn date_prefix(text: &[u8]) -> Option<(i64, &[u8])> {
-    let (year, rest) = digits(text, 4)?;
+    let (year, rest) = digits(text, 4).filter(|(year, _)| *year > 0)?;
     let (month, rest) = digits(skip(rest, b'-')?, 2)?;
     let (day, rest) = digits(skip(rest, b'-')?, 2)?;
     Some((days_of(year, month, day)?, rest))
