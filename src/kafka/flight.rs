@@ -114,7 +114,9 @@ impl Flight {
 mod tests {
     use super::*;
 
-    fn landing() -> (Arc<Flight>, Arc<Mutex<Vec<Result<(), String>>>>) {
+    type Landed = Arc<Mutex<Vec<Result<(), String>>>>;
+
+    fn landing() -> (Arc<Flight>, Landed) {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let note = Arc::clone(&seen);
         let flight = Flight::new(move |r| note.lock().push(r.map_err(|e| e.to_string())));
