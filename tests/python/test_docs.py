@@ -192,3 +192,9 @@ def test_every_page_is_in_the_navigation() -> None:
     assert {page for page in pages if page not in menu and not page.startswith("decisions/0")} == (
         set()
     )
+
+
+def test_every_decision_is_in_the_list() -> None:
+    pages = {page.name for page in (DOCS / "decisions").glob("0*.md")}
+    text = (DOCS / "decisions" / "README.md").read_text(encoding="utf-8")
+    assert pages == {match["target"] for match in LINK.finditer(text)}
