@@ -5,7 +5,8 @@ import io
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from types import FrameType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -39,9 +40,23 @@ def describe_worker(
         )
     for task in asyncio.all_tasks(loop) if loop else ():
         print(f"task {task.get_name()}:", file=out)
-        task.print_stack(file=out)
+        out.writelines(traceback.StackSummary.extract(_frames(task.get_coro())).format())
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     for ident, frame in sys._current_frames().items():  # noqa: SLF001 - the documented way
         print(f"thread {names.get(ident, ident)}:", file=out)
         traceback.print_stack(frame, file=out)
     return out.getvalue()
+
+
+def _frames(waiting: object) -> Iterator[tuple[FrameType, int]]:
+    """Frames from a task's own function down to what it waits for, with their lines."""
+    while waiting is not None:
+        for kind in ("cr", "ag", "gi"):
+            frame = getattr(waiting, f"{kind}_frame", None)
+            if frame is not None:
+                yield frame, frame.f_lineno
+                break
+        else:
+            return
+        inner = "gi_yieldfrom" if kind == "gi" else f"{kind}_await"
+        waiting = getattr(waiting, inner, None)
