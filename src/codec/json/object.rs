@@ -10,8 +10,11 @@ use ahash::AHashMap;
 use arrow::datatypes::Fields;
 use std::collections::HashMap;
 
-/// Names remembered of the last object; names behind them are looked up.
-const MOST_GUESSES: usize = 512;
+/// Names remembered of earlier objects.
+const MOST_GUESSES: usize = 256;
+
+/// Names that an object may leave out at one place without costing a look-up.
+const MOST_LEFT_OUT: usize = 4;
 
 /// What happens to names without a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +36,7 @@ pub(super) struct Object {
     guesses: Vec<Guess>,
 }
 
-/// A name that stood at this place in the last object.
+/// A name that stood about here in an earlier object.
 struct Guess {
     /// `"name":`, which is the name with its quotes and colon.
     pattern: Pattern,
@@ -107,7 +110,7 @@ impl Object {
         while more {
             let column = match self.guesses.get(place) {
                 Some(guess) if scan.eat_pattern(&guess.pattern) => guess.column,
-                _ => self.look_up(scan, scratch, place)?,
+                _ => self.find(scan, scratch, &mut place)?,
             };
             place += 1;
             match column {
@@ -132,14 +135,22 @@ impl Object {
         Ok(())
     }
 
-    /// Reads a name that was not expected here and remembers it for the next object.
+    /// Reads a name that was not expected at `place`, and moves `place` to where it is expected.
     #[inline(never)]
-    fn look_up(
+    fn find(
         &mut self,
         scan: &mut Scan<'_>,
         scratch: &mut Vec<u8>,
-        place: usize,
+        place: &mut usize,
     ) -> Scanned<Option<usize>> {
+        // Often some names of an earlier record are just left out in this one.
+        let behind = self.guesses.iter().enumerate().skip(*place + 1).take(MOST_LEFT_OUT);
+        for (i, guess) in behind {
+            if scan.eat_pattern(&guess.pattern) {
+                *place = i;
+                return Ok(guess.column);
+            }
+        }
         scan.peek();
         let start = scan.pos;
         let name = scan.key(scratch)?;
@@ -148,14 +159,15 @@ impl Object {
             let name = String::from_utf8_lossy(name);
             return Err(Fault::new(start, format!("`{name}` is not a field of the schema")));
         }
-        // White space around the colon makes no pattern, nor do escapes: those objects are looked up.
-        if place < MOST_GUESSES && scan.data()[start..scan.pos].ends_with(b"\":") {
-            let guess = Guess { pattern: Pattern::new(&scan.data()[start..scan.pos]), column };
-            match self.guesses.len() {
-                known if place < known => self.guesses[place] = guess,
-                known if place == known => self.guesses.push(guess),
-                _ => {}
+        // White space around the colon makes no pattern, nor do escapes: those names are looked up.
+        let written = &scan.data()[start..scan.pos];
+        if written.ends_with(b"\":") {
+            if self.guesses.len() >= MOST_GUESSES {
+                // Names come in no order, or the order has changed for good.
+                self.guesses.clear();
             }
+            *place = (*place).min(self.guesses.len());
+            self.guesses.insert(*place, Guess { pattern: Pattern::new(written), column });
         }
         Ok(column)
     }
