@@ -1,7 +1,9 @@
-//! JSON codec: rows a second of one core, decoding and encoding, at 1, 1,024 and 8,192 rows a batch.
+//! JSON codec: rows a second of one core, decoding and encoding, at 1, 1,024 and 8,192 rows a
+//! batch.
 //!
-//! `cargo bench --bench json`. The events are those of `bench/`: about 165 bytes, eight fields, of which the
-//! schema takes four; the others are checked and left out. Seeded, so every run sees the same bytes.
+//! `cargo bench --bench json`. The events are those of `bench/`: about 165 bytes, eight fields, of
+//! which the schema takes four; the others are checked and left out. Seeded, so every run sees the
+//! same bytes.
 
 use arrow::{
     array::RecordBatch,

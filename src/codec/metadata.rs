@@ -1,4 +1,5 @@
-//! Topic, partition, offset, timestamp, key and headers of records, as columns next to their values.
+//! Topic, partition, offset, timestamp, key and headers of records, as columns next to their
+//! values.
 
 use crate::{
     error::{Error, Result},
@@ -28,10 +29,11 @@ pub struct Source<'a> {
     pub partition: i32,
 }
 
-/// True for the names of metadata columns: `_key`, `_partition`, `_offset`, `_timestamp`, `_headers`, `_topic`.
+/// True for the names of metadata columns: `_key`, `_partition`, `_offset`, `_timestamp`,
+/// `_headers`, `_topic`.
 ///
-/// A column of such a name is never written to a topic, whoever made it; under another name it is a column
-/// like any other.
+/// A column of such a name is never written to a topic, whoever made it; under another name it is a
+/// column like any other.
 #[must_use]
 pub fn is_reserved(column: &str) -> bool {
     column.strip_prefix('_').is_some_and(|name| NAMES.contains(&name))
@@ -41,7 +43,8 @@ pub fn is_reserved(column: &str) -> bool {
 ///
 /// # Errors
 ///
-/// [`Error::Config`] for an unknown name, and for a field of `schema` with the name of a metadata column.
+/// [`Error::Config`] for an unknown name, and for a field of `schema` with the name of a metadata
+/// column.
 pub fn fields(schema: &Schema, names: &[String]) -> Result<Vec<FieldRef>> {
     if let (false, Some(taken)) =
         (names.is_empty(), schema.fields().iter().find(|f| is_reserved(f.name())))

@@ -42,7 +42,8 @@ pub struct BadRecord {
     pub message: String,
 }
 
-/// Decodes the records of one partition; keeps what it has learned about the order of names and their size.
+/// Decodes the records of one partition; keeps what it has learned about the order of names and
+/// their size.
 pub struct Decoder {
     schema: SchemaRef,
     root: Object,
@@ -61,7 +62,8 @@ impl Decoder {
     ///
     /// # Errors
     ///
-    /// [`crate::error::Error::Config`] for a type that JSON cannot fill, with the field and what to use instead.
+    /// [`crate::error::Error::Config`] for a type that JSON cannot fill, with the field and what to
+    /// use instead.
     pub fn new(schema: SchemaRef, options: DecodeOptions) -> Result<Self> {
         let root = Object::new(schema.fields(), schema.metadata(), false)?;
         let schema = if options.tombstones_as_nulls { all_nullable(&schema) } else { schema };

@@ -7,10 +7,12 @@ use crate::{
 };
 use arrow::array::RecordBatch;
 
-/// Encodes the batches that a handler returns, whatever their types, and takes the record keys out of them.
+/// Encodes the batches that a handler returns, whatever their types, and takes the record keys out
+/// of them.
 ///
-/// Columns with the names of metadata columns are left out. Times are RFC 3339 (with a time zone: in UTC, with `Z`), decimals are
-/// strings, binary must be UTF-8 text, NaN and infinities become `null` and are counted.
+/// Columns with the names of metadata columns are left out. Times are RFC 3339 (with a time zone:
+/// in UTC, with `Z`), decimals are strings, binary must be UTF-8 text, NaN and infinities become
+/// `null` and are counted.
 #[derive(Debug, Default)]
 pub struct Encoder {
     message_key: Option<String>,
@@ -86,8 +88,8 @@ impl Encoder {
     ///
     /// # Errors
     ///
-    /// [`Error::Encode`] if the key column is missing or cannot be a key, for a type without a JSON form,
-    /// and for a value without one; the sentence names the column.
+    /// [`Error::Encode`] if the key column is missing or cannot be a key, for a type without a JSON
+    /// form, and for a value without one; the sentence names the column.
     pub fn encode(&self, batch: &RecordBatch, out: &mut Encoded) -> Result<()> {
         out.clear();
         self.encode_keys(batch, out)?;

@@ -3,8 +3,9 @@
 //! Guarantees:
 //!
 //! - A record is good as a whole or bad as a whole, and a bad one never changes its neighbours.
-//! - Nothing is lost silently: no number is cut to fit its column, no text is turned into a number. The
-//!   one exception is that of pydantic: a time is cut (text) or rounded (numbers) to the unit of its column.
+//! - Nothing is lost silently: no number is cut to fit its column, no text is turned into a number.
+//!   The one exception is that of pydantic: a time is cut (text) or rounded (numbers) to the unit
+//!   of its column.
 //! - Any bytes give a result: no panic, no recursion deeper than [`MAX_DEPTH`].
 //!
 //! What a record may hold follows pydantic, in its stricter reading:

@@ -119,7 +119,8 @@ impl<'a> Number<'a> {
         decimal(self.text, scale, precision)
     }
 
-    /// As the integer nearest to `value * 10^scale`, halves away from zero; none if it is out of range.
+    /// As the integer nearest to `value * 10^scale`, halves away from zero; none if it is out of
+    /// range.
     pub(super) fn to_rounded(&self, scale: i32) -> Option<i128> {
         let mut digits = Digits::of(self.text, scale).ok()?;
         if digits.exponent >= 0 {
@@ -150,10 +151,12 @@ pub(super) enum DecimalError {
     Digits,
 }
 
-/// Reads digits from `i` on, adding them to `mantissa` (which may wrap), and stops behind the last one.
+/// Reads digits from `i` on, adding them to `mantissa` (which may wrap), and stops behind the last
+/// one.
 #[inline]
 fn run(data: &[u8], mut i: usize, mantissa: &mut u64) -> usize {
-    // Eight bytes at a time, however many of them are digits: how long numbers are cannot be predicted.
+    // Eight bytes at a time, however many of them are digits: how long numbers are cannot be
+    // predicted.
     while let Some(chunk) = data.get(i..).and_then(<[u8]>::first_chunk::<8>) {
         let w = u64::from_le_bytes(*chunk) ^ ZEROS;
         let others = (w.wrapping_add(OVER_NINE) | w) & HIGHS;

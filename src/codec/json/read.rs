@@ -72,7 +72,8 @@ impl Column {
         Ok(())
     }
 
-    /// Reads the default as the next row, if there is one. As in pydantic, it need not pass the checks.
+    /// Reads the default as the next row, if there is one. As in pydantic, it need not pass the
+    /// checks.
     pub(super) fn read_default(&mut self, scratch: &mut Vec<u8>, depth: usize) -> Scanned<()> {
         let Some(json) = self.default.take() else { return Ok(()) };
         let check = self.check.take();

@@ -99,7 +99,8 @@ impl Pattern {
 const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
 const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
 
-/// Marks the bytes of `w` that end a run of plain string text: quote, backslash, control characters.
+/// Marks the bytes of `w` that end a run of plain string text: quote, backslash, control
+/// characters.
 ///
 /// Only the lowest mark is exact, which is all a search needs.
 #[inline]
@@ -167,7 +168,8 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Behind an opened object: true if a member follows, false if it was empty and has been closed.
+    /// Behind an opened object: true if a member follows, false if it was empty and has been
+    /// closed.
     #[inline]
     pub(super) fn first_member(&mut self, close: u8) -> Scanned<bool> {
         match self.peek() {

@@ -17,8 +17,9 @@ const MOST_FIELDS: usize = 1_000;
 
 /// The schema that holds all the records of `range`, in the order in which their fields appear.
 ///
-/// Integers are `int64`, and `float64` once a number with a fraction appears; text is `utf8`, objects are
-/// structs, arrays are lists, what is always null is `null`. Records that contradict earlier ones have no say.
+/// Integers are `int64`, and `float64` once a number with a fraction appears; text is `utf8`,
+/// objects are structs, arrays are lists, what is always null is `null`. Records that contradict
+/// earlier ones have no say.
 ///
 /// # Errors
 ///
@@ -85,7 +86,8 @@ fn value(scan: &mut Scan<'_>, scratch: &mut Vec<u8>, depth: usize) -> Scanned<Da
                 Ok(_) if number.is_integer => DataType::Int64,
                 _ if number.is_exact_float() && number.to_f64().is_finite() => DataType::Float64,
                 _ => {
-                    let what = "too large for an integer of 64 bits; declare the field in a model, as Decimal";
+                    let what = "too large for an integer of 64 bits; declare the field in a \
+                                model, as Decimal";
                     return Err(Fault::new(at, what));
                 }
             }
@@ -154,8 +156,8 @@ fn count(data_type: &DataType) -> usize {
 
 fn too_many() -> String {
     format!(
-        "the inferred schema would have more than {MOST_FIELDS} fields; if names are data, declare the \
-         field as dict[str, ...] in a model"
+        "the inferred schema would have more than {MOST_FIELDS} fields; if names are data, declare \
+         the field as dict[str, ...] in a model"
     )
 }
 

@@ -1,4 +1,5 @@
-//! The schema of a stream without a model: learned by all its partitions together, only ever widened.
+//! The schema of a stream without a model: learned by all its partitions together, only ever
+//! widened.
 
 use super::shape::merge_fields;
 use arrow::datatypes::{DataType, Fields, Schema, SchemaRef};
@@ -11,8 +12,9 @@ use std::sync::{
 
 /// What is known about the records of one subscription.
 ///
-/// The first batch settles the schema. From then on a new field, or a value that needs a wider type, widens
-/// it: that is counted, logged with old and new types, and every partition has it from its next batch on.
+/// The first batch settles the schema. From then on a new field, or a value that needs a wider
+/// type, widens it: that is counted, logged with old and new types, and every partition has it from
+/// its next batch on.
 pub struct SharedSchema {
     name: String,
     widened: Option<IntCounter>,
@@ -26,7 +28,8 @@ struct State {
 }
 
 impl SharedSchema {
-    /// Nothing known yet; `name` appears in the log, `widened` counts changes after the first batch.
+    /// Nothing known yet; `name` appears in the log, `widened` counts changes after the first
+    /// batch.
     #[must_use]
     pub fn new(name: impl Into<String>, widened: IntCounter) -> Self {
         Self { name: name.into(), widened: Some(widened), ..Self::unnamed() }

@@ -47,7 +47,8 @@ fn lines(batch: &RecordBatch) -> Vec<String> {
     (0..out.len()).map(|i| String::from_utf8(out.value(i).to_vec()).unwrap()).collect()
 }
 
-/// What becomes of `json` as the value of a nullable column `v` of `data_type`: its JSON, or the fault.
+/// What becomes of `json` as the value of a nullable column `v` of `data_type`: its JSON, or the
+/// fault.
 fn value(data_type: DataType, json: &str) -> Result<String, String> {
     field_value(field("v", data_type), json)
 }

@@ -83,7 +83,11 @@ fn record() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 400,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn what_was_decoded_encodes_to_the_same_json(rows in prop::collection::vec(row(), 1..20)) {
@@ -105,7 +109,8 @@ proptest! {
         let cut = cut.index(records.len() + 1);
         let mut decoder = Decoder::new(nested(), DecodeOptions::default()).unwrap();
         let whole = decoder.decode(&records, 0..records.len());
-        let (left, right) = (decoder.decode(&records, 0..cut), decoder.decode(&records, cut..records.len()));
+        let left = decoder.decode(&records, 0..cut);
+        let right = decoder.decode(&records, cut..records.len());
         let parts = arrow::compute::concat_batches(&nested(), [&left.batch, &right.batch]).unwrap();
         prop_assert_eq!(parts, whole.batch.clone());
         prop_assert_eq!([left.bad, right.bad].concat(), whole.bad.clone());
@@ -152,7 +157,10 @@ proptest! {
     }
 
     #[test]
-    fn numbers_are_read_as_rust_reads_them(number in any::<f64>().prop_filter("finite", |f| f.is_finite()), digits in 0usize..20) {
+    fn numbers_are_read_as_rust_reads_them(
+        number in any::<f64>().prop_filter("finite", |f| f.is_finite()),
+        digits in 0usize..20,
+    ) {
         for text in [format!("{number}"), format!("{number:e}"), format!("{number:.digits$}")] {
             let found: f64 = value(DataType::Float64, &text).unwrap().parse().unwrap();
             prop_assert_eq!(found.to_bits(), text.parse::<f64>().unwrap().to_bits(), "{}", text);
