@@ -31,8 +31,9 @@ use std::{
 };
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 
-/// Batches of one partition that are decoded or with the handler: one each.
-const PLACES: usize = 2;
+/// Batches of one partition in memory: one decoded, one with the handler, one being written. A
+/// handler that is quicker than the producer waits here, instead of piling its outputs up.
+const PLACES: usize = 3;
 /// Looks at the queue at least this often, should a wake-up be lost.
 const RECHECK: Duration = Duration::from_millis(500);
 
@@ -73,6 +74,8 @@ struct Outputs {
     letters: Vec<OwnedRecord>,
     ticket: Ticket,
     began: Instant,
+    /// Given back once the producer has everything.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 impl Job {
@@ -106,10 +109,10 @@ impl Job {
                 dead_letter(records, source, &self.task.status.tp, Phase::Process, error)
             }));
         }
-        let outputs = Outputs { batches, letters, ticket: self.ticket, began: self.began };
+        let (ticket, began, place) = (self.ticket, self.began, self.place);
+        let outputs = Outputs { batches, letters, ticket, began, place };
         // Only a task that is gone does not take it, and then nobody waits for the batch.
         let _ = self.outputs.send(outputs);
-        self.place = None;
     }
 
     /// The partition stops in front of this batch.
@@ -400,5 +403,6 @@ async fn write_outputs(
             flight.failed_whole(error);
         }
         flight.seal();
+        drop(outputs.place);
     }
 }
