@@ -132,7 +132,7 @@ fn write_int(number: &Bound<'_, PyInt>, out: &mut Vec<u8>) -> PyResult<()> {
 
 fn write_float(number: f64, out: &mut Vec<u8>) {
     if number.is_finite() {
-        out.extend_from_slice(ryu::Buffer::new().format_finite(number).as_bytes());
+        out.extend_from_slice(zmij::Buffer::new().format_finite(number).as_bytes());
     } else {
         // JSON has no NaN and no infinity; pydantic writes null too.
         out.extend_from_slice(b"null");
