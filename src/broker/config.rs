@@ -19,6 +19,9 @@ pub struct BrokerConfig {
     pub retention_bytes: Option<u64>,
     /// Shortest session timeout that a group member may ask for, in ms.
     pub min_session_timeout_ms: i32,
+    /// How long the first members of a group wait for others before they share the partitions, in
+    /// ms. Members who start together then need no second rebalance.
+    pub initial_rebalance_delay_ms: u64,
     /// Largest request that is read, in bytes.
     pub max_request_bytes: usize,
 }
@@ -33,6 +36,7 @@ impl Default for BrokerConfig {
             auto_create_topics: true,
             retention_bytes: None,
             min_session_timeout_ms: 500,
+            initial_rebalance_delay_ms: 0,
             max_request_bytes: 100 << 20,
         }
     }

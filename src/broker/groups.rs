@@ -6,7 +6,12 @@ use super::{
 };
 use kafka_protocol::ResponseError;
 use parking_lot::Mutex;
-use std::{collections::BTreeMap, io, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::sync::{Notify, oneshot};
 
 /// Whom to tell.
@@ -15,6 +20,7 @@ pub(crate) type Reply = oneshot::Sender<Answer>;
 /// All groups.
 pub(crate) struct Groups {
     storage: Arc<Storage>,
+    initial_delay: Duration,
     inner: Mutex<Inner>,
     /// Something is due earlier than the clock believes.
     earlier: Notify,
@@ -28,9 +34,9 @@ struct Inner {
 }
 
 impl Groups {
-    /// No groups yet.
-    pub(crate) fn new(storage: Arc<Storage>) -> Self {
-        Self { storage, inner: Mutex::default(), earlier: Notify::new() }
+    /// No groups yet; the first members of a group will wait `initial_delay` for others.
+    pub(crate) fn new(storage: Arc<Storage>, initial_delay: Duration) -> Self {
+        Self { storage, initial_delay, inner: Mutex::default(), earlier: Notify::new() }
     }
 
     /// Works on a group, which is made if there is none, and sends the answers that come of it.
@@ -41,7 +47,7 @@ impl Groups {
     ) -> R {
         let mut inner = self.inner.lock();
         if !inner.by_id.contains_key(id) {
-            inner.by_id.insert(id.to_owned(), Group::default());
+            inner.by_id.insert(id.to_owned(), Group::new(self.initial_delay));
         }
         self.work(&mut inner, id, work).expect("the group is there")
     }

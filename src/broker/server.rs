@@ -74,7 +74,10 @@ impl Shared {
                 topics.restore(topic.name, topic.id, config, logs);
             }
         }
-        let groups = Groups::new(Arc::clone(&storage));
+        let groups = Groups::new(
+            Arc::clone(&storage),
+            Duration::from_millis(config.initial_rebalance_delay_ms),
+        );
         for (group, commits) in held.commits {
             let offsets =
                 commits.into_iter().map(|((topic, n), committed)| (topic, n, Some(committed)));

@@ -155,6 +155,10 @@ impl TopicConfig {
                 _ => TimestampType::Create,
             },
             max_ahead_ms: number("message.timestamp.after.max.ms"),
+            needs_keys: self
+                .set
+                .get("cleanup.policy")
+                .is_some_and(|policy| policy.split(',').any(|word| word.trim() == "compact")),
             retention_bytes: match self.set.get("retention.bytes") {
                 Some(_) => u64::try_from(number("retention.bytes")).ok(),
                 None => retention_bytes,

@@ -34,7 +34,7 @@ pub(crate) use offsets::{Committed, CommittedOffsets};
 
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Where a group stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +43,8 @@ pub(crate) enum State {
     Empty,
     /// Members have until `deadline` to join the next generation.
     Preparing {
+        /// Nothing is complete before then, so that members who start together share a generation.
+        not_before: Instant,
         /// Who has not joined by then is out.
         deadline: Instant,
     },
@@ -80,6 +82,8 @@ pub(crate) enum Answer {
 #[derive(Debug)]
 pub(crate) struct Group<T> {
     state: State,
+    /// How long the first members of an empty group wait for others.
+    initial_delay: Duration,
     generation: i32,
     protocol_type: String,
     protocol: String,
@@ -93,10 +97,12 @@ pub(crate) struct Group<T> {
     pub(crate) offsets: CommittedOffsets,
 }
 
-impl<T> Default for Group<T> {
-    fn default() -> Self {
+impl<T> Group<T> {
+    /// An empty group, whose first members wait `initial_delay` for others.
+    pub(crate) fn new(initial_delay: Duration) -> Self {
         Self {
             state: State::Empty,
+            initial_delay,
             generation: 0,
             protocol_type: String::new(),
             protocol: String::new(),
@@ -107,9 +113,7 @@ impl<T> Default for Group<T> {
             offsets: CommittedOffsets::default(),
         }
     }
-}
 
-impl<T> Group<T> {
     /// Where the group stands.
     pub(crate) fn state(&self) -> State {
         self.state

@@ -9,7 +9,10 @@ impl<T> Group<T> {
     /// When something happens by itself next; a member's silence, or the end of a phase.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let phase = match self.state {
-            State::Preparing { deadline } | State::Completing { deadline } => Some(deadline),
+            State::Preparing { not_before, deadline } if self.is_ready() => {
+                Some(not_before.min(deadline))
+            }
+            State::Preparing { deadline, .. } | State::Completing { deadline } => Some(deadline),
             State::Empty | State::Stable => None,
         };
         let silent = self.members.iter().filter(|m| !m.is_waiting()).map(|m| m.deadline);
@@ -31,7 +34,7 @@ impl<T> Group<T> {
         }
         self.complete_if_ready(now);
         match self.state {
-            State::Preparing { deadline } if deadline <= now => self.complete(now),
+            State::Preparing { deadline, .. } if deadline <= now => self.complete(now),
             State::Completing { deadline } if deadline <= now => {
                 for at in (0..self.members.len()).rev() {
                     if self.members[at].sync.is_none() {
@@ -56,18 +59,28 @@ impl<T> Group<T> {
                     self.answers.push((reply, Answer::Synced(Err(error))));
                 }
             }
-            self.state = State::Preparing { deadline: now + self.longest_rebalance() };
+            let wait = if self.state == State::Empty { self.initial_delay } else { Duration::ZERO };
+            self.prepare(now, wait);
         }
         self.complete_if_ready(now);
     }
 
     /// Ends the preparation if nobody is missing, or nobody is left.
     pub(super) fn complete_if_ready(&mut self, now: Instant) {
-        let all_joined = self.members.iter().all(|m| m.join.is_some());
-        let is_ready = self.members.is_empty() || (all_joined && self.pending.is_empty());
-        if matches!(self.state, State::Preparing { .. }) && is_ready {
+        if let State::Preparing { not_before, .. } = self.state
+            && (self.members.is_empty() || (not_before <= now && self.is_ready()))
+        {
             self.complete(now);
         }
+    }
+
+    fn prepare(&mut self, now: Instant, wait: Duration) {
+        let deadline = now + self.longest_rebalance();
+        self.state = State::Preparing { not_before: (now + wait).min(deadline), deadline };
+    }
+
+    fn is_ready(&self) -> bool {
+        self.members.iter().all(|m| m.join.is_some()) && self.pending.is_empty()
     }
 
     /// Starts the next generation with those who have joined; a member with an instance id keeps its
@@ -92,8 +105,7 @@ impl<T> Group<T> {
         }
         if self.leader.is_empty() {
             // Only absent members with an instance id: nobody could lead the generation.
-            self.state = State::Preparing { deadline: now + self.longest_rebalance() };
-            return;
+            return self.prepare(now, Duration::ZERO);
         }
         self.generation += 1;
         self.protocol = self.select_protocol();

@@ -46,7 +46,7 @@ struct Play {
 
 impl Play {
     fn new() -> Self {
-        Self { group: Group::default(), now: Instant::now(), answers: BTreeMap::new() }
+        Self { group: Group::new(Duration::ZERO), now: Instant::now(), answers: BTreeMap::new() }
     }
 
     fn collect(&mut self) {
@@ -156,6 +156,19 @@ fn who_takes_an_id_and_does_not_come_is_forgotten() {
     assert_eq!(play.group.next_deadline(), Some(play.now + SESSION));
     play.pass(SESSION);
     assert_eq!(play.joined("a").generation, 1);
+}
+
+#[test]
+fn members_who_start_together_share_the_first_generation() {
+    let mut play = Play::new();
+    play.group = Group::new(Duration::from_secs(3));
+    play.join("a", join_as("", None, "a"));
+    play.pass(Duration::from_secs(2));
+    play.join("b", join_as("", None, "b"));
+    assert!(play.answers.is_empty());
+    assert_eq!(play.group.next_deadline(), Some(play.now + Duration::from_secs(1)));
+    play.pass(Duration::from_secs(1));
+    assert_eq!((play.joined("a").members.len(), play.joined("b").generation), (2, 1));
 }
 
 #[test]
@@ -350,8 +363,8 @@ proptest! {
     /// Whatever members do: every request is answered exactly once when all time has passed, no
     /// generation has two leaders, and everyone in a generation has the same protocol.
     #[test]
-    fn every_request_is_answered_once(steps in steps()) {
-        let mut group: Group<usize> = Group::default();
+    fn every_request_is_answered_once(steps in steps(), delay in 0..4u64) {
+        let mut group: Group<usize> = Group::new(Duration::from_secs(delay));
         let mut now = Instant::now();
         let mut clients = vec![Client::default(); 4];
         let mut asked: Vec<usize> = Vec::new();

@@ -38,6 +38,8 @@ pub(crate) struct LogPolicy {
     pub(crate) timestamp_type: TimestampType,
     /// How far the producer's clock may be ahead of the broker's, in ms.
     pub(crate) max_ahead_ms: i64,
+    /// True if only the last record of each key counts: then every record needs a key.
+    pub(crate) needs_keys: bool,
     /// Bytes that are kept; the oldest batches beyond them go. `None` keeps all.
     pub(crate) retention_bytes: Option<u64>,
 }
@@ -64,6 +66,12 @@ pub(crate) enum AppendError {
         /// `message.timestamp.after.max.ms` of the topic.
         limit_ms: i64,
     },
+    /// Records without a key, where the topic needs keys; counted from 0.
+    #[error("{} records of the batch have no key, which a compacted topic needs", .0.len())]
+    NoKey(Vec<i32>),
+    /// The records cannot be opened.
+    #[error("cannot read the batch: {0}")]
+    Damaged(String),
     /// The store failed.
     #[error("cannot write the log: {0}")]
     Io(#[from] io::Error),
@@ -203,6 +211,13 @@ impl Log {
         let stamped = policy.timestamp_type == TimestampType::LogAppend;
         if !stamped && timestamp_ms.saturating_sub(now_ms) > limit_ms {
             return Err(AppendError::Ahead { timestamp_ms, limit_ms });
+        }
+        if policy.needs_keys {
+            let keyless = record::without_key(&batch.bytes)
+                .map_err(|e| AppendError::Damaged(e.to_string()))?;
+            if !keyless.is_empty() {
+                return Err(AppendError::NoKey(keyless));
+            }
         }
         let base_offset = self.end_offset;
         let mut header = batch.header;

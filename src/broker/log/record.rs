@@ -1,10 +1,10 @@
-//! Looks into a batch: offset and timestamp of each record.
+//! Looks into a batch: offset and timestamp of each record, and whether it has a key.
 
 use super::{
     batch::{BatchHeader, HEADER_BYTES, TimestampType},
     compression,
 };
-use std::io;
+use std::{borrow::Cow, io};
 
 /// Where a record is and when it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,52 +22,75 @@ pub(crate) fn first_since(
     timestamp_ms: i64,
     from: i64,
 ) -> io::Result<Option<RecordTime>> {
-    let header = BatchHeader::parse(batch)
-        .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e.to_string()))?;
+    let header = parse(batch)?;
     if header.timestamp_type() == TimestampType::LogAppend {
         let offset = header.base_offset.max(from);
         let first = RecordTime { offset, timestamp_ms: header.max_timestamp_ms };
         return Ok((header.max_timestamp_ms >= timestamp_ms).then_some(first));
     }
-    let packed = batch.get(HEADER_BYTES..header.bytes).ok_or(io::ErrorKind::UnexpectedEof)?;
-    let opened;
-    let records = if header.codec() == 0 {
-        packed
-    } else {
-        opened = compression::open(header.codec(), packed)?;
-        &opened
-    };
-    for record in (Times { header, rest: records, left: header.records }) {
-        let record = record?;
-        if record.timestamp_ms >= timestamp_ms && record.offset >= from {
-            return Ok(Some(record));
+    for record in (Records { header, rest: &open(&header, batch)?, left: header.records }) {
+        let time = record?.time;
+        if time.timestamp_ms >= timestamp_ms && time.offset >= from {
+            return Ok(Some(time));
         }
     }
     Ok(None)
 }
 
-/// The times of the records of one opened batch, in offset order.
-struct Times<'a> {
+/// Which records of `batch`, counted from 0, have no key.
+pub(crate) fn without_key(batch: &[u8]) -> io::Result<Vec<i32>> {
+    let header = parse(batch)?;
+    let mut found = Vec::new();
+    let records = Records { header, rest: &open(&header, batch)?, left: header.records };
+    for (record, number) in records.zip(0..) {
+        if !record?.has_key {
+            found.push(number);
+        }
+    }
+    Ok(found)
+}
+
+fn parse(batch: &[u8]) -> io::Result<BatchHeader> {
+    BatchHeader::parse(batch).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e.to_string()))
+}
+
+fn open<'a>(header: &BatchHeader, batch: &'a [u8]) -> io::Result<Cow<'a, [u8]>> {
+    let packed = batch.get(HEADER_BYTES..header.bytes).ok_or(io::ErrorKind::UnexpectedEof)?;
+    match header.codec() {
+        0 => Ok(packed.into()),
+        codec => compression::open(codec, packed).map(Cow::Owned),
+    }
+}
+
+/// What there is to know of a record.
+struct Record {
+    time: RecordTime,
+    has_key: bool,
+}
+
+/// The records of one opened batch, in offset order.
+struct Records<'a> {
     header: BatchHeader,
     rest: &'a [u8],
     left: i32,
 }
 
-impl Times<'_> {
+impl Records<'_> {
     /// A record: length, attributes (1 byte), timestamp delta, offset delta, key, value, headers.
-    fn read(&mut self) -> Option<RecordTime> {
+    fn read(&mut self) -> Option<Record> {
         let length = usize::try_from(varint(&mut self.rest)?).ok()?;
         let (mut body, rest) = self.rest.split_at_checked(length)?;
         self.rest = rest;
         body = body.get(1..)?;
         let timestamp_ms = self.header.base_timestamp_ms.wrapping_add(varint(&mut body)?);
         let offset = self.header.base_offset.wrapping_add(varint(&mut body)?);
-        Some(RecordTime { offset, timestamp_ms })
+        let has_key = varint(&mut body)? >= 0;
+        Some(Record { time: RecordTime { offset, timestamp_ms }, has_key })
     }
 }
 
-impl Iterator for Times<'_> {
-    type Item = io::Result<RecordTime>;
+impl Iterator for Records<'_> {
+    type Item = io::Result<Record>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.left <= 0 {
@@ -132,6 +155,16 @@ mod tests {
         assert_eq!(first_since(&bytes, 901, 0).unwrap(), None);
     }
 
+    #[test]
+    fn records_without_a_key_are_counted_from_the_first() {
+        for codec in [0, 1] {
+            let keyless = BatchBuilder::new(3).codec(codec).build();
+            assert_eq!(without_key(&keyless).unwrap(), [0, 1, 2]);
+            let keyed = BatchBuilder::new(3).codec(codec).key(b"k").build();
+            assert!(without_key(&keyed).unwrap().is_empty());
+        }
+    }
+
     proptest! {
         #[test]
         fn damaged_records_are_an_error_not_a_panic(
@@ -141,6 +174,7 @@ mod tests {
             let place = HEADER_BYTES + place % (bytes.len() - HEADER_BYTES);
             bytes[place] = with;
             let _ = first_since(&bytes, i64::MAX, 0);
+            let _ = without_key(&bytes);
         }
 
         #[test]

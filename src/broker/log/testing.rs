@@ -10,6 +10,7 @@ pub(crate) struct BatchBuilder {
     producer: (i64, i16, i32),
     codec: i16,
     value_bytes: usize,
+    key: Option<&'static [u8]>,
 }
 
 impl BatchBuilder {
@@ -21,7 +22,8 @@ impl BatchBuilder {
     /// A record for each timestamp.
     pub(crate) fn with_timestamps(timestamps: &[i64]) -> Self {
         let timestamps = timestamps.to_vec();
-        Self { timestamps, base_offset: 0, producer: (-1, -1, -1), codec: 0, value_bytes: 3 }
+        let producer = (-1, -1, -1);
+        Self { timestamps, base_offset: 0, producer, codec: 0, value_bytes: 3, key: None }
     }
 
     pub(crate) fn producer(mut self, id: i64, epoch: i16, sequence: i32) -> Self {
@@ -42,6 +44,11 @@ impl BatchBuilder {
 
     pub(crate) fn codec(mut self, codec: i16) -> Self {
         self.codec = codec;
+        self
+    }
+
+    pub(crate) fn key(mut self, key: &'static [u8]) -> Self {
+        self.key = Some(key);
         self
     }
 
@@ -89,7 +96,8 @@ impl BatchBuilder {
             let mut record = vec![0];
             put_varint(&mut record, timestamp - base);
             put_varint(&mut record, delta as i64);
-            put_varint(&mut record, -1);
+            put_varint(&mut record, self.key.map_or(-1, |key| key.len() as i64));
+            record.extend(self.key.unwrap_or_default());
             put_varint(&mut record, self.value_bytes as i64);
             record.extend(std::iter::repeat_n(b'v', self.value_bytes));
             put_varint(&mut record, 0);

@@ -7,6 +7,7 @@ const POLICY: LogPolicy = LogPolicy {
     max_message_bytes: 1 << 20,
     timestamp_type: TimestampType::Create,
     max_ahead_ms: 1_000,
+    needs_keys: false,
     retention_bytes: None,
 };
 
@@ -61,6 +62,16 @@ fn a_large_batch_is_refused() {
     let batch = ProducedBatch::new(BatchBuilder::new(1).value_bytes(2_000).build()).unwrap();
     let refused = log().append(&batch, LogPolicy { max_message_bytes: 1_000, ..POLICY }, 0);
     assert!(matches!(refused, Err(AppendError::TooLarge { limit: 1_000, .. })));
+}
+
+#[test]
+fn a_compacted_topic_takes_only_records_with_keys() {
+    let policy = LogPolicy { needs_keys: true, ..POLICY };
+    let keyless = ProducedBatch::new(BatchBuilder::new(2).build()).unwrap();
+    let refused = log().append(&keyless, policy, 0);
+    assert!(matches!(refused, Err(AppendError::NoKey(numbers)) if numbers == [0, 1]));
+    let keyed = ProducedBatch::new(BatchBuilder::new(2).key(b"k").codec(4).build()).unwrap();
+    assert!(log().append(&keyed, policy, 0).is_ok());
 }
 
 #[test]

@@ -204,6 +204,7 @@ mod tests {
         max_message_bytes: 1 << 20,
         timestamp_type: TimestampType::Create,
         max_ahead_ms: i64::MAX,
+        needs_keys: false,
         retention_bytes: None,
     };
     /// Room for about three of the batches of these tests.

@@ -90,6 +90,8 @@ impl From<&AppendError> for ResponseError {
             }
             AppendError::TooLarge { .. } => Self::MessageTooLarge,
             AppendError::Ahead { .. } => Self::InvalidTimestamp,
+            AppendError::NoKey(_) => Self::InvalidRecord,
+            AppendError::Damaged(_) => Self::CorruptMessage,
             AppendError::Io(_) => Self::KafkaStorageError,
         }
     }

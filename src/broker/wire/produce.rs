@@ -2,7 +2,7 @@
 
 use super::{Context, connection::Fault};
 use crate::broker::{
-    log::{Appended, ProducedBatch},
+    log::{AppendError, Appended, ProducedBatch},
     server::now_ms,
 };
 use bytes::Bytes;
@@ -10,12 +10,20 @@ use kafka_protocol::{
     ResponseError,
     messages::{
         ProduceRequest, ProduceResponse,
-        produce_response::{PartitionProduceResponse, TopicProduceResponse},
+        produce_response::{
+            BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
+        },
     },
 };
 
-/// Why records were not taken: the code, and a sentence for people.
-struct Refused(ResponseError, String);
+/// Why records were not taken.
+struct Refused {
+    error: ResponseError,
+    /// For people.
+    message: String,
+    /// The records that are at fault, counted from 0; empty if it is the whole batch.
+    records: Vec<i32>,
+}
 
 /// Appends records; no response if the client wants none.
 pub(super) fn produce(
@@ -37,7 +45,7 @@ pub(super) fn produce(
                 )),
                 _ => append(context, &topic.name, data.index, data.records),
             };
-            if let Err(Refused(error, message)) = &result {
+            if let Err(Refused { error, message, .. }) = &result {
                 tracing::debug!(topic = &**topic.name, partition = data.index, %message, "refused");
                 failure.get_or_insert(*error);
             }
@@ -58,7 +66,17 @@ pub(super) fn produce(
 }
 
 fn refused(error: ResponseError, message: impl ToString) -> Refused {
-    Refused(error, message.to_string())
+    Refused { error, message: message.to_string(), records: Vec::new() }
+}
+
+impl From<AppendError> for Refused {
+    fn from(error: AppendError) -> Self {
+        let mut refused = refused((&error).into(), &error);
+        if let AppendError::NoKey(records) = error {
+            refused.records = records;
+        }
+        refused
+    }
 }
 
 fn append(
@@ -77,8 +95,7 @@ fn append(
     }
     let (appended, start) = {
         let mut log = partition.log.lock();
-        let appended =
-            log.append(&batch, topic.policy, now_ms()).map_err(|e| refused((&e).into(), e))?;
+        let appended = log.append(&batch, topic.policy, now_ms())?;
         (appended, log.start_offset())
     };
     if !appended.is_duplicate {
@@ -101,13 +118,19 @@ fn partition_response(
                 .with_log_append_time_ms(appended.log_append_time_ms.unwrap_or(-1));
             if version >= 5 { response.with_log_start_offset(start) } else { response }
         }
-        Err(Refused(error, message)) => {
+        Err(Refused { error, message, records }) => {
             let response = response
                 .with_error_code(error.code())
                 .with_base_offset(-1)
                 .with_log_append_time_ms(-1);
             if version >= 8 {
-                response.with_error_message(Some(super::text(message)))
+                let record = |number| {
+                    BatchIndexAndErrorMessage::default()
+                        .with_batch_index(number)
+                        .with_batch_index_error_message(Some(super::text(&message)))
+                };
+                let records: Vec<_> = records.into_iter().map(record).collect();
+                response.with_record_errors(records).with_error_message(Some(super::text(message)))
             } else {
                 response
             }
