@@ -141,6 +141,30 @@ def test_a_record_that_is_too_large_is_refused_and_the_next_one_is_not(
     assert results[1] is None
 
 
+def test_a_compacted_topic_takes_only_records_with_keys(broker: str, make_topic: MakeTopic) -> None:
+    topic = make_topic(partitions=1, config={"cleanup.policy": "compact"})
+    producer = Producer({"bootstrap.servers": broker, "log_level": 0, "retries": 0})
+    results: list[KafkaError | None] = []
+    for key in [None, b"k"]:
+        producer.produce(topic, b"x", key, on_delivery=lambda error, _: results.append(error))
+        assert producer.flush(TIMEOUT_S) == 0
+    assert results[0] is not None
+    assert results[0].code() == KafkaError.INVALID_RECORD
+    assert results[1] is None
+
+
+@pytest.mark.parametrize("acks", [0, 1, -1])
+def test_records_arrive_with_every_kind_of_acknowledgement(
+    cluster: Cluster, broker: str, make_topic: MakeTopic, acks: int
+) -> None:
+    topic = make_topic(partitions=1)
+    producer = Producer({"bootstrap.servers": broker, "acks": acks})
+    for i in range(50):
+        producer.produce(topic, b"%d" % i)
+    assert producer.flush(TIMEOUT_S) == 0
+    assert [one.value for one in cluster.consume(topic, 50)] == [b"%d" % i for i in range(50)]
+
+
 def test_a_fetch_waits_for_the_record_and_not_longer(
     broker: str, make_topic: MakeTopic, produce: Produce
 ) -> None:
