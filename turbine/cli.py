@@ -106,8 +106,8 @@ def cli(ctx: click.Context, /, workdir: Path | None, **options: Any) -> None:
     \b
     Start a broker for development, then a worker, then send it something:
       turbine broker
-      turbine -A examples/flights.py worker -l info
-      turbine -A examples/flights.py send orders '{"id": 1}'
+      turbine -A examples/hello.py worker -l info
+      turbine -A examples/hello.py send orders '{"user": "ada", "amount": 120}'
     """  # noqa: D301 - click's mark for "keep these lines"
     given = ctx.ensure_object(Invocation)
     for name, value in options.items():
