@@ -5,6 +5,7 @@ import inspect
 import logging
 from typing import TYPE_CHECKING, Any
 
+from turbine._wake import was_cancelled
 from turbine.agents import Agent
 from turbine.channels import Channel
 from turbine.exceptions import WorkerStopped
@@ -73,7 +74,9 @@ class AgentInstance:
         while not self._rows.stopped:
             try:
                 await self._call()
-            except Exception as exc:
+            except (Exception, asyncio.CancelledError) as exc:
+                if isinstance(exc, asyncio.CancelledError) and was_cancelled():
+                    raise
                 message = f"{type(exc).__name__}: {exc}"
                 logger.exception("agent %s raised", self.name)
                 if not self._go_on(message):

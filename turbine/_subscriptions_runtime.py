@@ -4,9 +4,10 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from turbine._wake import was_cancelled
 from turbine.exceptions import EncodeError, WorkerStopped
 from turbine.subscriptions import Subscription
 
@@ -88,10 +89,7 @@ class AsyncRunner:
 
     async def _handle(self, batch: "Batch") -> None:
         subscription = self._subscription
-        try:
-            output, error = await subscription.fn(batch.to_arrow()), None
-        except Exception as exc:  # noqa: BLE001 - a handler may raise anything
-            output, error = None, exc
+        output, error = await _attempt_async(subscription.fn, batch.to_arrow())
         if error is None or subscription.on_error == "fail":
             _finish(subscription, batch, output, error)
             return
@@ -102,22 +100,36 @@ class AsyncRunner:
         _split(parts, bad, 0, batch.num_rows, error)
         while parts:
             start, rows = parts.pop()
-            try:
-                outputs.append(await subscription.fn(batch.slice(start, rows)))
-            except Exception as exc:  # noqa: BLE001 - a handler may raise anything
-                _split(parts, bad, start, rows, exc)
+            output, failure = await _attempt_async(subscription.fn, batch.slice(start, rows))
+            if failure is None:
+                outputs.append(output)
+            else:
+                _split(parts, bad, start, rows, failure)
         _complete_parts(subscription, batch, outputs, bad)
 
 
-def _attempt(fn: Callable[[Any], Any], rows: Any) -> tuple[Any, Exception | None]:
+def _attempt(fn: Callable[[Any], Any], rows: Any) -> tuple[Any, BaseException | None]:
     try:
         return fn(rows), None
+    except BaseException as exc:  # noqa: BLE001 - sys.exit() in a thread would end only the thread
+        return None, exc
+
+
+async def _attempt_async(
+    fn: Callable[[Any], Awaitable[Any]], rows: Any
+) -> tuple[Any, BaseException | None]:
+    try:
+        return await fn(rows), None
+    except asyncio.CancelledError as exc:
+        if was_cancelled():
+            raise
+        return None, exc
     except Exception as exc:  # noqa: BLE001 - a handler may raise anything
         return None, exc
 
 
 def _finish(
-    subscription: Subscription, batch: "Batch", output: Any, error: Exception | None
+    subscription: Subscription, batch: "Batch", output: Any, error: BaseException | None
 ) -> None:
     """Complete *batch*; a handler that raised fails it, or has its bad rows looked for."""
     if error is None:
@@ -137,7 +149,7 @@ def _finish(
         _bisect(subscription, batch, error)
 
 
-def _bisect(subscription: Subscription, batch: "Batch", error: Exception) -> None:
+def _bisect(subscription: Subscription, batch: "Batch", error: BaseException) -> None:
     """
     Call the handler on halves of halves, until the rows that make it fail stand alone.
 
@@ -162,7 +174,7 @@ def _split(
     bad: list[tuple[int, str]],
     start: int,
     rows: int,
-    error: Exception,
+    error: BaseException,
 ) -> None:
     if rows == 1:
         bad.append((start, f"{type(error).__name__}: {error}"))
@@ -191,7 +203,7 @@ def _complete_parts(
         batch.fail(f"{exc}")
 
 
-def _report(subscription: Subscription, batch: "Batch", error: Exception) -> None:
+def _report(subscription: Subscription, batch: "Batch", error: BaseException) -> None:
     logger.warning(
         "subscription %s raised on %d rows of %s[%d]; looking for the rows that it cannot handle",
         subscription.name,

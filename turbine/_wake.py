@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from turbine._native import Worker
 
-__all__ = ["Wake"]
+__all__ = ["Wake", "was_cancelled"]
+
+
+def was_cancelled() -> bool:
+    """
+    Say, of a `CancelledError` in hand, whether the running task was cancelled from outside.
+
+    Otherwise a handler raised it, mostly by awaiting something that was cancelled, and it is an
+    exception like any other.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 class Wake:
