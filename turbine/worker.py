@@ -32,7 +32,7 @@ __all__ = ["Runtime", "run"]
 
 logger = logging.getLogger("turbine.worker")
 
-_ADMIN_TIMEOUT_MS = 10_000
+_ADMIN_TIMEOUT_MS = 5_000
 _JOIN_EXTRA_S = 1.0
 """What leaving the groups may take beyond the handlers' own time."""
 

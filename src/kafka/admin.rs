@@ -19,10 +19,10 @@ pub struct Admin {
     client: BaseConsumer<Quiet>,
 }
 
-/// Collects the last error instead of logging it: the caller gets it.
+/// Collects the first error instead of logging it: the caller gets it.
 #[derive(Default)]
 struct Quiet {
-    last: Mutex<Option<String>>,
+    first: Mutex<Option<String>>,
 }
 
 impl ClientContext for Quiet {
@@ -30,7 +30,7 @@ impl ClientContext for Quiet {
         super::log(7, facility, text);
     }
     fn error(&self, _error: KafkaError, reason: &str) {
-        *self.last.lock() = Some(reason.to_owned());
+        self.first.lock().get_or_insert_with(|| reason.to_owned());
     }
 }
 impl ConsumerContext for Quiet {}
@@ -52,9 +52,11 @@ impl Admin {
     }
 
     fn unreachable(&self, what: &str, error: &KafkaError) -> Error {
-        // Serves the error callbacks that say what is really wrong.
-        let _ = self.client.poll(Duration::ZERO);
-        match (failed(what, error), self.client.context().last.lock().take()) {
+        // Serves the error callbacks that say what is really wrong; the first one is the cause.
+        for _ in 0..20 {
+            let _ = self.client.poll(Duration::ZERO);
+        }
+        match (failed(what, error), self.client.context().first.lock().take()) {
             (Error::Kafka { what, code, act: Act::Retry, .. }, Some(reason)) => {
                 Error::Kafka { what, code, message: reason, act: Act::Retry }
             }

@@ -68,7 +68,8 @@ pub(crate) fn failed_code(what: impl Into<String>, code: RDKafkaErrorCode) -> Er
 /// Passes a line of the client library's log on; `level` is syslog's.
 pub(crate) fn log(level: i32, facility: &str, text: &str) {
     // Each client gets the settings of all: that a producer has no use for a consumer's is no news.
-    if facility == "CONFWARN" {
+    // A failed connection comes again as an error of the client, which is logged there.
+    if matches!(facility, "CONFWARN" | "FAIL" | "BGQUEUE") {
         tracing::debug!(target: "turbine.kafka", "{text}");
         return;
     }
