@@ -11,12 +11,14 @@
 //! | `storage` | what survives a restart |
 //! | `wire` | the protocol: frames, requests, responses |
 //! | `server` | listener, threads, start and stop |
+//! | `faults` | a place where tests make it misbehave |
 //!
 //! # Not here
 //!
 //! Replication (there is one node), transactions, access control.
 
 mod config;
+mod faults;
 mod group;
 mod groups;
 mod log;
@@ -28,4 +30,6 @@ mod topics;
 mod wire;
 
 pub use config::BrokerConfig;
+#[doc(hidden)]
+pub use faults::{Fate, RequestHead};
 pub use server::Broker;

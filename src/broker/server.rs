@@ -2,6 +2,7 @@
 
 use super::{
     config::BrokerConfig,
+    faults::{Fate, Faults, RequestHead},
     groups::Groups,
     log::SyncWork,
     producer_ids::ProducerIds,
@@ -43,6 +44,8 @@ pub(crate) struct Shared {
     pub(crate) producer_ids: ProducerIds,
     /// Where notes are kept.
     pub(crate) storage: Arc<Storage>,
+    /// What tests do to requests.
+    pub(crate) faults: Faults,
 }
 
 impl Shared {
@@ -94,6 +97,7 @@ impl Shared {
             groups,
             producer_ids: ProducerIds::new(Arc::clone(&storage), held.producer_ids_below),
             storage,
+            faults: Faults::default(),
         })
     }
 
@@ -169,6 +173,12 @@ impl Broker {
     pub fn address(&self) -> String {
         let Shared { host, port, .. } = &*self.shared;
         if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    }
+
+    /// Lets `decide` spoil requests, for tests.
+    #[doc(hidden)]
+    pub fn set_faults(&self, decide: impl Fn(RequestHead<'_>) -> Fate + Send + Sync + 'static) {
+        self.shared.faults.set(Arc::new(decide));
     }
 
     /// Closes every connection and the logs; a second call does nothing.

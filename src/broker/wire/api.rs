@@ -53,6 +53,11 @@ pub(super) struct Request {
 }
 
 impl Request {
+    /// Number of the request kind in the protocol.
+    pub(super) fn api_key(&self) -> i16 {
+        self.key as i16
+    }
+
     /// Reads the header of a frame.
     pub(super) fn parse(mut frame: Bytes) -> Result<Self, Fault> {
         if frame.len() < 8 {

@@ -1,7 +1,10 @@
 //! One connection: frames in, one after the other, and their responses in the same order.
 
 use super::{Context, api};
-use crate::broker::server::Shared;
+use crate::broker::{
+    faults::{Fate, RequestHead},
+    server::Shared,
+};
 use bytes::{Buf, Bytes, BytesMut};
 use std::{fmt, io, net::SocketAddr, sync::Arc};
 use tokio::{
@@ -85,7 +88,18 @@ async fn answer(
     let version = request.version;
     let client_id = request.client_id.clone();
     let context = Context { broker, version, client_id: &client_id, client_host };
-    api::answer(&context, request, out).await
+    let head = RequestHead { api_key: request.api_key(), version, client_id: &client_id };
+    let fate = broker.faults.fate(head);
+    match fate {
+        Fate::Disconnect => return Err(Fault::malformed("a test wants the connection closed")),
+        Fate::ServeAfter(time) => tokio::time::sleep(time).await,
+        Fate::Serve | Fate::LoseResponse => {}
+    }
+    api::answer(&context, request, out).await?;
+    if fate == Fate::LoseResponse {
+        return Err(Fault::malformed("a test wants the response lost"));
+    }
+    Ok(())
 }
 
 /// The next frame; `None` if the client has closed the connection between two frames.
