@@ -93,6 +93,7 @@ class App(Lifecycle):
         jobs: Tasks, timers and crontabs.
         on_partitions_assigned: Signal ``(app, partitions: set[TP])`` after partitions were given.
         on_partitions_revoked: Signal ``(app, partitions: set[TP])`` after partitions were taken.
+        on_partition_failed: Signal ``(app, partition: TP, reason: str)`` after one has stopped.
     """
 
     def __init__(
@@ -111,6 +112,7 @@ class App(Lifecycle):
         self.jobs: list[Job] = []
         self.on_partitions_assigned = Signal("on_partitions_assigned")
         self.on_partitions_revoked = Signal("on_partitions_revoked")
+        self.on_partition_failed = Signal("on_partition_failed")
         super().__init__()
         self._module = _discover.calling_module()
 
@@ -276,7 +278,7 @@ class App(Lifecycle):
         return lambda fn: self._add_job(Task(self, fn, name=name))
 
     def timer(
-        self, interval: float | timedelta, /, *, name: str | None = None, on_leader: bool = False
+        self, interval: float | timedelta, *, name: str | None = None, on_leader: bool = False
     ) -> Callable[[Callable[..., Any]], Timer]:
         """Declare ``async def f()`` or ``async def f(app)`` to be run every *interval* seconds."""
         _refuse_on_leader(on_leader)

@@ -136,7 +136,8 @@ def module_name(module: str) -> str:
     if spec is not None and spec.name:
         return str(spec.name).removesuffix(".__main__")
     path = getattr(main, "__file__", None)
-    return Path(path).stem if path else ""
+    # A program from standard input calls its file "<stdin>".
+    return Path(path).stem if path and not path.startswith("<") else ""
 
 
 def function_name(fn: Callable[..., Any], *, qualified: bool) -> str:

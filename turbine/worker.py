@@ -23,6 +23,7 @@ from turbine._wake import Wake
 from turbine._worker_config import worker_config
 from turbine.channels import Channel, drain
 from turbine.exceptions import HandlerError
+from turbine.signals import Signal
 from turbine.types import TP
 
 if TYPE_CHECKING:
@@ -226,26 +227,27 @@ class Runtime:
         kind, partitions = event["kind"], [TP(*pair) for pair in event["partitions"]]
         if kind == "failed":
             self.failures.append(event["reason"])
+            self._send(self.app.on_partition_failed, partitions[0], event["reason"])
             if self._nothing_runs():
                 logger.error("no partition is left that can go on: the worker stops")
                 self.request_stop()
             return
         listed = ", ".join(f"{tp.topic}[{tp.partition}]" for tp in partitions)
         logger.info("%s by group %s: %s", kind, event["group"], listed)
-        signal = (
-            self.app.on_partitions_assigned
-            if kind == "assigned"
-            else self.app.on_partitions_revoked
-        )
+        assigned = kind == "assigned"
+        signal = self.app.on_partitions_assigned if assigned else self.app.on_partitions_revoked
+        self._send(signal, set(partitions))
+
+    def _send(self, signal: Signal, *args: object) -> None:
         if signal:
-            task = asyncio.get_running_loop().create_task(signal.send(self.app, set(partitions)))
+            task = asyncio.get_running_loop().create_task(signal.send(self.app, *args))
             self._signals.add(task)
             task.add_done_callback(self._signal_done)
 
     def _signal_done(self, task: "asyncio.Task[None]") -> None:
         self._signals.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("a function connected to a rebalance signal raised", exc_info=error)
+            logger.error("a function connected to a signal raised", exc_info=error)
 
     def _nothing_runs(self) -> bool:
         states = {row["state"] for row in self._native.assignments()}

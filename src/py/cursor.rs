@@ -4,6 +4,7 @@ use super::decode::Decode;
 use crate::{
     codec::json::{DecodeOptions, Decoder, SharedSchema},
     config::OnError,
+    error::{Act, Error},
     kafka::{outgoing::Outgoing, producer::Producer},
     task::{
         cursor,
@@ -17,7 +18,10 @@ use pyo3::{
     types::{PyBytes, PyString},
 };
 use pyo3_arrow::PyRecordBatch;
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// What all cursors of one agent share.
 pub(super) struct AgentSide {
@@ -33,8 +37,32 @@ pub(super) struct AgentSide {
 }
 
 impl AgentSide {
+    /// Enqueues a dead letter; blocks while the producer is full, as a flood of bad records makes it.
+    fn bury(&self, topic: &str, record: &Outgoing<'_>) -> crate::error::Result<()> {
+        let deadline = Instant::now() + BURY_LIMIT;
+        loop {
+            self.producer.wait_room(deadline.saturating_duration_since(Instant::now()));
+            match self.producer.send(topic, record, None, None) {
+                // The client library counts more than we do.
+                Err(Error::Kafka { act: Act::Retry, code, .. })
+                    if code == "QueueFull" && Instant::now() < deadline =>
+                {
+                    std::thread::sleep(BURY_POLL);
+                }
+                result => return result,
+            }
+        }
+    }
+
     /// A bad record: by the policy it is counted, becomes a dead letter, or stops the partition.
-    fn refuse(&self, cursor: &cursor::Cursor, row: usize, phase: Phase, why: &str) {
+    fn refuse(
+        &self,
+        py: Python<'_>,
+        cursor: &cursor::Cursor,
+        row: usize,
+        phase: Phase,
+        why: &str,
+    ) {
         let (records, tp) = (cursor.records(), cursor.tp());
         let status = &cursor.task().status;
         status.metrics.bad_records.inc();
@@ -58,7 +86,7 @@ impl AgentSide {
                     timestamp_ms: (letter.timestamp_ms >= 0).then_some(letter.timestamp_ms),
                     headers: &letter.headers,
                 };
-                match self.producer.send(topic, &record, None, None) {
+                match py.detach(|| self.bury(topic, &record)) {
                     Ok(()) => status.metrics.dead_letters.inc(),
                     Err(error) => status.fail(&format!("{report}; its dead letter: {error}")),
                 }
@@ -75,6 +103,11 @@ impl AgentSide {
 
 type MaybeBytes<'py> = Option<Bound<'py, PyBytes>>;
 /// Key, headers, offset, timestamp in ms.
+/// Longest wait for room for a dead letter.
+const BURY_LIMIT: Duration = Duration::from_secs(60);
+/// How often room is looked for.
+const BURY_POLL: Duration = Duration::from_millis(5);
+
 type Envelope<'py> = (Bound<'py, PyAny>, Vec<(String, MaybeBytes<'py>)>, i64, i64);
 
 /// Decoded rows of one partition for one agent instance; an iterator of values.
@@ -113,7 +146,7 @@ impl Cursor {
             let row = self.cursor.advance()?;
             match self.agent.value.decode(py, self.cursor.records().value(row)) {
                 Ok(value) => return Some(value),
-                Err(why) => self.agent.refuse(&self.cursor, row, Phase::Decode, &why),
+                Err(why) => self.agent.refuse(py, &self.cursor, row, Phase::Decode, &why),
             }
             if !self.cursor.task().status.is_live() {
                 // The bad row stopped the partition: it must not count as done.
@@ -157,8 +190,8 @@ impl Cursor {
     }
 
     #[pyo3(signature = (message, /))]
-    fn bad(&self, message: &str) -> PyResult<()> {
-        self.agent.refuse(&self.cursor, self.row()?, Phase::Process, message);
+    fn bad(&self, py: Python<'_>, message: &str) -> PyResult<()> {
+        self.agent.refuse(py, &self.cursor, self.row()?, Phase::Process, message);
         if !self.cursor.task().status.is_live() {
             self.cursor.abandon();
         }
@@ -167,12 +200,12 @@ impl Cursor {
 
     /// As `bad`, for the rows handed out from *start* up to *end*.
     #[pyo3(signature = (start, end, message, /))]
-    fn bad_rows(&self, start: usize, end: usize, message: &str) {
+    fn bad_rows(&self, py: Python<'_>, start: usize, end: usize, message: &str) {
         for i in start..end {
             if !self.cursor.task().status.is_live() {
                 return;
             }
-            self.agent.refuse(&self.cursor, self.cursor.row(i), Phase::Process, message);
+            self.agent.refuse(py, &self.cursor, self.cursor.row(i), Phase::Process, message);
         }
     }
 
@@ -203,7 +236,7 @@ impl Cursor {
         let mut batch = decoded.batch;
         let stops = self.agent.on_error == OnError::Fail;
         for bad in &decoded.bad {
-            self.agent.refuse(&self.cursor, rows[bad.index], Phase::Decode, &bad.message);
+            self.agent.refuse(py, &self.cursor, rows[bad.index], Phase::Decode, &bad.message);
             if stops {
                 let before = decoded.rows.as_ref().map_or(bad.index, |good| {
                     good.partition_point(|&row| (row as usize) < bad.index)

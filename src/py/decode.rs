@@ -57,9 +57,31 @@ impl Decode {
             Self::Validator(validator) => validator
                 .bind(py)
                 .call_method1(intern!(py, "validate_json"), (PyBytes::new(py, bytes),))
-                .map_err(|e| e.value(py).to_string()),
+                .map_err(|e| explain(e.value(py).as_any())),
         }
     }
+}
+
+/// What pydantic found, in one line: field, then message, for each finding.
+fn explain(error: &Bound<'_, PyAny>) -> String {
+    let findings = || -> PyResult<String> {
+        let mut out = Vec::new();
+        for finding in error.call_method0(intern!(error.py(), "errors"))?.try_iter()? {
+            let finding = finding?;
+            let mut path = Vec::new();
+            for part in finding.get_item("loc")?.try_iter()? {
+                path.push(part?.str()?.to_string());
+            }
+            let message: String = finding.get_item("msg")?.extract()?;
+            out.push(if path.is_empty() {
+                message
+            } else {
+                format!("{}: {message}", path.join("."))
+            });
+        }
+        Ok(out.join("; "))
+    };
+    findings().unwrap_or_else(|_| error.to_string())
 }
 
 fn int<'py>(py: Python<'py>, text: &str) -> Result<Bound<'py, PyAny>, String> {
