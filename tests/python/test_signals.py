@@ -27,10 +27,13 @@ async def test_a_failed_partition_is_told_with_its_reason(app_factory: MakeApp, 
         async for _ in orders:
             pass
 
-    with pytest.raises(HandlerError, match="id: "):
+    async def run_until_told() -> None:
         async with app.running():
             await app.send(topic, key="k", value={"id": "seven"}, partition=2)
             await eventually_async(lambda: told, 20, "the failure to be told")
+
+    with pytest.raises(HandlerError, match="id: "):
+        await run_until_told()
     [(sender, partition, reason)] = told
     assert sender is app
     assert partition == TP(topic, 2)
