@@ -55,14 +55,7 @@ impl AgentSide {
     }
 
     /// A bad record: by the policy it is counted, becomes a dead letter, or stops the partition.
-    fn refuse(
-        &self,
-        py: Python<'_>,
-        cursor: &cursor::Cursor,
-        row: usize,
-        phase: Phase,
-        why: &str,
-    ) {
+    fn refuse(&self, py: Python<'_>, cursor: &cursor::Cursor, row: usize, phase: Phase, why: &str) {
         let (records, tp) = (cursor.records(), cursor.tp());
         let status = &cursor.task().status;
         status.metrics.bad_records.inc();

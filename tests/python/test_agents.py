@@ -377,32 +377,6 @@ async def test_rows_that_are_decoded_do_not_visit_the_loop(
     assert changes < 400
 
 
-async def test_an_agent_that_blocks_keeps_its_partitions(
-    app_factory: MakeApp, topic: str, produce: Produce, cluster: Cluster
-) -> None:
-    seen: list[int] = []
-    moves: list[str] = []
-    app = app_factory(kafka={"session.timeout.ms": 6_000, "heartbeat.interval.ms": 500})
-
-    @app.agent(topic)
-    async def agent(stream: Any) -> None:
-        async for value in stream:
-            if value == 0:
-                time.sleep(7.5)  # noqa: ASYNC251 - longer than the group waits for a heartbeat
-            seen.append(value)
-
-    @app.on_partitions_revoked.connect
-    def revoked(_app: Any, _partitions: Any) -> None:
-        moves.append("revoked")
-
-    produce(topic, range(10), partition=0)
-    async with app.running():
-        await until(lambda: len(seen) == 10, 30)
-        await until(lambda: cluster.committed(app.conf.id, topic).get(0) == 10)
-        assert not moves
-    assert seen == list(range(10))
-
-
 # -- sending -----------------------------------------------------------------------------------
 
 

@@ -262,6 +262,29 @@ async def test_fail_stops_in_front_of_the_bad_record_and_only_its_partition(
     assert cluster.committed(group, topic).get(0, 0) <= 2
 
 
+@pytest.mark.parametrize("reader", ["agent", "subscription"])
+async def test_a_flood_of_dead_letters_waits_for_room(
+    app_factory: MakeApp, one: str, produce: Produce, cluster: Cluster, *, reader: str
+) -> None:
+    app, seen = app_factory(produce_buffer_bytes=100_000), []
+
+    async def agent(stream: Any) -> None:
+        async for value in stream:
+            seen.append(value)
+
+    def rows(batch: pa.RecordBatch) -> None:
+        seen.extend(batch.to_pylist())
+
+    if reader == "agent":
+        app.agent(one, on_error="dlq", dlq=f"{one}-dead")(agent)
+    else:
+        app.subscribe(one, on_error="dlq", dlq=f"{one}-dead")(rows)
+    produce(one, [*[b"{" + b"x" * 200] * 10_000, {"n": 1}])
+    async with app.running():
+        await until(lambda: seen == [{"n": 1}])
+        await until(lambda: cluster.count(f"{one}-dead") == 10_000)
+
+
 # -- handlers that fail ------------------------------------------------------------------------
 
 
