@@ -1,6 +1,7 @@
 """What the commands do, apart from reading their options."""
 
 import contextlib
+import ipaddress
 import os
 import signal
 import threading
@@ -29,6 +30,7 @@ __all__ = [
 ]
 
 _ADMIN_TIMEOUT_MS = 3_000
+_LOG_INTERVAL_S = 0.5
 
 NO_BROKER = "Is a broker listening there? 'turbine broker' starts one for development."
 """The next step when no broker answers."""
@@ -208,15 +210,25 @@ def run_broker(host: str, port: int, data_dir: Path | None, partitions: int) -> 
         broker.stop()
 
 
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach *host*."""
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"
+
+
 def until_signal() -> None:
-    """Wait for INT or TERM."""
+    """Wait for INT or TERM, and pass the core's log lines on meanwhile."""
+    from turbine.worker import write_logs
+
     stop = threading.Event()
     before = {
         number: signal.signal(number, lambda *_: stop.set())
         for number in (signal.SIGINT, signal.SIGTERM)
     }
     try:
-        stop.wait()
+        while not stop.wait(_LOG_INTERVAL_S):
+            write_logs()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

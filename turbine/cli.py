@@ -283,6 +283,13 @@ def broker(given: Invocation, /, *, port: int, host: str, memory: bool, **option
     data_dir, partitions = options["data_dir"], options["partitions"]
     if memory and data_dir is not None:
         raise click.UsageError("--memory and --data-dir exclude each other: keep one")
+    given.start_logging(given.loglevel or "warning")
+    if not support.is_loopback(host):
+        click.echo(
+            f"Warning: whoever reaches {host} can read and write every record: "
+            "this broker has no security",
+            err=True,
+        )
     with support.run_broker(host, port, data_dir, partitions) as address:
         where = f"in {data_dir}" if data_dir is not None else "in memory"
         if given.as_json:
