@@ -166,6 +166,10 @@ impl Shared {
 
     fn hand_out(self: &Arc<Self>, records: Messages, place: OwnedSemaphorePermit) {
         let rows = records.len();
+        let end = self.lanes.first().and_then(|lane| lane.tracker.lock().end());
+        if let Some(reason) = super::order_broken(&records, end, &self.status.tp) {
+            return self.status.fail(&reason);
+        }
         self.status.metrics.records_in.inc_by(rows as u64);
         self.status.note_fetched(records.offset(rows - 1) + 1);
         let shares: Vec<Vec<Option<Rows>>> =

@@ -29,7 +29,10 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc},
+};
 
 /// Batches of one partition in memory: one decoded, one with the handler, one being written. A
 /// handler that is quicker than the producer waits here, instead of piling its outputs up.
@@ -221,9 +224,9 @@ impl Source {
     pub async fn run(self, sink: Sink) {
         let (outputs, inbox) = mpsc::unbounded_channel();
         let writer = tokio::spawn(write_outputs(Arc::clone(&self.task), sink, inbox));
+        // It ends when the last job, which holds the other end of the channel, is gone.
+        super::watch(&Handle::current(), Arc::clone(&self.task), writer, |task| &task.status);
         self.read_batches(outputs).await;
-        // Ends when the last job, which holds the other end of the channel, is gone.
-        let _ = writer.await;
     }
 
     async fn read_batches(mut self, outputs: mpsc::UnboundedSender<Outputs>) {
@@ -284,6 +287,10 @@ impl Source {
     ) {
         let began = Instant::now();
         let task = &self.task;
+        let end = task.tracker.lock().end();
+        if let Some(reason) = super::order_broken(&records, end, &task.status.tp) {
+            return task.status.fail(&reason);
+        }
         let metrics = &task.status.metrics;
         metrics.records_in.inc_by(records.len() as u64);
         let mut decoded = self.decoder.decode(&records, 0..records.len());

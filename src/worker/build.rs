@@ -142,7 +142,8 @@ fn subscription_spawn(
                     shelf: Arc::clone(&shelf),
                     batch_bytes: batch_bytes(&worker),
                 };
-                runtime.spawn(source.run(sink));
+                let run = runtime.spawn(source.run(sink));
+                crate::task::watch(&runtime, Arc::clone(&task), run, |task| &task.status);
             }
             Err(error) => task.status.fail(&error.to_string()),
         }
@@ -163,7 +164,8 @@ fn agents_spawn(worker: &Arc<Worker>, runtime: &Handle, configs: &[&AgentConfig]
             .map(|c| Lane::new(c.name.clone(), worker.mailboxes[&c.name].clone()))
             .collect();
         let task = agent::Shared::new(status(&worker, &name, tp), lanes);
-        runtime.spawn(Arc::clone(&task).run(queue, batch_bytes(&worker)));
+        let run = runtime.spawn(Arc::clone(&task).run(queue, batch_bytes(&worker)));
+        crate::task::watch(&runtime, Arc::clone(&task), run, |task| &task.status);
         Task::Agents(task)
     })
 }

@@ -141,7 +141,7 @@ class Watch:
 async def test_what_is_committed_never_passes_what_is_unfinished(
     app_factory: MakeApp, make_topic: MakeTopic, produce: Produce, cluster: Cluster
 ) -> None:
-    topic, total = make_topic(partitions=4), 6_000
+    topic, total = make_topic(partitions=4), 3_000
     watch = Watch(cluster, topic, "app-" + topic)
     first, second = (app_factory("app-" + topic, broker_commit_interval=0.01) for _ in range(2))
     watch.declare(first)
