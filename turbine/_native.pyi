@@ -130,6 +130,8 @@ class Cursor:
         """Mark every row handed out so far as done."""
     def hold(self) -> None:
         """From now on rows are done only by `done_through`, for `take` and batches."""
+    def follow(self) -> None:
+        """Take `hold` back: asking for a row marks the one before as done again."""
     def handed(self) -> int:
         """Rows handed out so far."""
     def done_through(self, rows: int, /) -> None:

@@ -222,7 +222,8 @@ class App(Lifecycle):
             batch_timeout_ms: Longest time that rows wait for more while the function is busy.
             message_key: Column whose value becomes the key of the output record.
             with_metadata: Columns to add: ``key``, ``topic``, ``partition``, ``offset``,
-                ``timestamp``, ``headers``. They never reach the output.
+                ``timestamp``, ``headers``; the batch has them as ``_key`` and so on. They never
+                reach the output.
             on_error: Policy for bad records and a failing function, as for agents.
             dlq: Topic for dead letters, with ``on_error="dlq"``.
             name: Names its consumer group; the function's name if None.

@@ -43,6 +43,7 @@ class Stream:
 
     async def _values(self) -> AsyncIterator[Any]:
         while (cursor := await self._current()) is not None:
+            cursor.follow()
             for value in cursor:
                 yield value
             await self._leave()
@@ -50,6 +51,7 @@ class Stream:
     async def events(self) -> AsyncIterator[Event]:
         """`Event` objects instead of values: key, headers, topic, partition, offset, timestamp."""
         while (cursor := await self._current()) is not None:
+            cursor.follow()
             for value in cursor:
                 yield _event(self.app, cursor, value)
             await self._leave()
@@ -57,6 +59,7 @@ class Stream:
     async def items(self) -> AsyncIterator[tuple[Any, Any]]:
         """``(key, value)`` pairs."""
         while (cursor := await self._current()) is not None:
+            cursor.follow()
             for value in cursor:
                 yield cursor.key(), value
             await self._leave()

@@ -32,8 +32,8 @@ pub struct Source<'a> {
 /// True for the names of metadata columns: `_key`, `_partition`, `_offset`, `_timestamp`,
 /// `_headers`, `_topic`.
 ///
-/// A column of such a name is never written to a topic, whoever made it; under another name it is a
-/// column like any other.
+/// Where metadata columns are asked for, they are not written to a topic; under another name they
+/// are columns like any other.
 #[must_use]
 pub fn is_reserved(column: &str) -> bool {
     column.strip_prefix('_').is_some_and(|name| NAMES.contains(&name))
@@ -224,7 +224,7 @@ mod tests {
         let records = vec![record(10)];
         let batch = append(&values(1), SOURCE, &records, None, 0, &all()).unwrap();
         let mut out = Encoded::default();
-        Encoder::new(Some("_key")).encode(&batch, &mut out).unwrap();
+        Encoder::new(Some("_key")).without_metadata(&all()).encode(&batch, &mut out).unwrap();
         assert_eq!(out.value(0), br#"{"id":0}"#);
         assert_eq!(out.key(0), Some(b"\xFFkey".as_slice()), "it may be the key all the same");
     }

@@ -157,6 +157,10 @@ impl Cursor {
         self.cursor.hold();
     }
 
+    fn follow(&self) {
+        self.cursor.follow();
+    }
+
     fn handed(&self) -> usize {
         self.cursor.handed()
     }

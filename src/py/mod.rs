@@ -5,6 +5,7 @@ mod batch;
 mod broker;
 mod cursor;
 mod decode;
+mod detached;
 mod encode;
 mod error;
 mod logs;

@@ -1,6 +1,7 @@
 //! Sending records, for Python.
 
 use super::{
+    detached::Detached,
     encode::to_bytes,
     error::{SendError, send_error},
 };
@@ -20,7 +21,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// Idempotent producer; one for each running app or client.
 #[pyclass(frozen, module = "turbine._native")]
-pub struct Producer(pub(super) Arc<producer::Producer>);
+pub struct Producer(pub(super) Detached<producer::Producer>);
 
 type PyHeaders<'py> = Vec<(String, Option<Bound<'py, PyBytes>>)>;
 
@@ -29,7 +30,8 @@ impl Producer {
     #[new]
     #[pyo3(signature = (brokers, kafka, buffer_bytes, /))]
     fn new(brokers: &str, kafka: BTreeMap<String, String>, buffer_bytes: usize) -> PyResult<Self> {
-        Ok(Self(producer::Producer::new(brokers, &kafka, buffer_bytes)?))
+        let producer = producer::Producer::new(brokers, &kafka, buffer_bytes)?;
+        Ok(Self(Detached::new(producer)))
     }
 
     #[pyo3(

@@ -4,6 +4,7 @@ use super::{
     batch::Batch,
     cursor::{AgentSide, Cursor},
     decode::Decode,
+    detached::Detached,
     error::stopped,
     logs,
     producer::Producer,
@@ -28,7 +29,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 /// One process of an app: consumers, tasks, producer, HTTP server.
 #[pyclass(frozen, module = "turbine._native")]
 pub struct Worker {
-    worker: Arc<worker::Worker>,
+    worker: Detached<worker::Worker>,
     agents: Mutex<HashMap<String, Arc<AgentSide>>>,
     server: Mutex<Option<http::Server>>,
 }
@@ -42,6 +43,7 @@ impl Worker {
             .map_err(|e| Error::Config(format!("worker configuration: {e}")))?;
         let worker = py.detach(|| worker::Worker::new(config))?;
         logs::attach(Arc::downgrade(worker.wake()));
+        let worker = Detached::new(worker);
         Ok(Self { worker, agents: Mutex::default(), server: Mutex::default() })
     }
 
@@ -93,7 +95,7 @@ impl Worker {
 
     #[getter]
     fn producer(&self) -> Producer {
-        Producer(Arc::clone(self.worker.producer()))
+        Producer(Detached::new(Arc::clone(self.worker.producer())))
     }
 
     #[getter]

@@ -6,6 +6,7 @@
 
 use super::{
     cursor::{Chunk, Cursor, Rows},
+    order::order_broken,
     shelf::Shelf,
     status::{State, Status, retry_later},
 };
@@ -167,7 +168,7 @@ impl Shared {
     fn hand_out(self: &Arc<Self>, records: Messages, place: OwnedSemaphorePermit) {
         let rows = records.len();
         let end = self.lanes.first().and_then(|lane| lane.tracker.lock().end());
-        if let Some(reason) = super::order_broken(&records, end, &self.status.tp) {
+        if let Some(reason) = order_broken(&records, end, &self.status.tp) {
             return self.status.fail(&reason);
         }
         self.status.metrics.records_in.inc_by(rows as u64);

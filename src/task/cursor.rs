@@ -170,6 +170,11 @@ impl Cursor {
         self.held.store(true, Ordering::Relaxed);
     }
 
+    /// From now on asking for a row marks the one before as done again.
+    pub fn follow(&self) {
+        self.held.store(false, Ordering::Relaxed);
+    }
+
     /// The first `rows` rows are done.
     pub fn done_through(&self, rows: usize) {
         self.done.fetch_max(rows.min(self.handed()), Ordering::AcqRel);

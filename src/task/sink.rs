@@ -35,9 +35,8 @@ impl Sink {
         metrics: Arc<Metrics>,
         publish_to: Option<String>,
         dead_letters: Option<String>,
-        message_key: Option<&str>,
+        encoder: Encoder,
     ) -> Self {
-        let encoder = Encoder::new(message_key);
         Self { producer, metrics, publish_to, dead_letters, encoder, row_bytes: 64 }
     }
 

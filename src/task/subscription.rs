@@ -6,9 +6,11 @@
 
 use super::{
     dead_letter::{Phase, dead_letter},
+    order::order_broken,
     shelf::Shelf,
     sink::Sink,
     status::{State, Status, retry_later},
+    watch::watch,
 };
 use crate::{
     codec::{
@@ -225,7 +227,7 @@ impl Source {
         let (outputs, inbox) = mpsc::unbounded_channel();
         let writer = tokio::spawn(write_outputs(Arc::clone(&self.task), sink, inbox));
         // It ends when the last job, which holds the other end of the channel, is gone.
-        super::watch(&Handle::current(), Arc::clone(&self.task), writer, |task| &task.status);
+        watch(&Handle::current(), Arc::clone(&self.task), writer, |task| &task.status);
         self.read_batches(outputs).await;
     }
 
@@ -288,7 +290,7 @@ impl Source {
         let began = Instant::now();
         let task = &self.task;
         let end = task.tracker.lock().end();
-        if let Some(reason) = super::order_broken(&records, end, &task.status.tp) {
+        if let Some(reason) = order_broken(&records, end, &task.status.tp) {
             return task.status.fail(&reason);
         }
         let metrics = &task.status.metrics;

@@ -9,7 +9,7 @@ use super::{
     task::Task,
 };
 use crate::{
-    codec::json::{DecodeOptions, Decoder, SharedSchema},
+    codec::json::{DecodeOptions, Decoder, Encoder, SharedSchema},
     config::{AgentConfig, OnError, SubscriptionConfig},
     error::Result,
     task::{
@@ -17,6 +17,7 @@ use crate::{
         sink::Sink,
         status::Status,
         subscription::{self, Source},
+        watch::watch,
     },
     types::TopicPartition,
 };
@@ -131,7 +132,7 @@ fn subscription_spawn(
             Arc::clone(&worker.metrics),
             config.publish_to.clone(),
             dead_letters,
-            config.message_key.as_deref(),
+            Encoder::new(config.message_key.as_deref()).without_metadata(&config.with_metadata),
         );
         match decoder() {
             Ok(decoder) => {
@@ -143,7 +144,7 @@ fn subscription_spawn(
                     batch_bytes: batch_bytes(&worker),
                 };
                 let run = runtime.spawn(source.run(sink));
-                crate::task::watch(&runtime, Arc::clone(&task), run, |task| &task.status);
+                watch(&runtime, Arc::clone(&task), run, |task| &task.status);
             }
             Err(error) => task.status.fail(&error.to_string()),
         }
@@ -165,7 +166,7 @@ fn agents_spawn(worker: &Arc<Worker>, runtime: &Handle, configs: &[&AgentConfig]
             .collect();
         let task = agent::Shared::new(status(&worker, &name, tp), lanes);
         let run = runtime.spawn(Arc::clone(&task).run(queue, batch_bytes(&worker)));
-        crate::task::watch(&runtime, Arc::clone(&task), run, |task| &task.status);
+        watch(&runtime, Arc::clone(&task), run, |task| &task.status);
         Task::Agents(task)
     })
 }

@@ -1,10 +1,7 @@
 //! A batch to one JSON object a row.
 
 use super::write::{Keys, Node, Pen};
-use crate::{
-    codec::metadata,
-    error::{Error, Result},
-};
+use crate::error::{Error, Result};
 use arrow::array::RecordBatch;
 
 /// Encodes the batches that a handler returns, whatever their types, and takes the record keys out
@@ -16,6 +13,8 @@ use arrow::array::RecordBatch;
 #[derive(Debug, Default)]
 pub struct Encoder {
     message_key: Option<String>,
+    /// Names of columns that are not written.
+    left_out: Vec<String>,
 }
 
 /// Rows as JSON text, and their keys; kept between batches for its memory.
@@ -81,7 +80,13 @@ impl Encoder {
     /// An encoder that takes the record keys from column `message_key`.
     #[must_use]
     pub fn new(message_key: Option<&str>) -> Self {
-        Self { message_key: message_key.map(Into::into) }
+        Self { message_key: message_key.map(Into::into), left_out: Vec::new() }
+    }
+
+    /// Leaves the metadata columns `names` (as `key`, without the underscore) out of what it writes.
+    #[must_use]
+    pub fn without_metadata(self, names: &[String]) -> Self {
+        Self { left_out: names.iter().map(|name| format!("_{name}")).collect(), ..self }
     }
 
     /// Replaces what is in `out` by the rows of `batch`; after an error nothing in it counts.
@@ -93,7 +98,7 @@ impl Encoder {
     pub fn encode(&self, batch: &RecordBatch, out: &mut Encoded) -> Result<()> {
         out.clear();
         self.encode_keys(batch, out)?;
-        let nodes = nodes(batch)?;
+        let nodes = nodes(batch, &self.left_out)?;
         let mut pen = Pen::new(std::mem::take(&mut out.bytes));
         out.ends.reserve(batch.num_rows());
         for row in 0..batch.num_rows() {
@@ -137,11 +142,11 @@ impl Encoder {
 }
 
 /// The columns to write, each with the text in front of its value.
-fn nodes(batch: &RecordBatch) -> Result<Vec<(Vec<u8>, Node)>> {
+fn nodes(batch: &RecordBatch, left_out: &[String]) -> Result<Vec<(Vec<u8>, Node)>> {
     let schema = batch.schema();
     let mut nodes: Vec<(Vec<u8>, Node)> = Vec::with_capacity(batch.num_columns());
     for (field, array) in schema.fields().iter().zip(batch.columns()) {
-        if metadata::is_reserved(field.name()) {
+        if left_out.contains(field.name()) {
             continue;
         }
         let name = Pen::name(if nodes.is_empty() { b'{' } else { b',' }, field.name());

@@ -417,10 +417,11 @@ fn moment_of_number(number: &Number<'_>, moment: Moment) -> Option<i64> {
             time::is_in_calendar(seconds).then_some(value)
         }
         Moment::Duration(unit) => i64::try_from(number.to_rounded(time::places(unit))?).ok(),
-        Moment::Time(unit) => {
+        Moment::Time(unit) if number.to_f64() >= 0.0 => {
             let value = i64::try_from(number.to_rounded(time::places(unit))?).ok()?;
             let day = 86_400 * (1_000_000_000 / time::ns_per(unit));
             (0..day).contains(&value).then_some(value)
         }
+        Moment::Time(_) => None,
     }
 }
