@@ -10,6 +10,7 @@ import inspect
 import logging
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from datetime import datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any, Protocol
@@ -60,7 +61,7 @@ class SystemClock:
         await asyncio.sleep(delay_s)
 
 
-class Job:
+class Job(ABC):
     """
     Something that runs beside the handlers, from the start to the stop of a worker.
 
@@ -86,9 +87,9 @@ class Job:
         self.missed = 0
         self._takes_app = _check_job(inner, self.kind)
 
+    @abstractmethod
     async def run(self, clock: Clock | None = None) -> None:
         """Run until cancelled, or until there is nothing more to do."""
-        raise NotImplementedError
 
     async def call(self) -> None:
         """Call the function once; its exception is logged and counted."""
