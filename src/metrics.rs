@@ -31,6 +31,8 @@ pub struct Metrics {
     pub assigned: IntCounter,
     /// Partitions given away since the start.
     pub revoked: IntCounter,
+    /// Records acknowledged since the start, of agents and subscriptions.
+    pub acknowledged: IntCounter,
     /// NaN and infinities that were written as JSON `null`.
     pub non_finite: IntCounter,
     /// Times that an inferred schema was widened.
@@ -54,7 +56,7 @@ pub struct TaskMetrics {
     pub batch: Histogram,
     /// Records read.
     pub records_in: IntCounter,
-    /// Records written.
+    /// Records written by a subscription.
     pub records_out: IntCounter,
     /// Records that could not be decoded or handled.
     pub bad_records: IntCounter,
@@ -110,7 +112,10 @@ impl Metrics {
                 "The whole batch, from its first record to its last acknowledgement.",
             ),
             records_in: counters("turbine_records_in_total", "Records read."),
-            records_out: counters("turbine_records_out_total", "Records written and acknowledged."),
+            records_out: counters(
+                "turbine_records_out_total",
+                "Records written by a subscription.",
+            ),
             bad_records: counters(
                 "turbine_bad_records_total",
                 "Records that could not be decoded or handled, whatever became of them.",
@@ -122,6 +127,10 @@ impl Metrics {
             lag,
             assigned: counter("turbine_partitions_assigned_total", "Partitions gained."),
             revoked: counter("turbine_partitions_revoked_total", "Partitions given away or lost."),
+            acknowledged: counter(
+                "turbine_records_acknowledged_total",
+                "Records that the broker has acknowledged, of agents and subscriptions.",
+            ),
             non_finite: counter(
                 "turbine_non_finite_total",
                 "NaN and infinities written as JSON null.",

@@ -177,34 +177,6 @@ impl GroupConsumer {
         commit(&self.client, offsets)
     }
 
-    /// Offsets that the group has committed, of partitions that have one.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Kafka`] when no answer comes within `timeout`.
-    pub fn committed(
-        &self,
-        partitions: &[TopicPartition],
-        timeout: Duration,
-    ) -> Result<Vec<(TopicPartition, i64)>> {
-        let mut list = TopicPartitionList::with_capacity(partitions.len());
-        for tp in partitions {
-            list.add_partition(&tp.topic, tp.partition);
-        }
-        let list = self
-            .client
-            .committed_offsets(list, timeout)
-            .map_err(|e| failed("reading committed offsets", &e))?;
-        Ok(list
-            .elements()
-            .iter()
-            .filter_map(|e| match e.offset() {
-                Offset::Offset(at) => Some((TopicPartition::new(e.topic(), e.partition()), at)),
-                _ => None,
-            })
-            .collect())
-    }
-
     /// End offset of a partition as the last fetch saw it; asks nobody.
     pub fn end_offset(&self, tp: &TopicPartition) -> Option<i64> {
         let topic = CString::new(&*tp.topic).ok()?;

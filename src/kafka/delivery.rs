@@ -7,12 +7,13 @@ use super::{
     trouble::Trouble,
 };
 use parking_lot::{Condvar, Mutex};
+use prometheus::IntCounter;
 use rdkafka::{bindings as rd, types::RDKafkaErrorCode};
 use std::{
     ffi::{CStr, c_char, c_int, c_void},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 use tokio::sync::Notify;
@@ -25,7 +26,6 @@ pub(super) struct Ticket {
     pub(super) bytes: usize,
 }
 
-#[derive(Default)]
 pub(super) struct Shared {
     pub(super) bytes: AtomicUsize,
     pub(super) limit: usize,
@@ -34,10 +34,23 @@ pub(super) struct Shared {
     pub(super) room_changed: Condvar,
     pub(super) stopping: AtomicBool,
     pub(super) trouble: Trouble,
-    pub(super) acknowledged: AtomicU64,
+    pub(super) acknowledged: IntCounter,
 }
 
 impl Shared {
+    pub(super) fn new(limit: usize, acknowledged: IntCounter) -> Self {
+        Self {
+            bytes: AtomicUsize::new(0),
+            limit,
+            room: Notify::new(),
+            room_lock: Mutex::new(()),
+            room_changed: Condvar::new(),
+            stopping: AtomicBool::new(false),
+            trouble: Trouble::default(),
+            acknowledged,
+        }
+    }
+
     /// Gives `bytes` of room back.
     pub(super) fn release(&self, bytes: usize) {
         let before = self.bytes.fetch_sub(bytes, Ordering::AcqRel);
@@ -70,7 +83,7 @@ pub(super) unsafe extern "C" fn on_delivery(
     let (message, shared) = unsafe { (&*message, &*opaque.cast::<Shared>()) };
     let ok = message.err == rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
     if ok {
-        shared.acknowledged.fetch_add(1, Ordering::Relaxed);
+        shared.acknowledged.inc();
     }
     let failure = || failed_code("writing a record", RDKafkaErrorCode::from(message.err));
     let opaque = message._private;

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::error::{Error, Result};
 use parking_lot::Mutex;
+use prometheus::IntCounter;
 use rdkafka::{bindings as rd, types::RDKafkaErrorCode};
 use std::{
     collections::{BTreeMap, HashMap},
@@ -55,7 +56,7 @@ struct Topic(ptr::NonNull<rd::rd_kafka_topic_t>);
 unsafe impl Send for Topic {}
 
 impl Producer {
-    /// Creates the client; it connects in the background.
+    /// Creates the client; it connects in the background. `acknowledged` counts its records.
     ///
     /// # Errors
     ///
@@ -64,12 +65,13 @@ impl Producer {
         brokers: &str,
         user: &BTreeMap<String, String>,
         buffer_bytes: usize,
+        acknowledged: IntCounter,
     ) -> Result<Arc<Self>> {
         settings::check(user)?;
         let config = settings::producer(brokers, user, buffer_bytes);
         let native =
             config.create_native_config().map_err(|e| failed("creating a producer", &e))?;
-        let shared = Arc::new(Shared { limit: buffer_bytes, ..Shared::default() });
+        let shared = Arc::new(Shared::new(buffer_bytes, acknowledged));
         let mut reason = [0 as c_char; 512];
         // SAFETY: the configuration is ours until rd_kafka_new takes it over (only on success);
         // the opaque lives as long as the client (Drop destroys the client first).
@@ -101,16 +103,6 @@ impl Producer {
             .map_err(|e| Error::io("starting the producer's thread", &e))?;
         *producer.poller.lock() = Some(poller);
         Ok(producer)
-    }
-
-    /// Bytes of records without an answer.
-    pub fn buffered_bytes(&self) -> usize {
-        self.shared.bytes.load(Ordering::Relaxed)
-    }
-
-    /// Records acknowledged since the start.
-    pub fn acknowledged(&self) -> u64 {
-        self.shared.acknowledged.load(Ordering::Relaxed)
     }
 
     /// The client's last general error (all brokers down, authentication ...), if younger than `age`.

@@ -12,6 +12,7 @@ use crate::{
         outgoing::Outgoing,
         producer,
     },
+    metrics::Metrics,
 };
 use pyo3::{
     prelude::*,
@@ -30,7 +31,12 @@ impl Producer {
     #[new]
     #[pyo3(signature = (brokers, kafka, buffer_bytes, /))]
     fn new(brokers: &str, kafka: BTreeMap<String, String>, buffer_bytes: usize) -> PyResult<Self> {
-        let producer = producer::Producer::new(brokers, &kafka, buffer_bytes)?;
+        let producer = producer::Producer::new(
+            brokers,
+            &kafka,
+            buffer_bytes,
+            Metrics::new().acknowledged.clone(),
+        )?;
         Ok(Self(Detached::new(producer)))
     }
 

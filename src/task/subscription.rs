@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     codec::{
-        json::{BadRecord, Decoder},
+        json::{BadRecord, Decoded, Decoder},
         metadata,
     },
     config::{OnError, SubscriptionConfig},
@@ -70,7 +70,7 @@ pub struct Job {
     began: Instant,
     handed: Instant,
     outputs: mpsc::UnboundedSender<Outputs>,
-    place: Option<OwnedSemaphorePermit>,
+    place: OwnedSemaphorePermit,
 }
 
 /// What a handler made of a batch.
@@ -80,7 +80,7 @@ struct Outputs {
     ticket: Ticket,
     began: Instant,
     /// Given back once the producer has everything.
-    place: Option<OwnedSemaphorePermit>,
+    place: OwnedSemaphorePermit,
 }
 
 impl Job {
@@ -88,12 +88,6 @@ impl Job {
     #[must_use]
     pub fn tp(&self) -> &TopicPartition {
         &self.task.status.tp
-    }
-
-    /// What happens to rows whose handler fails.
-    #[must_use]
-    pub fn on_error(&self) -> OnError {
-        self.task.config.on_error
     }
 
     /// Notes that the handler begins now.
@@ -207,6 +201,15 @@ impl Shared {
     }
 }
 
+/// What the policy for bad records made of a poll.
+struct Sorted {
+    /// Offset behind what is handed out.
+    next: i64,
+    letters: Vec<OwnedRecord>,
+    /// Why the partition stops there, if it does.
+    stop: Option<String>,
+}
+
 /// Polls and decodes one partition.
 pub struct Source {
     /// What is shared with the rest of the task.
@@ -305,27 +308,7 @@ impl Source {
             Err(error) => return task.status.fail(&error.to_string()),
         }
         metrics.bad_records.inc_by(decoded.bad.len() as u64);
-        let mut next = records.offset(records.len() - 1) + 1;
-        let mut stop = None;
-        let mut letters = Vec::new();
-        match (task.config.on_error, decoded.bad.first()) {
-            (_, None) => {}
-            (OnError::Fail, Some(bad)) => {
-                stop = Some(self.refusal(&records, bad));
-                next = records.offset(bad.index);
-                let before = decoded.rows.as_ref().map_or(bad.index, |rows| {
-                    rows.partition_point(|&row| (row as usize) < bad.index)
-                });
-                decoded.batch = decoded.batch.slice(0, before);
-            }
-            (OnError::Skip, Some(_)) => self.note_skipped(&records, &decoded.bad),
-            (OnError::Dlq, Some(_)) => {
-                let letter = |bad: &BadRecord| {
-                    dead_letter(&records, bad.index, &task.status.tp, Phase::Decode, &bad.message)
-                };
-                letters = decoded.bad.iter().map(letter).collect();
-            }
-        }
+        let Sorted { next, letters, stop } = self.sort_out(&records, &mut decoded);
         metrics.decode.observe(began.elapsed().as_secs_f64());
         task.status.note_fetched(next);
         let first = records.offset(0);
@@ -342,7 +325,7 @@ impl Source {
                 began,
                 handed: began,
                 outputs: outputs.clone(),
-                place: Some(place),
+                place,
             };
             if job.batch.num_rows() == 0 {
                 job.complete(Vec::new(), &[]);
@@ -353,6 +336,36 @@ impl Source {
         if let Some(reason) = stop {
             task.status.fail(&reason);
         }
+        if matches!(task.status.state(), State::Draining | State::Revoked) {
+            // Drained between the poll and the shelf: the batch is read again by the next owner.
+            task.drain(&self.shelf);
+        }
+    }
+
+    /// Applies the policy to the records that could not be decoded.
+    fn sort_out(&self, records: &Messages, decoded: &mut Decoded) -> Sorted {
+        let tp = &self.task.status.tp;
+        let next = records.offset(records.len() - 1) + 1;
+        let mut sorted = Sorted { next, letters: Vec::new(), stop: None };
+        let Some(first) = decoded.bad.first() else { return sorted };
+        match self.task.config.on_error {
+            OnError::Fail => {
+                sorted.stop = Some(self.refusal(records, first));
+                sorted.next = records.offset(first.index);
+                let before = decoded.rows.as_ref().map_or(first.index, |rows| {
+                    rows.partition_point(|&row| (row as usize) < first.index)
+                });
+                decoded.batch = decoded.batch.slice(0, before);
+            }
+            OnError::Skip => self.note_skipped(records, &decoded.bad),
+            OnError::Dlq => {
+                let letter = |bad: &BadRecord| {
+                    dead_letter(records, bad.index, tp, Phase::Decode, &bad.message)
+                };
+                sorted.letters = decoded.bad.iter().map(letter).collect();
+            }
+        }
+        sorted
     }
 
     fn refusal(&self, records: &Messages, bad: &BadRecord) -> String {

@@ -97,11 +97,18 @@ impl Worker {
             .enable_all()
             .build()
             .map_err(|e| Error::io("starting the core's threads", &e))?;
+        let metrics = Metrics::new();
+        let producer = Producer::new(
+            &config.brokers,
+            &config.kafka,
+            config.produce_buffer_bytes,
+            metrics.acknowledged.clone(),
+        )?;
         Ok(Arc::new(Self {
-            producer: Producer::new(&config.brokers, &config.kafka, config.produce_buffer_bytes)?,
+            producer,
             shelves: shelves.collect(),
             mailboxes: mailboxes.collect(),
-            metrics: Metrics::new(),
+            metrics,
             runtime: Mutex::new(Some(runtime)),
             events: Arc::new(Events::new(Arc::clone(&wake))),
             wake,

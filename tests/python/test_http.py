@@ -87,6 +87,7 @@ def test_metrics_time_every_step_of_the_line(
     eventually(lambda: not untimed(), why="every step is timed")
     eventually(lambda: total("turbine_records_in_total") == 100, why="records in are counted")
     eventually(lambda: total("turbine_records_out_total") == 100, why="records out are counted")
+    assert total("turbine_records_acknowledged_total") == 100
     eventually(lambda: total("turbine_lag_records") == 0, why="nothing is left to do")
 
 

@@ -1,6 +1,7 @@
 """What a program learns of its partitions while it runs."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -39,3 +40,23 @@ async def test_a_failed_partition_is_told_with_its_reason(app_factory: MakeApp, 
     assert partition == TP(topic, 2)
     assert "\n" not in reason
     assert "https://" not in reason
+
+
+async def test_what_an_agent_sends_is_counted(app_factory: MakeApp, topic: str) -> None:
+    app = app_factory()
+    runtime: Any = None
+
+    @app.agent(topic)
+    async def pass_on(stream: AsyncIterator[Any]) -> None:
+        async for value in stream:
+            await app.send(f"{topic}-out", value=value)
+
+    def acknowledged() -> bool:
+        return "turbine_records_acknowledged_total 6\n" in runtime.native.metrics()
+
+    app.topic(f"{topic}-out", partitions=1)
+    async with app.running():
+        runtime = app._runtime
+        for n in range(3):
+            await app.send(topic, value=n)
+        await eventually_async(acknowledged, 20, "three sent and three passed on")
