@@ -9,13 +9,14 @@
 //!
 //! | layer | modules |
 //! | --- | --- |
-//! | 0 words | `error`, `types`, `config`, `metrics` |
+//! | 0 words | `error`, `types`, `clock`, `config`, `metrics` |
 //! | 1 one outside thing each | `codec`, `kafka`, `broker` |
 //! | 2 pure logic | `engine` |
 //! | 3 the line of one partition | `task` |
 //! | 4 one process | `worker` |
 //! | 5 edges | `http`, `py` |
 
+pub mod clock;
 pub mod config;
 pub mod error;
 pub mod metrics;

@@ -1,5 +1,6 @@
 //! What an embedded broker is told at its start.
 
+use crate::clock::Clock;
 use std::path::PathBuf;
 
 /// Settings of a [`crate::broker::Broker`].
@@ -24,6 +25,8 @@ pub struct BrokerConfig {
     pub initial_rebalance_delay_ms: u64,
     /// Largest request that is read, in bytes.
     pub max_request_bytes: usize,
+    /// Its time: timestamps, retention, and every timeout but those of a waiting fetch.
+    pub clock: Clock,
 }
 
 impl Default for BrokerConfig {
@@ -38,6 +41,7 @@ impl Default for BrokerConfig {
             min_session_timeout_ms: 500,
             initial_rebalance_delay_ms: 0,
             max_request_bytes: 100 << 20,
+            clock: Clock::system(),
         }
     }
 }

@@ -4,6 +4,7 @@ use super::{
     group::{Answer, Committed, Group},
     storage::{Note, Storage},
 };
+use crate::clock::Clock;
 use kafka_protocol::ResponseError;
 use parking_lot::Mutex;
 use std::{
@@ -21,6 +22,7 @@ pub(crate) type Reply = oneshot::Sender<Answer>;
 pub(crate) struct Groups {
     storage: Arc<Storage>,
     initial_delay: Duration,
+    clock: Clock,
     inner: Mutex<Inner>,
     /// Something is due earlier than the clock believes.
     earlier: Notify,
@@ -35,8 +37,8 @@ struct Inner {
 
 impl Groups {
     /// No groups yet; the first members of a group will wait `initial_delay` for others.
-    pub(crate) fn new(storage: Arc<Storage>, initial_delay: Duration) -> Self {
-        Self { storage, initial_delay, inner: Mutex::default(), earlier: Notify::new() }
+    pub(crate) fn new(storage: Arc<Storage>, initial_delay: Duration, clock: Clock) -> Self {
+        Self { storage, initial_delay, clock, inner: Mutex::default(), earlier: Notify::new() }
     }
 
     /// Works on a group, which is made if there is none, and sends the answers that come of it.
@@ -68,7 +70,7 @@ impl Groups {
         work: impl FnOnce(&mut Group<Reply>, Instant) -> R,
     ) -> Option<R> {
         let group = inner.by_id.get_mut(id)?;
-        let result = work(group, Instant::now());
+        let result = work(group, self.clock.now());
         send(group);
         let due = group.next_deadline();
         if due.is_some_and(|due| inner.alarm.is_none_or(|alarm| due < alarm)) {
@@ -131,9 +133,9 @@ impl Groups {
     /// Lets time pass for the groups; never returns.
     pub(crate) async fn run_clock(&self) {
         loop {
-            match self.expire(Instant::now()) {
+            match self.expire(self.clock.now()) {
                 Some(due) => tokio::select! {
-                    () = tokio::time::sleep_until(due.into()) => {}
+                    () = self.clock.sleep_until(due) => {}
                     () = self.earlier.notified() => {}
                 },
                 None => self.earlier.notified().await,

@@ -13,11 +13,7 @@ use super::{
 };
 use crate::error::{Error, Result};
 use parking_lot::Mutex;
-use std::{
-    net::TcpListener,
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{net::TcpListener, sync::Arc, time::Duration};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
@@ -80,6 +76,7 @@ impl Shared {
         let groups = Groups::new(
             Arc::clone(&storage),
             Duration::from_millis(config.initial_rebalance_delay_ms),
+            config.clock.clone(),
         );
         for (group, commits) in held.commits {
             let offsets =
@@ -199,12 +196,6 @@ impl Drop for Broker {
     fn drop(&mut self) {
         self.stop();
     }
-}
-
-/// The broker's time, in ms since the Unix epoch.
-pub(crate) fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn check(config: &BrokerConfig) -> Result<()> {

@@ -1,10 +1,7 @@
 //! Produce.
 
 use super::{Context, connection::Fault};
-use crate::broker::{
-    log::{AppendError, Appended, ProducedBatch},
-    server::now_ms,
-};
+use crate::broker::log::{AppendError, Appended, ProducedBatch};
 use bytes::Bytes;
 use kafka_protocol::{
     ResponseError,
@@ -93,9 +90,10 @@ fn append(
     if batch.header.is_transactional() {
         return Err(refused(ResponseError::InvalidTxnState, "this broker has no transactions"));
     }
+    let now_ms = context.broker.config.clock.now_ms();
     let (appended, start) = {
         let mut log = partition.log.lock();
-        let appended = log.append(&batch, topic.policy, now_ms())?;
+        let appended = log.append(&batch, topic.policy, now_ms)?;
         (appended, log.start_offset())
     };
     if !appended.is_duplicate {
