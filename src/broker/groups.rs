@@ -2,13 +2,14 @@
 
 use super::{
     group::{Answer, Committed, Group},
+    peer::Peer,
     storage::{Note, Storage},
 };
 use crate::clock::Clock;
 use kafka_protocol::ResponseError;
 use parking_lot::Mutex;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     io,
     sync::Arc,
     time::{Duration, Instant},
@@ -17,6 +18,24 @@ use tokio::sync::{Notify, oneshot};
 
 /// Whom to tell.
 pub(crate) type Reply = oneshot::Sender<Answer>;
+
+/// A group and who its members are.
+struct Known {
+    group: Group<Reply>,
+    /// The client that last spoke for a member, by member id; kept only where it is asked for.
+    peers: HashMap<String, Arc<Peer>>,
+}
+
+impl Known {
+    fn expire(&mut self, now: Instant, is_virtual: bool) {
+        if is_virtual {
+            let peers = &self.peers;
+            self.group.excuse(now, |id| peers.get(id).is_some_and(|p| p.is_connected()));
+        }
+        self.group.expire(now);
+        send(&mut self.group);
+    }
+}
 
 /// All groups.
 pub(crate) struct Groups {
@@ -30,7 +49,7 @@ pub(crate) struct Groups {
 
 #[derive(Default)]
 struct Inner {
-    by_id: BTreeMap<String, Group<Reply>>,
+    by_id: BTreeMap<String, Known>,
     /// What the clock sleeps for.
     alarm: Option<Instant>,
 }
@@ -49,7 +68,8 @@ impl Groups {
     ) -> R {
         let mut inner = self.inner.lock();
         if !inner.by_id.contains_key(id) {
-            inner.by_id.insert(id.to_owned(), Group::new(self.initial_delay));
+            let group = Group::new(self.initial_delay);
+            inner.by_id.insert(id.to_owned(), Known { group, peers: HashMap::new() });
         }
         self.work(&mut inner, id, work).expect("the group is there")
     }
@@ -69,7 +89,7 @@ impl Groups {
         id: &str,
         work: impl FnOnce(&mut Group<Reply>, Instant) -> R,
     ) -> Option<R> {
-        let group = inner.by_id.get_mut(id)?;
+        let group = &mut inner.by_id.get_mut(id)?.group;
         let result = work(group, self.clock.now());
         send(group);
         let due = group.next_deadline();
@@ -80,9 +100,40 @@ impl Groups {
         Some(result)
     }
 
+    /// `peer` has spoken for a member.
+    pub(crate) fn heard(&self, id: &str, member_id: &str, peer: &Arc<Peer>) {
+        if !self.clock.is_virtual() {
+            return;
+        }
+        if let Some(Known { group, peers }) = self.inner.lock().by_id.get_mut(id) {
+            peers.retain(|id, _| group.knows(id));
+            if group.knows(member_id) {
+                peers.insert(member_id.to_owned(), Arc::clone(peer));
+            }
+        }
+    }
+
+    /// Takes members out of a group as if they had been silent for a session: those with this member
+    /// id, instance id or client id. Returns how many.
+    pub(crate) fn expel(&self, id: &str, name: &str) -> usize {
+        self.with_existing(id, |group, now| group.expel(name, now)).unwrap_or(0)
+    }
+
+    /// Sends a group, or all of them, through a new generation; returns how many had members.
+    pub(crate) fn start_over(&self, id: Option<&str>) -> usize {
+        let ids: Vec<String> = match id {
+            Some(id) => vec![id.to_owned()],
+            None => self.inner.lock().by_id.keys().cloned().collect(),
+        };
+        let start_over = |id: &String| {
+            self.with_existing(id, |group, now| group.start_over(now)).unwrap_or(false)
+        };
+        ids.iter().filter(|id| start_over(id)).count()
+    }
+
     /// Looks at every group.
     pub(crate) fn each(&self, mut look: impl FnMut(&str, &Group<Reply>)) {
-        self.inner.lock().by_id.iter().for_each(|(id, group)| look(id, group));
+        self.inner.lock().by_id.iter().for_each(|(id, known)| look(id, &known.group));
     }
 
     /// Writes committed offsets down and remembers them.
@@ -113,14 +164,14 @@ impl Groups {
 
     /// Forgets what was committed for a topic that is gone.
     pub(crate) fn forget_topic(&self, topic: &str) {
-        self.inner.lock().by_id.values_mut().for_each(|g| g.offsets.remove_topic(topic));
+        self.inner.lock().by_id.values_mut().for_each(|k| k.group.offsets.remove_topic(topic));
     }
 
     /// Deletes a group that has no members.
     pub(crate) fn delete(&self, id: &str) -> Result<(), ResponseError> {
         let mut inner = self.inner.lock();
         let group = inner.by_id.get(id).ok_or(ResponseError::GroupIdNotFound)?;
-        if !group.is_deletable() {
+        if !group.group.is_deletable() {
             return Err(ResponseError::NonEmptyGroup);
         }
         self.storage
@@ -146,12 +197,11 @@ impl Groups {
     fn expire(&self, now: Instant) -> Option<Instant> {
         let mut inner = self.inner.lock();
         let mut next: Option<Instant> = None;
-        for group in inner.by_id.values_mut() {
-            if group.next_deadline().is_some_and(|due| due <= now) {
-                group.expire(now);
-                send(group);
+        for known in inner.by_id.values_mut() {
+            if known.group.next_deadline().is_some_and(|due| due <= now) {
+                known.expire(now, self.clock.is_virtual());
             }
-            next = [next, group.next_deadline()].into_iter().flatten().min();
+            next = [next, known.group.next_deadline()].into_iter().flatten().min();
         }
         inner.alarm = next;
         next

@@ -8,6 +8,7 @@
 //! | `log` | the log of one partition; pure |
 //! | `group` | a consumer group as a state machine; pure |
 //! | `topics`, `groups`, `producer_ids` | the state of the cluster, behind locks |
+//! | `peer` | whether the client of a connection is still there |
 //! | `storage` | what survives a restart |
 //! | `wire` | the protocol: frames, requests, responses |
 //! | `server` | listener, threads, start and stop |
@@ -22,6 +23,7 @@ mod faults;
 mod group;
 mod groups;
 mod log;
+mod peer;
 mod producer_ids;
 mod server;
 mod storage;

@@ -178,6 +178,21 @@ impl Broker {
         self.shared.faults.set(Arc::new(decide));
     }
 
+    /// Takes members out of a consumer group at once, as if their sessions had ended: those with this
+    /// member id, group instance id or `client.id`. Returns how many.
+    ///
+    /// For a member that is connected but does not move, as a paused process: no clock makes it look
+    /// dead on its own.
+    pub fn expire_member(&self, group: &str, member: &str) -> usize {
+        self.shared.groups.expel(group, member)
+    }
+
+    /// Makes all members of a consumer group, or of every group, give up their partitions and share
+    /// them anew. Returns how many groups had members.
+    pub fn rebalance(&self, group: Option<&str>) -> usize {
+        self.shared.groups.start_over(group)
+    }
+
     /// Closes every connection and the logs; a second call does nothing.
     pub fn stop(&self) {
         let Some(runtime) = self.runtime.lock().take() else { return };

@@ -1,6 +1,6 @@
 //! Join and sync: how a member gets into a generation and learns what is its own.
 
-use super::{Answer, Group, Member, State};
+use super::{Answer, Group, Member, Pending, State};
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
 use std::time::{Duration, Instant};
@@ -108,7 +108,7 @@ impl<T> Group<T> {
         let holder = join.instance_id.as_ref().and_then(|instance_id| {
             self.members.iter().position(|m| m.instance_id.as_ref() == Some(instance_id))
         });
-        if let Some(at) = self.pending.iter().position(|(id, _)| *id == join.member_id) {
+        if let Some(at) = self.pending.iter().position(|p| p.id == join.member_id) {
             self.pending.remove(at);
             let id = join.member_id.clone();
             return self.add(id, join, reply, now);
@@ -118,7 +118,8 @@ impl<T> Group<T> {
             ("", None) if join.instance_id.is_none() && join.takes_id_first => {
                 let id = join.new_member_id;
                 self.refuse(reply, ResponseError::MemberIdRequired, &id);
-                self.pending.push((id, now + join.session_timeout));
+                let session_timeout = join.session_timeout;
+                self.pending.push(Pending { id, session_timeout, deadline: now + session_timeout });
             }
             ("", None) => self.add(join.new_member_id.clone(), join, reply, now),
             (id, _) => match self.find(id, join.instance_id.as_deref()) {

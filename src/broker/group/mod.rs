@@ -24,6 +24,7 @@
 mod join;
 mod member;
 mod offsets;
+mod outside;
 mod rebalance;
 #[cfg(test)]
 mod tests;
@@ -78,6 +79,15 @@ pub(crate) enum Answer {
     Synced(Result<Synced, ResponseError>),
 }
 
+/// An id that was handed out, and not used yet.
+#[derive(Debug)]
+struct Pending {
+    id: String,
+    session_timeout: Duration,
+    /// Until when its owner may join with it.
+    deadline: Instant,
+}
+
 /// A group; `T` is the handle of a waiting request.
 #[derive(Debug)]
 pub(crate) struct Group<T> {
@@ -90,8 +100,8 @@ pub(crate) struct Group<T> {
     leader: String,
     /// In the order in which they came.
     members: Vec<Member<T>>,
-    /// Ids that were handed out, and until when their owners may join with them.
-    pending: Vec<(String, Instant)>,
+    /// Ids whose owners may join with them.
+    pending: Vec<Pending>,
     answers: Vec<(T, Answer)>,
     /// What the group has committed.
     pub(crate) offsets: CommittedOffsets,
@@ -189,7 +199,7 @@ impl<T> Group<T> {
         instance_id: Option<&str>,
         now: Instant,
     ) -> Result<(), ResponseError> {
-        if let Some(at) = self.pending.iter().position(|(id, _)| id == member_id) {
+        if let Some(at) = self.pending.iter().position(|p| p.id == member_id) {
             self.pending.remove(at);
             self.complete_if_ready(now);
             return Ok(());

@@ -16,12 +16,12 @@ impl<T> Group<T> {
             State::Empty | State::Stable => None,
         };
         let silent = self.members.iter().filter(|m| !m.is_waiting()).map(|m| m.deadline);
-        silent.chain(self.pending.iter().map(|(_, deadline)| *deadline)).chain(phase).min()
+        silent.chain(self.pending.iter().map(|p| p.deadline)).chain(phase).min()
     }
 
     /// Lets happen what is due at `now`.
     pub(crate) fn expire(&mut self, now: Instant) {
-        self.pending.retain(|(_, deadline)| *deadline > now);
+        self.pending.retain(|p| p.deadline > now);
         let before = self.members.len();
         for at in (0..before).rev() {
             let member = &self.members[at];
@@ -137,7 +137,7 @@ impl<T> Group<T> {
         best.to_owned()
     }
 
-    fn longest_rebalance(&self) -> Duration {
+    pub(super) fn longest_rebalance(&self) -> Duration {
         self.members.iter().map(|m| m.rebalance_timeout).max().unwrap_or_default()
     }
 }

@@ -332,6 +332,64 @@ fn only_members_commit_unless_there_are_none() {
     assert_eq!(play.group.may_commit("b", None, 3, now), wait, "it has nothing yet");
 }
 
+#[test]
+fn a_member_that_is_still_there_is_excused_and_a_missing_one_is_not() {
+    let mut play = Play::of_two();
+    play.now += 6 * SESSION;
+    play.group.excuse(play.now, |id| id == "a");
+    play.pass(Duration::ZERO);
+    let left: Vec<&str> = play.group.members().iter().map(|m| &*m.id).collect();
+    assert_eq!(left, ["a"]);
+    assert_eq!(play.heartbeat("a", 2), Err(ResponseError::RebalanceInProgress));
+
+    play.now += 2 * REBALANCE;
+    play.group.excuse(play.now, |id| id == "a");
+    play.pass(Duration::ZERO);
+    assert!(play.group.knows("a"), "it may still join");
+    play.pass(REBALANCE);
+    assert!(play.group.members().is_empty(), "and if it is gone, it is out");
+}
+
+#[test]
+fn a_handed_out_id_waits_for_a_client_that_is_still_there() {
+    let mut play = Play::new();
+    let mut first = join_as("", None, "id");
+    first.takes_id_first = true;
+    play.join("x", first);
+    play.refused("x");
+    play.now += 2 * SESSION;
+    play.group.excuse(play.now, |id| id == "id");
+    play.pass(Duration::ZERO);
+    assert!(play.group.knows("id"));
+    play.pass(SESSION);
+    assert!(!play.group.knows("id"));
+}
+
+#[test]
+fn a_member_is_expelled_by_each_of_its_names() {
+    let mut play = Play::of_two();
+    assert_eq!(play.group.expel("nobody", play.now), 0);
+    assert_eq!(play.group.expel("a", play.now), 1);
+    assert_eq!(play.heartbeat("b", 2), Err(ResponseError::RebalanceInProgress));
+    assert_eq!(play.group.expel("c", play.now), 1, "its client's name");
+    assert_eq!(play.group.state(), State::Empty);
+    play.join("s", join_as("", Some("i"), "s1"));
+    assert_eq!(play.group.expel("i", play.now), 1, "its owner's name");
+}
+
+#[test]
+fn a_group_that_starts_over_asks_everybody_to_join_again() {
+    let mut play = Play::new();
+    assert!(!play.group.start_over(play.now));
+    let mut play = Play::of_two();
+    assert!(play.group.start_over(play.now));
+    for member in ["a", "b"] {
+        assert_eq!(play.heartbeat(member, 2), Err(ResponseError::RebalanceInProgress));
+        play.join(member, join_as(member, None, ""));
+    }
+    assert_eq!((play.joined("a").generation, play.joined("b").generation), (3, 3));
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Join(usize, bool),

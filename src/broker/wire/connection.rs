@@ -3,6 +3,7 @@
 use super::{Context, api};
 use crate::broker::{
     faults::{Fate, RequestHead},
+    peer::Peer,
     server::Shared,
 };
 use bytes::{Buf, Bytes, BytesMut};
@@ -51,23 +52,38 @@ impl From<io::Error> for Fault {
 
 /// Serves a client until it goes, or does something that cannot be answered.
 pub(crate) async fn serve(broker: Arc<Shared>, socket: TcpStream, peer: SocketAddr) {
-    match run(&broker, socket, peer).await {
+    let watched = Watched(Arc::new(Peer::new(&socket, &broker.config.clock)));
+    match run(&broker, socket, peer, &watched.0).await {
         Ok(()) => tracing::debug!(%peer, "client has gone"),
         Err(Fault::Io(error)) => tracing::debug!(%peer, %error, "connection lost"),
         Err(fault) => tracing::warn!(%peer, reason = %fault, "connection closed"),
     }
 }
 
-async fn run(broker: &Shared, mut socket: TcpStream, peer: SocketAddr) -> Result<(), Fault> {
+/// Whatever ends the task of the connection, the peer is told.
+struct Watched(Arc<Peer>);
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+async fn run(
+    broker: &Shared,
+    mut socket: TcpStream,
+    address: SocketAddr,
+    peer: &Arc<Peer>,
+) -> Result<(), Fault> {
     socket.set_nodelay(true)?;
-    let client_host = format!("/{}", peer.ip());
+    let client_host = format!("/{}", address.ip());
     let mut inbox = BytesMut::new();
     let mut out = BytesMut::new();
     while let Some(frame) =
         next_frame(&mut socket, &mut inbox, broker.config.max_request_bytes).await?
     {
         out.clear();
-        answer(broker, &client_host, frame, &mut out).await?;
+        answer(broker, &client_host, peer, frame, &mut out).await?;
         if !out.is_empty() {
             socket.write_all(&out).await?;
         }
@@ -81,13 +97,14 @@ async fn run(broker: &Shared, mut socket: TcpStream, peer: SocketAddr) -> Result
 async fn answer(
     broker: &Shared,
     client_host: &str,
+    peer: &Arc<Peer>,
     frame: Bytes,
     out: &mut BytesMut,
 ) -> Result<(), Fault> {
     let request = api::Request::parse(frame)?;
     let version = request.version;
     let client_id = request.client_id.clone();
-    let context = Context { broker, version, client_id: &client_id, client_host };
+    let context = Context { broker, version, client_id: &client_id, client_host, peer };
     let head = RequestHead { api_key: request.api_key(), version, client_id: &client_id };
     let fate = broker.faults.fate(head);
     match fate {

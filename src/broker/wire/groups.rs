@@ -57,7 +57,14 @@ pub(super) async fn join_group(
         }
     }
     match answer.await {
-        Ok(Answer::Joined(result)) => join_response(context.version, result),
+        Ok(Answer::Joined(result)) => {
+            let joined = match &result {
+                Ok(joined) => &joined.member_id,
+                Err(refused) => &refused.member_id,
+            };
+            context.broker.groups.heard(&group, joined, context.peer);
+            join_response(context.version, result)
+        }
         _ => {
             let (error, member_id) = (ResponseError::UnknownMemberId, member_id.to_string());
             join_response(context.version, Err(JoinRefused { error, member_id }))
@@ -150,6 +157,7 @@ pub(super) async fn sync_group(
     };
     let group = request.group_id.to_string();
     let groups = &context.broker.groups;
+    groups.heard(&group, &sync.member_id, context.peer);
     let known = groups.with_existing(&group, |group, now| group.sync(sync, reply, now));
     let result: Result<Synced, ResponseError> = match known {
         None => Err(ResponseError::UnknownMemberId),
@@ -176,6 +184,7 @@ pub(super) async fn sync_group(
 /// A member is alive.
 pub(super) fn heartbeat(context: &Context<'_>, request: HeartbeatRequest) -> HeartbeatResponse {
     let instance_id = request.group_instance_id.as_deref();
+    context.broker.groups.heard(&request.group_id, &request.member_id, context.peer);
     let result = context.broker.groups.with_existing(&request.group_id, |group, now| {
         group.heartbeat(&request.member_id, instance_id, request.generation_id, now)
     });

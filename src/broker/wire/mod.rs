@@ -23,10 +23,12 @@ pub(crate) use connection::serve;
 
 use super::{
     log::{AppendError, BatchError, ReadError, SequenceError},
+    peer::Peer,
     server::Shared,
     topics::TopicError,
 };
 use kafka_protocol::{ResponseError, messages::TopicName, protocol::StrBytes};
+use std::sync::Arc;
 
 /// What a handler knows besides the request.
 pub(crate) struct Context<'a> {
@@ -38,6 +40,8 @@ pub(crate) struct Context<'a> {
     pub(crate) client_id: &'a str,
     /// Address of the client, as `/127.0.0.1`.
     pub(crate) client_host: &'a str,
+    /// The client itself, as far as one can see.
+    pub(crate) peer: &'a Arc<Peer>,
 }
 
 /// Id of the one node of the cluster.

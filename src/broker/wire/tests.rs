@@ -261,7 +261,8 @@ fn serve(broker: &Shared, frame: Bytes) -> Result<BytesMut, String> {
     let mut out = BytesMut::new();
     let request = api::Request::parse(frame).map_err(|e| e.to_string())?;
     let version = request.version;
-    let context = Context { broker, version, client_id: "test", client_host: "/127.0.0.1" };
+    let peer = &std::sync::Arc::default();
+    let context = Context { broker, version, client_id: "test", client_host: "/127.0.0.1", peer };
     let answered = runtime.unwrap().block_on(async {
         let limit = std::time::Duration::from_secs(3_600);
         tokio::time::timeout(limit, api::answer(&context, request, &mut out)).await
