@@ -22,6 +22,8 @@ mod config;
 mod faults;
 mod group;
 mod groups;
+// The coordinator that ends transactions comes next.
+#[allow(dead_code, unused_imports)]
 mod log;
 mod peer;
 mod producer_ids;

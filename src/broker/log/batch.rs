@@ -3,6 +3,7 @@
 //! A batch is stored and served as the client sent it. Base offset and leader epoch are in front of
 //! the checksummed part, so the log fills them in without touching anything else.
 
+use super::marker::{self, Outcome};
 use bytes::Bytes;
 
 /// Bytes of a batch in front of its records.
@@ -13,8 +14,8 @@ const LENGTH_END: usize = 12;
 const CRC_END: usize = 21;
 
 const ATTR_LOG_APPEND_TIME: i16 = 0x08;
-const ATTR_TRANSACTIONAL: i16 = 0x10;
-const ATTR_CONTROL: i16 = 0x20;
+pub(super) const ATTR_TRANSACTIONAL: i16 = 0x10;
+pub(super) const ATTR_CONTROL: i16 = 0x20;
 
 /// What is wrong with bytes that should be one batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -79,6 +80,8 @@ pub(crate) struct BatchHeader {
     pub(crate) base_sequence: i32,
     /// Number of records.
     pub(crate) records: i32,
+    /// How a transaction ends with this batch, if it is a whole marker.
+    pub(crate) outcome: Option<Outcome>,
 }
 
 impl BatchHeader {
@@ -96,10 +99,12 @@ impl BatchHeader {
         if length < 0 || total < HEADER_BYTES {
             return Err(BatchError::Length(length));
         }
+        let attributes = i16::from_be_bytes(at(bytes, 21));
+        let is_control = attributes & ATTR_CONTROL != 0;
         Ok(Self {
             base_offset: i64::from_be_bytes(at(bytes, 0)),
             bytes: total,
-            attributes: i16::from_be_bytes(at(bytes, 21)),
+            attributes,
             last_delta: i32::from_be_bytes(at(bytes, 23)),
             base_timestamp_ms: i64::from_be_bytes(at(bytes, 27)),
             max_timestamp_ms: i64::from_be_bytes(at(bytes, 35)),
@@ -107,6 +112,7 @@ impl BatchHeader {
             producer_epoch: i16::from_be_bytes(at(bytes, 51)),
             base_sequence: i32::from_be_bytes(at(bytes, 53)),
             records: i32::from_be_bytes(at(bytes, 57)),
+            outcome: if is_control { marker::outcome(bytes) } else { None },
         })
     }
 
@@ -202,6 +208,13 @@ pub(crate) fn set_log_append_time(batch: &mut [u8], now_ms: i64) {
     let attributes = i16::from_be_bytes(at(batch, 21)) | ATTR_LOG_APPEND_TIME;
     batch[21..23].copy_from_slice(&attributes.to_be_bytes());
     batch[35..43].copy_from_slice(&now_ms.to_be_bytes());
+    seal(batch);
+}
+
+/// Writes length and checksum of a batch that is otherwise complete.
+pub(super) fn seal(batch: &mut [u8]) {
+    let length = (batch.len() - LENGTH_END) as i32;
+    batch[8..12].copy_from_slice(&length.to_be_bytes());
     let crc = crc32c::crc32c(&batch[CRC_END..]);
     batch[17..21].copy_from_slice(&crc.to_be_bytes());
 }

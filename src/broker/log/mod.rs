@@ -4,6 +4,8 @@
 //!
 //! * Records get consecutive offsets, in the order of the appends that succeeded.
 //! * A batch of an idempotent producer is in the log once, however often it is sent.
+//! * A reader of committed records sees nothing from the first record of the oldest open transaction
+//!   on, and learns which transactions in front of it were aborted.
 //! * Apart from offset, leader epoch and (where the topic says so) the broker's time, a batch is
 //!   given back byte for byte.
 //!
@@ -13,6 +15,7 @@
 
 mod batch;
 mod compression;
+mod marker;
 mod producers;
 mod record;
 mod store;
@@ -20,11 +23,16 @@ mod store;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod transaction_tests;
+mod transactions;
 
 pub(crate) use batch::{BatchError, BatchHeader, ProducedBatch, TimestampType};
-pub(crate) use producers::SequenceError;
+pub(crate) use marker::{Marker, Outcome};
+pub(crate) use producers::{ProducerState, SequenceError};
 pub(crate) use record::RecordTime;
 pub(crate) use store::{MemoryStore, Store, SyncWork};
+pub(crate) use transactions::Aborted;
 
 use bytes::{Bytes, BytesMut};
 use std::{collections::VecDeque, io};
@@ -44,12 +52,27 @@ pub(crate) struct LogPolicy {
     pub(crate) retention_bytes: Option<u64>,
 }
 
+/// Which records a reader wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Isolation {
+    /// All.
+    ReadUncommitted,
+    /// Those whose transaction is committed, and those of no transaction.
+    ReadCommitted,
+}
+
 /// Why a batch was not appended.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AppendError {
     /// It does not follow the producer's earlier batches.
     #[error(transparent)]
     Sequence(#[from] SequenceError),
+    /// It would begin a transaction, which [`Log::begin`] does.
+    #[error("the partition was not added to a transaction of the producer")]
+    NotInTransaction,
+    /// It belongs to no transaction, but its producer has one open.
+    #[error("the producer has a transaction open, and the batch is not of it")]
+    OutsideTransaction,
     /// It is larger than the topic allows.
     #[error("the batch has {bytes} bytes, the topic allows {limit}")]
     TooLarge {
@@ -141,6 +164,7 @@ pub(crate) struct Log {
     end_pos: u64,
     leader_epoch: i32,
     producers: producers::Producers,
+    transactions: transactions::Transactions,
 }
 
 impl Log {
@@ -154,6 +178,7 @@ impl Log {
             end_pos: 0,
             leader_epoch: 0,
             producers: producers::Producers::default(),
+            transactions: transactions::Transactions::default(),
         }
     }
 
@@ -167,7 +192,12 @@ impl Log {
         let mut log = Self::new(store);
         (log.start_offset, log.end_offset) = (base_offset, base_offset);
         for header in headers {
-            log.producers.note(&header, header.base_offset);
+            // What a producer wrote before its marker may be given up: then nothing is known of its
+            // sequence numbers, and the marker must not make them start at 0 again.
+            let is_rest = header.is_control() && !log.producers.contains(header.producer_id);
+            if base_offset == 0 || !is_rest {
+                log.take_note(&header);
+            }
             log.push(&header);
         }
         log
@@ -183,6 +213,29 @@ impl Log {
         self.end_offset
     }
 
+    /// First offset of the oldest open transaction; the end, if none is open.
+    pub(crate) fn last_stable_offset(&self) -> i64 {
+        self.transactions.first_open().unwrap_or(self.end_offset).max(self.start_offset)
+    }
+
+    /// Where a reader's records end.
+    pub(crate) fn end_for(&self, isolation: Isolation) -> i64 {
+        match isolation {
+            Isolation::ReadUncommitted => self.end_offset,
+            Isolation::ReadCommitted => self.last_stable_offset(),
+        }
+    }
+
+    /// What is known of the producers, by their ids.
+    pub(crate) fn producers(&self) -> Vec<ProducerState> {
+        self.producers.all()
+    }
+
+    /// True if the newest marker of a producer is not in front of `offset`.
+    pub(crate) fn is_marked_since(&self, producer_id: i64, offset: i64) -> bool {
+        self.producers.is_marked_since(producer_id, offset)
+    }
+
     /// Epoch of the partition's leader.
     pub(crate) fn leader_epoch(&self) -> i32 {
         self.leader_epoch
@@ -193,12 +246,34 @@ impl Log {
         self.entries.front().map_or(0, |first| self.end_pos - first.pos)
     }
 
-    /// Appends `batch` at time `now_ms`, unless it is in the log already.
+    /// Appends `batch` at time `now_ms`, unless it is in the log already. A batch of a transaction
+    /// is refused if the transaction is not open here.
     pub(crate) fn append(
         &mut self,
         batch: &ProducedBatch,
         policy: LogPolicy,
         now_ms: i64,
+    ) -> Result<Appended, AppendError> {
+        self.append_batch(batch, policy, now_ms, false)
+    }
+
+    /// Appends as [`Log::append`] does, and begins the transaction of the batch if it is not open.
+    /// The caller knows that the coordinator will end it.
+    pub(crate) fn begin(
+        &mut self,
+        batch: &ProducedBatch,
+        policy: LogPolicy,
+        now_ms: i64,
+    ) -> Result<Appended, AppendError> {
+        self.append_batch(batch, policy, now_ms, true)
+    }
+
+    fn append_batch(
+        &mut self,
+        batch: &ProducedBatch,
+        policy: LogPolicy,
+        now_ms: i64,
+        may_begin: bool,
     ) -> Result<Appended, AppendError> {
         let (bytes, limit) = (batch.bytes.len(), policy.max_message_bytes);
         if bytes > limit {
@@ -206,6 +281,11 @@ impl Log {
         }
         if let Some(base_offset) = self.producers.check(&batch.header)? {
             return Ok(Appended { base_offset, log_append_time_ms: None, is_duplicate: true });
+        }
+        match (batch.header.is_transactional(), self.producers.is_open(batch.header.producer_id)) {
+            (true, false) if !may_begin => return Err(AppendError::NotInTransaction),
+            (false, true) => return Err(AppendError::OutsideTransaction),
+            _ => {}
         }
         let (timestamp_ms, limit_ms) = (batch.header.max_timestamp_ms, policy.max_ahead_ms);
         let stamped = policy.timestamp_type == TimestampType::LogAppend;
@@ -229,13 +309,40 @@ impl Log {
             header.max_timestamp_ms = now_ms;
         }
         self.store.append(base_offset, copy.freeze())?;
-        self.producers.note(&header, base_offset);
+        self.take_note(&header);
         self.push(&header);
         if let Some(keep) = policy.retention_bytes {
             self.keep_bytes(keep)?;
         }
         let log_append_time_ms = stamped.then_some(now_ms);
         Ok(Appended { base_offset, log_append_time_ms, is_duplicate: false })
+    }
+
+    /// Ends the open transaction of a producer, if there is one, and fences its older epochs; the
+    /// offset of the marker.
+    pub(crate) fn mark(&mut self, marker: Marker, now_ms: i64) -> Result<i64, AppendError> {
+        self.producers.check_marker(&marker)?;
+        let base_offset = self.end_offset;
+        let mut bytes = marker.build(now_ms);
+        batch::set_position(&mut bytes, base_offset, self.leader_epoch);
+        let header = BatchHeader::parse(&bytes).expect("a marker is a batch");
+        self.store.append(base_offset, bytes.freeze())?;
+        self.take_note(&header);
+        self.push(&header);
+        Ok(base_offset)
+    }
+
+    /// Remembers what `header` says of its producer and of transactions.
+    fn take_note(&mut self, header: &BatchHeader) {
+        if let Some(outcome) = header.outcome {
+            match (self.producers.note_marker(header), outcome) {
+                (None, _) => {}
+                (Some(first), Outcome::Commit) => self.transactions.commit(first),
+                (Some(first), Outcome::Abort) => self.transactions.abort(first, header.base_offset),
+            }
+        } else if self.producers.note(header) {
+            self.transactions.begin(header.producer_id, header.base_offset);
+        }
     }
 
     fn push(&mut self, header: &BatchHeader) {
@@ -253,20 +360,48 @@ impl Log {
         max_bytes: usize,
         at_least_one: bool,
     ) -> Result<Bytes, ReadError> {
+        let limit = (max_bytes, at_least_one);
+        self.read_before(self.end_offset, offset, limit).map(|(records, _)| records)
+    }
+
+    /// Reads as [`Log::read`] does, as far as all transactions are ended, and says which of those
+    /// that overlap the batches were aborted.
+    pub(crate) fn read_committed(
+        &self,
+        offset: i64,
+        max_bytes: usize,
+        at_least_one: bool,
+    ) -> Result<(Bytes, Vec<Aborted>), ReadError> {
+        let limit = (max_bytes, at_least_one);
+        let (records, next) = self.read_before(self.last_stable_offset(), offset, limit)?;
+        Ok((records, self.transactions.aborted(offset, next)))
+    }
+
+    /// Batches in front of `bound`, and the offset behind them.
+    fn read_before(
+        &self,
+        bound: i64,
+        offset: i64,
+        (max_bytes, at_least_one): (usize, bool),
+    ) -> Result<(Bytes, i64), ReadError> {
         if offset < self.start_offset || offset > self.end_offset {
             let (start, end) = (self.start_offset, self.end_offset);
             return Err(ReadError::OutOfRange { offset, start, end });
         }
+        let nothing = Ok((Bytes::new(), offset));
         let first = self.entries.partition_point(|e| e.last_offset < offset);
-        let Some(start) = self.entries.get(first) else { return Ok(Bytes::new()) };
+        let Some(start) = self.entries.get(first).filter(|e| e.last_offset < bound) else {
+            return nothing;
+        };
         let limit = start.pos + max_bytes as u64;
-        let behind = self.entries.partition_point(|e| e.end_pos() <= limit);
-        let last = match behind.checked_sub(1) {
+        let fits = |e: &Entry| e.end_pos() <= limit && e.last_offset < bound;
+        let last = match self.entries.partition_point(fits).checked_sub(1) {
             Some(last) if last >= first => &self.entries[last],
             _ if at_least_one => start,
-            _ => return Ok(Bytes::new()),
+            _ => return nothing,
         };
-        Ok(self.store.read(start.pos, (last.end_pos() - start.pos) as usize)?)
+        let records = self.store.read(start.pos, (last.end_pos() - start.pos) as usize)?;
+        Ok((records, last.last_offset + 1))
     }
 
     /// The first record, in offset order, whose timestamp is at least `timestamp_ms`.
@@ -294,6 +429,7 @@ impl Log {
         self.start_offset = offset.clamp(self.start_offset, self.end_offset);
         let keep = self.entries.partition_point(|e| e.last_offset < self.start_offset);
         self.entries.drain(..keep);
+        self.transactions.forget_before(self.start_offset);
         let pos = self.entries.front().map_or(self.end_pos, |first| first.pos);
         self.store.give_up_before(pos)?;
         Ok(self.start_offset)

@@ -1,7 +1,10 @@
-//! What a partition remembers of idempotent producers: enough to recognise a repeated batch and to
-//! refuse a gap.
+//! What a partition remembers of idempotent producers: enough to recognise a repeated batch, to
+//! refuse a gap, and to know whether a transaction is open.
 
-use super::batch::{BatchHeader, add_sequence};
+use super::{
+    batch::{BatchHeader, add_sequence},
+    marker::{COORDINATOR_EPOCH, Marker},
+};
 use std::collections::{HashMap, VecDeque};
 
 /// Batches that are remembered for each producer; clients have at most this many in flight.
@@ -40,11 +43,34 @@ struct Written {
     base_offset: i64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Producer {
     epoch: i16,
-    /// Oldest first, at most [`REMEMBERED`].
+    /// Oldest first, at most [`REMEMBERED`]; none if a marker is all that this epoch has written.
     recent: VecDeque<Written>,
+    /// Largest timestamp of its newest batch or marker.
+    last_timestamp_ms: i64,
+    /// First offset of its open transaction.
+    open_from: Option<i64>,
+    /// Offset of its newest marker.
+    last_marker: Option<i64>,
+}
+
+/// A producer, to be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ProducerState {
+    /// Its id.
+    pub(crate) producer_id: i64,
+    /// Newest epoch that the partition knows.
+    pub(crate) epoch: i16,
+    /// Sequence number of its last record; -1 if there is none of this epoch.
+    pub(crate) last_sequence: i32,
+    /// Largest timestamp of its newest batch or marker.
+    pub(crate) last_timestamp_ms: i64,
+    /// Epoch of the coordinator that wrote its newest marker; -1 if there is none.
+    pub(crate) coordinator_epoch: i32,
+    /// First offset of its open transaction.
+    pub(crate) open_from: Option<i64>,
 }
 
 /// The producers of one partition.
@@ -72,7 +98,7 @@ impl Producers {
             if let Some(written) = known.recent.iter().find(same) {
                 return Ok(Some(written.base_offset));
             }
-            known.recent.back().map_or(got, |w| add_sequence(w.last, 1))
+            known.recent.back().map_or(0, |w| add_sequence(w.last, 1))
         };
         if got == expected {
             Ok(None)
@@ -81,37 +107,107 @@ impl Producers {
         }
     }
 
-    /// Notes that `batch` is in the log from `base_offset` on.
-    pub(crate) fn note(&mut self, batch: &BatchHeader, base_offset: i64) {
+    /// Whether a marker may be written: its epoch is not older than what the producer has written.
+    pub(super) fn check_marker(&self, marker: &Marker) -> Result<(), SequenceError> {
+        let Marker { producer_id, producer_epoch: got, .. } = *marker;
+        match self.by_id.get(&producer_id) {
+            Some(known) if got < known.epoch => {
+                Err(SequenceError::StaleEpoch { producer_id, got, known: known.epoch })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes that `batch` is in the log; true if it begins a transaction.
+    pub(super) fn note(&mut self, batch: &BatchHeader) -> bool {
         if batch.producer_id < 0 || batch.is_control() {
-            return;
+            return false;
         }
-        let epoch = batch.producer_epoch;
-        let producer = self
-            .by_id
-            .entry(batch.producer_id)
-            .or_insert_with(|| Producer { epoch, recent: VecDeque::new() });
-        if producer.epoch != epoch {
-            producer.epoch = epoch;
-            producer.recent.clear();
-        }
+        let producer = self.in_epoch(batch);
         if producer.recent.len() == REMEMBERED {
             producer.recent.pop_front();
         }
         let (first, last) = (batch.base_sequence, batch.last_sequence());
-        producer.recent.push_back(Written { first, last, base_offset });
+        producer.recent.push_back(Written { first, last, base_offset: batch.base_offset });
+        let begins = batch.is_transactional() && producer.open_from.is_none();
+        if begins {
+            producer.open_from = Some(batch.base_offset);
+        }
+        begins
+    }
+
+    /// Notes that the marker `batch` is in the log; the first offset of the transaction that it
+    /// ends, if one was open.
+    pub(super) fn note_marker(&mut self, batch: &BatchHeader) -> Option<i64> {
+        let producer = self.in_epoch(batch);
+        producer.last_marker = Some(batch.base_offset);
+        producer.open_from.take()
+    }
+
+    /// The producer of `batch`, which fences older epochs: what they have sent is forgotten.
+    fn in_epoch(&mut self, batch: &BatchHeader) -> &mut Producer {
+        let epoch = batch.producer_epoch;
+        let producer = self.by_id.entry(batch.producer_id).or_default();
+        if producer.epoch != epoch {
+            producer.epoch = epoch;
+            producer.recent.clear();
+        }
+        producer.last_timestamp_ms = batch.max_timestamp_ms;
+        producer
+    }
+
+    /// True if anything is known of a producer.
+    pub(super) fn contains(&self, producer_id: i64) -> bool {
+        self.by_id.contains_key(&producer_id)
+    }
+
+    /// True if a transaction of the producer is open.
+    pub(super) fn is_open(&self, producer_id: i64) -> bool {
+        self.by_id.get(&producer_id).is_some_and(|p| p.open_from.is_some())
+    }
+
+    /// True if the newest marker of the producer is not in front of `offset`.
+    pub(super) fn is_marked_since(&self, producer_id: i64, offset: i64) -> bool {
+        self.by_id.get(&producer_id).and_then(|p| p.last_marker).is_some_and(|at| at >= offset)
+    }
+
+    /// All producers, by their ids.
+    pub(super) fn all(&self) -> Vec<ProducerState> {
+        let state = |(&producer_id, p): (&i64, &Producer)| ProducerState {
+            producer_id,
+            epoch: p.epoch,
+            last_sequence: p.recent.back().map_or(-1, |w| w.last),
+            last_timestamp_ms: p.last_timestamp_ms,
+            coordinator_epoch: p.last_marker.map_or(-1, |_| COORDINATOR_EPOCH),
+            open_from: p.open_from,
+        };
+        let mut all: Vec<_> = self.by_id.iter().map(state).collect();
+        all.sort_by_key(|p| p.producer_id);
+        all
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker::log::testing::BatchBuilder;
+    use crate::broker::log::{
+        marker::{self, Outcome},
+        testing::BatchBuilder,
+    };
     use proptest::prelude::*;
 
     fn header(epoch: i16, sequence: i32, records: usize) -> BatchHeader {
         let bytes = BatchBuilder::new(records).producer(9, epoch, sequence).build();
         BatchHeader::check(&bytes).unwrap()
+    }
+
+    fn at(base_offset: i64, batch: BatchHeader) -> BatchHeader {
+        BatchHeader { base_offset, ..batch }
+    }
+
+    fn marker(epoch: i16, outcome: Outcome) -> BatchHeader {
+        let marker = Marker { producer_id: 9, producer_epoch: epoch, outcome };
+        BatchHeader::check(&marker::build(marker, 0)).unwrap()
     }
 
     #[test]
@@ -120,19 +216,19 @@ mod tests {
         for i in 0..5 {
             let batch = header(0, i * 2, 2);
             assert_eq!(producers.check(&batch), Ok(None));
-            producers.note(&batch, i64::from(i) * 2);
+            producers.note(&at(i64::from(i) * 2, batch));
         }
         for i in 0..5 {
             assert_eq!(producers.check(&header(0, i * 2, 2)), Ok(Some(i64::from(i) * 2)));
         }
-        producers.note(&header(0, 10, 1), 10);
+        producers.note(&at(10, header(0, 10, 1)));
         assert!(producers.check(&header(0, 0, 2)).is_err(), "forgotten: no longer recognised");
     }
 
     #[test]
     fn a_gap_is_refused_and_names_what_is_missing() {
         let mut producers = Producers::default();
-        producers.note(&header(0, 0, 3), 0);
+        producers.note(&header(0, 0, 3));
         let refused = producers.check(&header(0, 4, 1));
         assert_eq!(refused, Err(SequenceError::OutOfOrder { producer_id: 9, got: 4, expected: 3 }));
     }
@@ -140,7 +236,7 @@ mod tests {
     #[test]
     fn sequences_go_on_behind_the_largest_number() {
         let mut producers = Producers::default();
-        producers.note(&header(0, i32::MAX - 1, 3), 0);
+        producers.note(&header(0, i32::MAX - 1, 3));
         assert_eq!(producers.check(&header(0, 1, 1)), Ok(None));
         assert_eq!(producers.check(&header(0, i32::MAX - 1, 3)), Ok(Some(0)));
     }
@@ -148,16 +244,42 @@ mod tests {
     #[test]
     fn a_new_epoch_starts_at_zero_and_fences_the_old_one() {
         let mut producers = Producers::default();
-        producers.note(&header(1, 0, 4), 0);
+        producers.note(&header(1, 0, 4));
         assert!(matches!(
             producers.check(&header(2, 4, 1)),
             Err(SequenceError::OutOfOrder { expected: 0, .. })
         ));
-        producers.note(&header(2, 0, 1), 4);
+        producers.note(&at(4, header(2, 0, 1)));
         assert!(matches!(
             producers.check(&header(1, 4, 1)),
             Err(SequenceError::StaleEpoch { known: 2, .. })
         ));
+    }
+
+    #[test]
+    fn a_marker_of_a_newer_epoch_fences_older_ones_and_starts_at_zero() {
+        let mut producers = Producers::default();
+        producers.note(&header(1, 0, 4));
+        let abort = Marker { producer_id: 9, producer_epoch: 0, outcome: Outcome::Abort };
+        assert!(producers.check_marker(&abort).is_err(), "an old coordinator");
+        producers.note_marker(&at(4, marker(2, Outcome::Abort)));
+        assert!(matches!(
+            producers.check(&header(1, 4, 1)),
+            Err(SequenceError::StaleEpoch { known: 2, .. })
+        ));
+        assert!(producers.check(&header(2, 4, 1)).is_err(), "the epoch is new");
+        assert_eq!(producers.check(&header(2, 0, 1)), Ok(None));
+        assert_eq!(producers.all()[0].last_sequence, -1);
+        assert!(producers.is_marked_since(9, 4) && !producers.is_marked_since(9, 5));
+    }
+
+    #[test]
+    fn sequences_go_on_behind_a_marker_of_the_same_epoch() {
+        let mut producers = Producers::default();
+        producers.note(&header(1, 0, 4));
+        producers.note_marker(&at(4, marker(1, Outcome::Commit)));
+        assert_eq!(producers.check(&header(1, 4, 1)), Ok(None));
+        assert_eq!(producers.check(&header(1, 0, 4)), Ok(Some(0)));
     }
 
     proptest! {
@@ -176,7 +298,7 @@ mod tests {
                 let batch = header(0, sequence, size);
                 sequence = add_sequence(sequence, size as i32);
                 prop_assert_eq!(producers.check(&batch), Ok(None));
-                producers.note(&batch, end);
+                producers.note(&at(end, batch));
                 written.push((batch, end));
                 end += size as i64;
                 let back = repeats[i % repeats.len()];

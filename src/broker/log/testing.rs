@@ -1,5 +1,6 @@
 //! Batches for tests.
 
+use super::batch::ATTR_TRANSACTIONAL;
 use bytes::Bytes;
 use std::io::Write;
 
@@ -8,6 +9,7 @@ pub(crate) struct BatchBuilder {
     timestamps: Vec<i64>,
     base_offset: i64,
     producer: (i64, i16, i32),
+    is_transactional: bool,
     codec: i16,
     value_bytes: usize,
     key: Option<&'static [u8]>,
@@ -23,11 +25,25 @@ impl BatchBuilder {
     pub(crate) fn with_timestamps(timestamps: &[i64]) -> Self {
         let timestamps = timestamps.to_vec();
         let producer = (-1, -1, -1);
-        Self { timestamps, base_offset: 0, producer, codec: 0, value_bytes: 3, key: None }
+        let (base_offset, is_transactional, codec) = (0, false, 0);
+        Self {
+            timestamps,
+            base_offset,
+            producer,
+            is_transactional,
+            codec,
+            value_bytes: 3,
+            key: None,
+        }
     }
 
     pub(crate) fn producer(mut self, id: i64, epoch: i16, sequence: i32) -> Self {
         self.producer = (id, epoch, sequence);
+        self
+    }
+
+    pub(crate) fn transactional(mut self) -> Self {
+        self.is_transactional = true;
         self
     }
 
@@ -61,7 +77,8 @@ impl BatchBuilder {
         let base = self.timestamps.first().copied().unwrap_or(0);
         let records = self.records(base);
         let mut body = Vec::new();
-        body.extend(self.codec.to_be_bytes());
+        let attributes = self.codec | if self.is_transactional { ATTR_TRANSACTIONAL } else { 0 };
+        body.extend(attributes.to_be_bytes());
         body.extend((self.timestamps.len() as i32 - 1).to_be_bytes());
         body.extend(base.to_be_bytes());
         body.extend(self.timestamps.iter().max().copied().unwrap_or(0).to_be_bytes());

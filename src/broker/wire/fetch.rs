@@ -4,14 +4,17 @@
 //! their partitions in every request.
 
 use super::Context;
-use crate::broker::topics::{Partition, Topic, Waiter};
+use crate::broker::{
+    log::{Aborted, Isolation, Log, ReadError},
+    topics::{Partition, Topic, Waiter},
+};
 use bytes::Bytes;
 use kafka_protocol::{
     ResponseError,
     messages::{
-        FetchRequest, FetchResponse, TopicName,
+        FetchRequest, FetchResponse, ProducerId, TopicName,
         fetch_request::{FetchPartition, FetchTopic},
-        fetch_response::{FetchableTopicResponse, PartitionData},
+        fetch_response::{AbortedTransaction, FetchableTopicResponse, PartitionData},
     },
 };
 use std::{sync::Arc, time::Duration};
@@ -75,13 +78,17 @@ fn partitions(context: &Context<'_>, request: &FetchRequest) -> Vec<Arc<Partitio
 fn look(context: &Context<'_>, request: &FetchRequest) -> Look {
     let mut look = Look { responses: Vec::new(), bytes: 0, has_error: false };
     let max_bytes = usize::try_from(request.max_bytes).unwrap_or(0);
+    let isolation = super::isolation(request.isolation_level);
     for wanted in &request.topics {
         let topic = topic(context, wanted);
         let mut partitions = Vec::with_capacity(wanted.partitions.len());
         for partition in &wanted.partitions {
             let left = max_bytes.saturating_sub(look.bytes);
             let data = match topic.as_ref().and_then(|t| t.partition(partition.partition)) {
-                Some(found) => read(found, partition, left, look.bytes == 0, context.version),
+                Some(found) => {
+                    let limit = (left, look.bytes == 0);
+                    read(found, partition, limit, isolation, context.version)
+                }
                 None => failed(partition, unknown(context, topic.is_some())),
             };
             look.bytes += data.records.as_ref().map_or(0, Bytes::len);
@@ -119,11 +126,13 @@ fn failed(wanted: &FetchPartition, error: ResponseError) -> PartitionData {
         .with_records(Some(Bytes::new()))
 }
 
+/// Reads a partition; a reader of committed records gets only those that it may see, so that
+/// `min_bytes` does not end its waiting before there are some.
 fn read(
     partition: &Partition,
     wanted: &FetchPartition,
-    left: usize,
-    at_least_one: bool,
+    (left, at_least_one): (usize, bool),
+    isolation: Isolation,
     version: i16,
 ) -> PartitionData {
     let log = partition.log.lock();
@@ -132,19 +141,44 @@ fn read(
         return failed(wanted, super::offsets::epoch_error(epoch, log.leader_epoch()));
     }
     let limit = usize::try_from(wanted.partition_max_bytes).unwrap_or(0).min(left);
-    let records = match log.read(wanted.fetch_offset, limit, at_least_one) {
-        Ok(records) => records,
+    let data = match records(&log, wanted.fetch_offset, limit, at_least_one, isolation) {
+        Ok((records, aborted)) => PartitionData::default()
+            .with_partition_index(wanted.partition)
+            .with_aborted_transactions(aborted)
+            .with_records(Some(records)),
         Err(error) => {
             tracing::debug!(%error, "fetch refused");
-            return failed(wanted, (&error).into())
-                .with_high_watermark(log.end_offset())
-                .with_last_stable_offset(log.end_offset());
+            failed(wanted, (&error).into())
         }
     };
-    let data = PartitionData::default()
-        .with_partition_index(wanted.partition)
+    let data = data
         .with_high_watermark(log.end_offset())
-        .with_last_stable_offset(log.end_offset())
-        .with_records(Some(records));
-    if version >= 5 { data.with_log_start_offset(log.start_offset()) } else { data }
+        .with_last_stable_offset(log.last_stable_offset());
+    let has_start = version >= 5 && data.error_code == 0;
+    if has_start { data.with_log_start_offset(log.start_offset()) } else { data }
+}
+
+type Records = (Bytes, Option<Vec<AbortedTransaction>>);
+
+fn records(
+    log: &Log,
+    offset: i64,
+    max_bytes: usize,
+    at_least_one: bool,
+    isolation: Isolation,
+) -> Result<Records, ReadError> {
+    let transaction = |aborted: Aborted| {
+        AbortedTransaction::default()
+            .with_producer_id(ProducerId(aborted.producer_id))
+            .with_first_offset(aborted.first_offset)
+    };
+    match isolation {
+        Isolation::ReadUncommitted => {
+            log.read(offset, max_bytes, at_least_one).map(|records| (records, None))
+        }
+        Isolation::ReadCommitted => {
+            let (records, aborted) = log.read_committed(offset, max_bytes, at_least_one)?;
+            Ok((records, Some(aborted.into_iter().map(transaction).collect())))
+        }
+    }
 }

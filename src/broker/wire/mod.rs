@@ -22,7 +22,7 @@ mod topics;
 pub(crate) use connection::serve;
 
 use super::{
-    log::{AppendError, BatchError, ReadError, SequenceError},
+    log::{AppendError, BatchError, Isolation, ReadError, SequenceError},
     peer::Peer,
     server::Shared,
     topics::TopicError,
@@ -55,6 +55,11 @@ fn text(text: impl Into<String>) -> StrBytes {
 
 fn topic_name(name: impl Into<String>) -> TopicName {
     TopicName(text(name))
+}
+
+/// What a client means by its isolation level.
+fn isolation(level: i8) -> Isolation {
+    if level == 1 { Isolation::ReadCommitted } else { Isolation::ReadUncommitted }
 }
 
 fn code(result: Result<(), ResponseError>) -> i16 {
@@ -91,6 +96,9 @@ impl From<&AppendError> for ResponseError {
             AppendError::Sequence(SequenceError::StaleEpoch { .. }) => Self::InvalidProducerEpoch,
             AppendError::Sequence(SequenceError::OutOfOrder { .. }) => {
                 Self::OutOfOrderSequenceNumber
+            }
+            AppendError::NotInTransaction | AppendError::OutsideTransaction => {
+                Self::InvalidTxnState
             }
             AppendError::TooLarge { .. } => Self::MessageTooLarge,
             AppendError::Ahead { .. } => Self::InvalidTimestamp,

@@ -1,7 +1,10 @@
 //! ListOffsets, OffsetForLeaderEpoch, DeleteRecords.
 
 use super::Context;
-use crate::broker::{log::Log, storage::Note};
+use crate::broker::{
+    log::{Isolation, Log},
+    storage::Note,
+};
 use kafka_protocol::{
     ResponseError,
     messages::{
@@ -33,6 +36,7 @@ pub(super) fn list_offsets(
     context: &Context<'_>,
     request: ListOffsetsRequest,
 ) -> ListOffsetsResponse {
+    let isolation = super::isolation(request.isolation_level);
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
         let answer = |p: &kafka_protocol::messages::list_offsets_request::ListOffsetsPartition| {
@@ -42,7 +46,7 @@ pub(super) fn list_offsets(
             let result = match found {
                 Some(partition) => {
                     let log = partition.log.lock();
-                    list_offset(&log, p.timestamp, p.current_leader_epoch)
+                    list_offset(&log, p.timestamp, p.current_leader_epoch, isolation)
                         .map(|(offset, timestamp)| (offset, timestamp, log.leader_epoch()))
                 }
                 None => Err(ResponseError::UnknownTopicOrPartition),
@@ -68,20 +72,28 @@ pub(super) fn list_offsets(
     ListOffsetsResponse::default().with_topics(topics)
 }
 
-/// Offset and timestamp; -1 and -1 if no record is late enough.
-fn list_offset(log: &Log, timestamp: i64, epoch: i32) -> Result<(i64, i64), ResponseError> {
+/// Offset and timestamp; -1 and -1 if no record that the client may see is late enough.
+fn list_offset(
+    log: &Log,
+    timestamp: i64,
+    epoch: i32,
+    isolation: Isolation,
+) -> Result<(i64, i64), ResponseError> {
     if epoch >= 0 && epoch != log.leader_epoch() {
         return Err(epoch_error(epoch, log.leader_epoch()));
     }
     let found = match timestamp {
-        special::LATEST => return Ok((log.end_offset(), -1)),
+        special::LATEST => return Ok((log.end_for(isolation), -1)),
         special::EARLIEST => return Ok((log.start_offset(), -1)),
         special::MAX_TIMESTAMP => log.latest_in_time(),
         time if time >= 0 => log.first_since(time),
         _ => return Err(ResponseError::UnsupportedVersion),
     };
     match found {
-        Ok(found) => Ok(found.map_or((-1, -1), |record| (record.offset, record.timestamp_ms))),
+        Ok(found) => {
+            let seen = found.filter(|record| record.offset < log.end_for(isolation));
+            Ok(seen.map_or((-1, -1), |record| (record.offset, record.timestamp_ms)))
+        }
         Err(error) => {
             tracing::warn!(%error, "cannot search the log");
             Err(ResponseError::KafkaStorageError)
