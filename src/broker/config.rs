@@ -1,15 +1,26 @@
 //! What an embedded broker is told at its start.
 
-use crate::clock::Clock;
+use super::{cluster::MAX_NODES, topics::MAX_PARTITIONS};
+use crate::{
+    clock::Clock,
+    error::{Error, Result},
+};
 use std::path::PathBuf;
 
 /// Settings of a [`crate::broker::Broker`].
 #[derive(Clone, Debug)]
 pub struct BrokerConfig {
-    /// Address to listen on, and the one that clients are told.
+    /// Address to listen on, and the one that clients are told unless `advertised` says otherwise.
     pub host: String,
-    /// Port to listen on; 0 takes any free one.
+    /// Port to listen on, of the first node: the others follow, each with the next port. 0 takes
+    /// any free ones.
     pub port: u16,
+    /// Number of nodes, whose ids are 1, 2, and so on. Each has a listener of its own; partitions,
+    /// groups and transactions are spread over them. The logs are shared.
+    pub nodes: i32,
+    /// `host` or `host:port` that clients are told instead of what is listened on, where a proxy, a
+    /// tunnel or a container lies between. A port is that of the first node, and the others follow.
+    pub advertised: Option<String>,
     /// Directory of the logs; none keeps everything in memory.
     pub data_dir: Option<PathBuf>,
     /// Partitions of a topic whose creator did not say.
@@ -34,6 +45,8 @@ impl Default for BrokerConfig {
         Self {
             host: "127.0.0.1".into(),
             port: 0,
+            nodes: 1,
+            advertised: None,
             data_dir: None,
             default_partitions: 4,
             auto_create_topics: true,
@@ -42,6 +55,102 @@ impl Default for BrokerConfig {
             initial_rebalance_delay_ms: 0,
             max_request_bytes: 100 << 20,
             clock: Clock::system(),
+        }
+    }
+}
+
+impl BrokerConfig {
+    /// Whether a broker can be started like this.
+    pub(super) fn check(&self) -> Result<()> {
+        let refused = |message: String| Err(Error::Config(message));
+        let (partitions, most) = (self.default_partitions, MAX_PARTITIONS);
+        if !(1..=most).contains(&partitions) {
+            return refused(format!("default_partitions is {partitions}: give 1 to {most}"));
+        }
+        if !(1..=MAX_NODES).contains(&self.nodes) {
+            return refused(format!("nodes is {}: give 1 to {MAX_NODES}", self.nodes));
+        }
+        if self.host.is_empty() {
+            return refused("host is empty: give an address, as 127.0.0.1".into());
+        }
+        self.ports(self.port)?;
+        self.advertised().map(drop)
+    }
+
+    /// The ports of all nodes, if the first one has `first`; 0 means any for each.
+    pub(super) fn ports(&self, first: u16) -> Result<Vec<u16>> {
+        if first == 0 {
+            return Ok(vec![0; self.nodes as usize]);
+        }
+        let last = i32::from(first) + self.nodes - 1;
+        match u16::try_from(last) {
+            Ok(last) => Ok((first..=last).collect()),
+            Err(_) => {
+                Err(Error::Config(format!("port {first} leaves no room for {} nodes", self.nodes)))
+            }
+        }
+    }
+
+    /// The host that clients are told, and the port of the first node if it is another one.
+    fn advertised(&self) -> Result<(&str, Option<u16>)> {
+        let Some(given) = &self.advertised else { return Ok((&self.host, None)) };
+        let unclear = || Error::Config(format!("advertised is {given}: give HOST or HOST:PORT"));
+        let is_ip6 = given.parse::<std::net::Ipv6Addr>().is_ok();
+        let (host, port) = match given.rsplit_once(':') {
+            Some((host, port)) if !is_ip6 && !given.ends_with(']') => {
+                let port = port.parse().ok().filter(|port| *port > 0).ok_or_else(unclear)?;
+                self.ports(port)?;
+                (host, Some(port))
+            }
+            _ => (given.as_str(), None),
+        };
+        let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+        if host.is_empty() { Err(unclear()) } else { Ok((host, port)) }
+    }
+
+    /// What clients are told of the nodes that listen on `ports`.
+    pub(super) fn told(&self, ports: &[u16]) -> Result<Vec<(String, u16)>> {
+        let (host, first) = self.advertised()?;
+        let ports = match first {
+            Some(first) => self.ports(first)?,
+            None => ports.to_vec(),
+        };
+        Ok(ports.into_iter().map(|port| (host.to_owned(), port)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(advertised: &str, nodes: i32) -> Result<Vec<(String, u16)>> {
+        let advertised = Some(advertised.to_owned());
+        let config = BrokerConfig { advertised, nodes, ..BrokerConfig::default() };
+        config.check()?;
+        config.told(&[7001, 7002][..nodes as usize])
+    }
+
+    #[test]
+    fn clients_are_told_the_advertised_host_and_port() {
+        let told = |given, nodes| told(given, nodes).unwrap();
+        assert_eq!(
+            told("kafka.test", 2),
+            [("kafka.test".into(), 7001), ("kafka.test".into(), 7002)]
+        );
+        assert_eq!(told("kafka.test:9092", 2)[1], ("kafka.test".into(), 9093));
+        assert_eq!(told("::1", 1), [("::1".into(), 7001)]);
+        assert_eq!(told("[::1]:9", 1), [("::1".into(), 9)]);
+        assert_eq!(told("[::1]", 1), [("::1".into(), 7001)]);
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_is_refused() {
+        for (given, nodes) in [("", 1), (":9092", 1), ("h:0", 1), ("h:x", 1), ("h:65535", 2)] {
+            assert!(matches!(told(given, nodes), Err(Error::Config(_))), "{given}");
+        }
+        for nodes in [0, -1, MAX_NODES + 1] {
+            let config = BrokerConfig { nodes, ..BrokerConfig::default() };
+            assert!(matches!(config.check(), Err(Error::Config(_))), "{nodes}");
         }
     }
 }

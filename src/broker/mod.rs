@@ -1,4 +1,4 @@
-//! The embedded broker: a Kafka cluster of one node, in this process, on loopback.
+//! The embedded broker: a Kafka cluster in this process, on loopback.
 //!
 //! For development, tests and demos. It speaks the Kafka protocol, so the same clients talk to it
 //! and to a real cluster.
@@ -7,21 +7,25 @@
 //! | --- | --- |
 //! | `log` | the log of one partition; pure |
 //! | `group` | a consumer group as a state machine; pure |
+//! | `cluster` | the nodes, and who leads and coordinates what |
 //! | `topics`, `groups`, `producer_ids` | the state of the cluster, behind locks |
 //! | `peer` | whether the client of a connection is still there |
 //! | `storage` | what survives a restart |
 //! | `wire` | the protocol: frames, requests, responses |
-//! | `server` | listener, threads, start and stop |
+//! | `listener` | a port that closes and opens |
+//! | `server` | threads, start and stop, nodes that go down |
 //! | `faults` | a place where tests make it misbehave |
 //!
 //! # Not here
 //!
-//! Replication (there is one node), transactions, access control.
+//! Replication (nodes share the logs), transactions, access control.
 
+mod cluster;
 mod config;
 mod faults;
 mod group;
 mod groups;
+mod listener;
 // The coordinator that ends transactions comes next.
 #[allow(dead_code, unused_imports)]
 mod log;

@@ -1,9 +1,11 @@
 //! The running broker: its listener, its threads, its end.
 
 use super::{
+    cluster::Cluster,
     config::BrokerConfig,
     faults::{Fate, Faults, RequestHead},
     groups::Groups,
+    listener::Listener,
     log::SyncWork,
     producer_ids::ProducerIds,
     storage::{Directory, Held, Storage},
@@ -13,7 +15,7 @@ use super::{
 };
 use crate::error::{Error, Result};
 use parking_lot::Mutex;
-use std::{net::TcpListener, sync::Arc, time::Duration};
+use std::{io, net::TcpListener, sync::Arc, time::Duration};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
@@ -26,12 +28,10 @@ const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) struct Shared {
     /// Settings.
     pub(crate) config: BrokerConfig,
-    /// Host that clients are told.
-    pub(crate) host: String,
-    /// Port that is listened on.
-    pub(crate) port: u16,
     /// Id of the cluster.
     pub(crate) cluster_id: String,
+    /// Its nodes.
+    pub(crate) cluster: Arc<Cluster>,
     /// Topics and their logs.
     pub(crate) topics: Topics,
     /// Consumer groups.
@@ -45,8 +45,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// The state of the cluster, with what an earlier broker has left in the data directory.
-    pub(crate) fn open(config: BrokerConfig, port: u16) -> Result<Self> {
+    /// The state of the cluster whose nodes listen on `ports`, with what an earlier broker has left
+    /// in the data directory.
+    pub(crate) fn open(config: BrokerConfig, ports: &[u16]) -> Result<Self> {
+        let cluster = Arc::new(Cluster::new(config.told(ports)?));
         let (storage, held) = match &config.data_dir {
             None => (Storage::Memory, Held::default()),
             Some(path) => {
@@ -56,21 +58,28 @@ impl Shared {
             }
         };
         let storage = Arc::new(storage);
-        let topics = Topics::new(Arc::clone(&storage), config.retention_bytes);
+        let topics =
+            Topics::new(Arc::clone(&storage), config.retention_bytes, Arc::clone(&cluster));
         if let Storage::Directory(directory) = &*storage {
             for topic in held.topics.into_values() {
-                let mut logs = Vec::new();
+                let mut replicas = topic.replicas.into_iter();
+                let mut partitions = Vec::new();
                 for partition in 0..topic.partitions {
                     let mut log = directory.open_log(topic.id, partition)?;
                     if let Some(start) = held.starts.get(&(topic.id, partition)) {
                         log.delete_before(*start)
                             .map_err(|e| Error::io(format!("log of topic {}", topic.name), &e))?;
                     }
-                    logs.push(log);
+                    let epoch = held.epochs.get(&(topic.id, partition)).copied();
+                    partitions.push((
+                        log,
+                        replicas.next().unwrap_or_default(),
+                        epoch.unwrap_or_default(),
+                    ));
                 }
                 let config = TopicConfig::new(topic.config)
                     .map_err(|message| Error::Config(format!("topic {}: {message}", topic.name)))?;
-                topics.restore(topic.name, topic.id, config, logs);
+                topics.restore(topic.name, topic.id, config, partitions);
             }
         }
         let groups = Groups::new(
@@ -84,9 +93,8 @@ impl Shared {
             groups.restore(&group, offsets.collect());
         }
         Ok(Self {
-            host: config.host.clone(),
             config,
-            port,
+            cluster,
             cluster_id: held
                 .cluster
                 .map_or_else(|| Uuid::new_v4().simple().to_string(), |(id, _)| id),
@@ -96,6 +104,13 @@ impl Shared {
             storage,
             faults: Faults::default(),
         })
+    }
+
+    /// A node has gone or come: leaders and coordinators move.
+    fn set_live(&self, node: i32, is_live: bool) {
+        if let Some(live) = self.cluster.set_live(node, is_live) {
+            self.topics.settle(&live);
+        }
     }
 
     /// Brings everything that was written to stable storage.
@@ -128,6 +143,9 @@ async fn run_sync(shared: Arc<Shared>) {
 /// It has two threads of its own; [`Broker::stop`] and dropping it end them.
 pub struct Broker {
     shared: Arc<Shared>,
+    /// The nodes' listeners, of node 1 first.
+    listeners: Vec<Arc<Listener>>,
+    /// Held while nodes go down or come up, too.
     runtime: Mutex<Option<Runtime>>,
 }
 
@@ -139,37 +157,101 @@ impl Broker {
     /// [`Error::Config`] for settings that cannot be, [`Error::Io`] if the address is taken or the
     /// data directory cannot be used.
     pub fn start(config: BrokerConfig) -> Result<Self> {
-        check(&config)?;
-        let wanted = format!("{}:{}", config.host, config.port);
-        let failed = |e: &std::io::Error| Error::io(format!("broker cannot listen on {wanted}"), e);
-        let listener =
-            TcpListener::bind((config.host.as_str(), config.port)).map_err(|e| failed(&e))?;
-        listener.set_nonblocking(true).map_err(|e| failed(&e))?;
-        let port = listener.local_addr().map_err(|e| failed(&e))?.port();
-        let shared = Arc::new(Shared::open(config, port)?);
+        config.check()?;
+        let sockets = config
+            .ports(config.port)?
+            .into_iter()
+            .map(|port| bind(&config.host, port))
+            .collect::<Result<Vec<_>>>()?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("turbine-broker")
             .enable_all()
             .build()
             .map_err(|e| Error::io("broker cannot start its threads", &e))?;
-        let listener = {
-            let _inside = runtime.enter();
-            tokio::net::TcpListener::from_std(listener).map_err(|e| failed(&e))?
-        };
-        runtime.spawn(accept(Arc::clone(&shared), listener));
+        let inside = runtime.enter();
+        let listeners = sockets
+            .into_iter()
+            .map(|socket| Listener::new(socket).map(Arc::new))
+            .collect::<io::Result<Vec<_>>>()
+            .map_err(|e| Error::io("broker cannot listen", &e))?;
+        let ports: Vec<u16> = listeners.iter().map(|l| l.address().port()).collect();
+        let shared = Arc::new(Shared::open(config, &ports)?);
+        for (node, listener) in (1..).zip(&listeners) {
+            runtime.spawn(accept(Arc::clone(&shared), node, Arc::clone(listener)));
+        }
         let clock = Arc::clone(&shared);
         runtime.spawn(async move { clock.groups.run_clock().await });
         runtime.spawn(run_sync(Arc::clone(&shared)));
-        tracing::info!(address = %format!("{}:{port}", shared.host), "broker listens");
-        Ok(Self { shared, runtime: Mutex::new(Some(runtime)) })
+        drop(inside);
+        let broker = Self { shared, listeners, runtime: Mutex::new(Some(runtime)) };
+        tracing::info!(address = %broker.address(), "broker listens");
+        Ok(broker)
     }
 
-    /// `host:port` to give to clients.
+    /// `host:port` to give to clients; of several nodes all, with commas between.
     #[must_use]
     pub fn address(&self) -> String {
-        let Shared { host, port, .. } = &*self.shared;
-        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+        self.addresses().join(",")
+    }
+
+    /// `host:port` of every node, of node 1 first.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<String> {
+        let host = &self.shared.config.host;
+        let ports = self.listeners.iter().map(|listener| listener.address().port());
+        if host.contains(':') {
+            ports.map(|port| format!("[{host}]:{port}")).collect()
+        } else {
+            ports.map(|port| format!("{host}:{port}")).collect()
+        }
+    }
+
+    /// Takes a node down, as if its process were killed: it refuses connections, and those it has
+    /// end. Leaders and coordinators move to other nodes as far as there are live replicas in sync.
+    /// A node that is down already stays so.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if there is no such node.
+    pub fn down(&self, node: i32) -> Result<()> {
+        let listener = self.listener(node)?;
+        let runtime = self.runtime.lock();
+        if runtime.is_some() && listener.close() {
+            self.shared.set_live(node, false);
+            tracing::info!(node, "node is down");
+        }
+        Ok(())
+    }
+
+    /// Brings a node back where it was. Its replicas are in sync at once; it leads what nobody led
+    /// for want of it. What has moved stays where it is until a client asks for the preferred
+    /// leaders (`ElectLeaders`), as on a Kafka that has not balanced its leaders yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if there is no such node, [`Error::Io`] if its port cannot be listened on.
+    pub fn up(&self, node: i32) -> Result<()> {
+        let listener = self.listener(node)?;
+        let runtime = self.runtime.lock();
+        let Some(running) = &*runtime else { return Ok(()) };
+        let _inside = running.enter();
+        let address = listener.address();
+        let failed = |e| Error::io(format!("node {node} cannot listen on {address}"), &e);
+        if listener.open().map_err(failed)? {
+            self.shared.set_live(node, true);
+            running.spawn(accept(Arc::clone(&self.shared), node, Arc::clone(listener)));
+            tracing::info!(node, "node is up");
+        }
+        Ok(())
+    }
+
+    fn listener(&self, node: i32) -> Result<&Arc<Listener>> {
+        let at = usize::try_from(node).ok().and_then(|node| node.checked_sub(1));
+        at.and_then(|at| self.listeners.get(at)).ok_or_else(|| {
+            let nodes = self.listeners.len();
+            Error::Config(format!("there is no node {node}: nodes are 1 to {nodes}"))
+        })
     }
 
     /// Lets `decide` spoil requests, for tests.
@@ -213,23 +295,23 @@ impl Drop for Broker {
     }
 }
 
-fn check(config: &BrokerConfig) -> Result<()> {
-    let most = super::topics::MAX_PARTITIONS;
-    if !(1..=most).contains(&config.default_partitions) {
-        let got = config.default_partitions;
-        return Err(Error::Config(format!("default_partitions is {got}: give 1 to {most}")));
-    }
-    if config.host.is_empty() {
-        return Err(Error::Config("host is empty: give an address, as 127.0.0.1".into()));
-    }
-    Ok(())
+fn bind(host: &str, port: u16) -> Result<TcpListener> {
+    TcpListener::bind((host, port))
+        .map_err(|e| Error::io(format!("broker cannot listen on {host}:{port}"), &e))
 }
 
-async fn accept(shared: Arc<Shared>, listener: tokio::net::TcpListener) {
-    loop {
-        match listener.accept().await {
-            Ok((socket, peer)) => {
-                tokio::spawn(wire::serve(Arc::clone(&shared), socket, peer));
+async fn accept(shared: Arc<Shared>, node: i32, listener: Arc<Listener>) {
+    while let Some(accepted) = listener.accept().await {
+        match accepted {
+            Ok((socket, peer, mut closing)) => {
+                let shared = Arc::clone(&shared);
+                tokio::spawn(async move {
+                    tokio::select! {
+                        biased;
+                        () = closing.closed() => tracing::debug!(%peer, node, "node went down"),
+                        () = wire::serve(shared, node, socket, peer) => {}
+                    }
+                });
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");

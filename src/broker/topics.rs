@@ -1,11 +1,12 @@
 //! The topics and their partitions, and who waits for new records.
 
 use super::{
+    cluster::{self, Cluster, Layout, NodeIds, NotElected, Replicas},
     log::{Log, LogPolicy},
     storage::{Note, Storage, TopicNote},
     topic_config::TopicConfig,
 };
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 use std::{
     collections::{BTreeMap, HashMap},
     io,
@@ -21,12 +22,53 @@ pub(crate) const MAX_PARTITIONS: i32 = 10_000;
 pub(crate) struct Partition {
     /// Its log.
     pub(crate) log: Mutex<Log>,
+    /// Changed only by who holds the log.
+    replicas: RwLock<Replicas>,
     waiting: Mutex<Vec<Arc<Notify>>>,
 }
 
 impl Partition {
-    fn new(log: Log) -> Arc<Self> {
-        Arc::new(Self { log: Mutex::new(log), waiting: Mutex::default() })
+    fn new(mut log: Log, replicas: Replicas) -> Arc<Self> {
+        log.start_epoch(replicas.epoch());
+        let (log, replicas) = (Mutex::new(log), RwLock::new(replicas));
+        Arc::new(Self { log, replicas, waiting: Mutex::default() })
+    }
+
+    /// The log, if `node` leads the partition; it does as long as the log is held.
+    pub(crate) fn log_of_leader(&self, node: i32) -> Option<MutexGuard<'_, Log>> {
+        let log = self.log.lock();
+        let leads = self.replicas.read().leader() == Some(node);
+        leads.then_some(log)
+    }
+
+    /// The log, if `node` leads the partition or follows its leader.
+    pub(crate) fn log_of_replica(&self, node: i32) -> Option<MutexGuard<'_, Log>> {
+        let log = self.log.lock();
+        let follows = self.replicas.read().is_follower(node);
+        follows.then_some(log)
+    }
+
+    /// Who holds the partition and who leads it. Take no lock of a log while you have this.
+    pub(crate) fn replicas(&self) -> RwLockReadGuard<'_, Replicas> {
+        self.replicas.read()
+    }
+
+    /// Lets `change` choose another leader; its epoch, if it did.
+    fn lead<R>(&self, change: impl FnOnce(&mut Replicas) -> R) -> (R, Option<i32>) {
+        let mut log = self.log.lock();
+        let mut replicas = self.replicas.write();
+        let before = replicas.epoch();
+        let result = change(&mut replicas);
+        let epoch = replicas.epoch();
+        if epoch == before {
+            return (result, None);
+        }
+        if replicas.leader().is_some() {
+            log.start_epoch(epoch);
+        }
+        drop((log, replicas));
+        self.wake();
+        (result, Some(epoch))
     }
 
     /// Tells those who wait that something has changed.
@@ -93,7 +135,29 @@ impl Topic {
             id: self.id,
             partitions: self.partitions.len() as i32,
             config: self.config.set().clone(),
+            replicas: self.partitions.iter().map(|p| p.replicas().assigned().to_vec()).collect(),
         })
+    }
+
+    /// Copies of each partition.
+    pub(crate) fn replication_factor(&self) -> i16 {
+        self.partitions.first().map_or(0, |p| p.replicas.read().assigned().len() as i16)
+    }
+
+    /// True if a client that wants its records on every replica in sync gets them on as many as
+    /// `min.insync.replicas` says, or on all that there are.
+    pub(crate) fn has_enough_replicas(&self, partition: &Partition) -> bool {
+        let wanted = self
+            .config
+            .set()
+            .get("min.insync.replicas")
+            .map_or(1, |value| value.parse().expect("values are checked when set"));
+        let replicas = partition.replicas.read();
+        replicas.in_sync().len() >= replicas.assigned().len().min(wanted)
+    }
+
+    fn may_elect_unclean(&self) -> bool {
+        self.config.set().get("unclean.leader.election.enable").is_some_and(|v| v == "true")
     }
 }
 
@@ -112,6 +176,12 @@ pub(crate) enum TopicError {
     /// The number of partitions cannot be.
     #[error("{0}")]
     Partitions(String),
+    /// So many copies of a partition cannot be.
+    #[error("{0}")]
+    Replication(String),
+    /// The nodes chosen for a partition cannot be.
+    #[error("{0}")]
+    Assignment(String),
     /// The storage failed.
     #[error("cannot keep the topic: {0}")]
     Io(#[from] io::Error),
@@ -128,18 +198,40 @@ pub(crate) struct Topics {
     storage: Arc<Storage>,
     /// Holds for every topic that does not say.
     retention_bytes: Option<u64>,
+    cluster: Arc<Cluster>,
     index: RwLock<Index>,
 }
 
 impl Topics {
     /// No topics yet.
-    pub(crate) fn new(storage: Arc<Storage>, retention_bytes: Option<u64>) -> Self {
-        Self { storage, retention_bytes, index: RwLock::default() }
+    pub(crate) fn new(
+        storage: Arc<Storage>,
+        retention_bytes: Option<u64>,
+        cluster: Arc<Cluster>,
+    ) -> Self {
+        Self { storage, retention_bytes, cluster, index: RwLock::default() }
     }
 
-    /// Puts a topic back that was there before a restart.
-    pub(crate) fn restore(&self, name: String, id: Uuid, config: TopicConfig, logs: Vec<Log>) {
-        let partitions = logs.into_iter().map(Partition::new).collect();
+    /// Puts a topic back that was there before a restart, each partition with its log, the nodes
+    /// that held it and the last epoch of its leader.
+    pub(crate) fn restore(
+        &self,
+        name: String,
+        id: Uuid,
+        config: TopicConfig,
+        partitions: Vec<(Log, Vec<i32>, i32)>,
+    ) {
+        let (nodes, live) = (self.cluster.nodes(), self.cluster.live());
+        let restored = |(n, (log, mut assigned, epoch)): (usize, (Log, Vec<i32>, i32))| {
+            // The cluster may have fewer nodes than it had.
+            assigned.retain(|id| (1..=nodes).contains(id));
+            if assigned.is_empty() {
+                assigned = cluster::place(nodes, &live, n as i32, 1);
+            }
+            let epoch = epoch.max(log.leader_epoch());
+            Partition::new(log, Replicas::new(assigned, &live, epoch))
+        };
+        let partitions = partitions.into_iter().enumerate().map(restored).collect();
         let policy = config.policy(self.retention_bytes);
         let topic = Topic { name: name.clone(), id, config, policy, partitions };
         let mut index = self.index.write();
@@ -168,29 +260,53 @@ impl Topics {
         self.index.read().by_name.values().cloned().collect()
     }
 
-    /// Whether a topic could be made.
-    pub(crate) fn check_new(&self, name: &str, partitions: i32) -> Result<(), TopicError> {
+    /// The nodes of every partition, if a topic could be made.
+    pub(crate) fn check_new(
+        &self,
+        name: &str,
+        layout: &Layout,
+    ) -> Result<Vec<Vec<i32>>, TopicError> {
         check_name(name)?;
         if self.index.read().by_name.contains_key(name) {
             return Err(TopicError::Exists(name.to_owned()));
         }
-        check_count(partitions)
+        self.lay_out(layout, &self.cluster.live())
+    }
+
+    fn lay_out(&self, layout: &Layout, live: &NodeIds) -> Result<Vec<Vec<i32>>, TopicError> {
+        let nodes = self.cluster.nodes();
+        match layout {
+            Layout::Spread { partitions, factor } => {
+                let factor = factor.unwrap_or_else(|| cluster::default_factor(nodes));
+                cluster::check_factor(nodes, live, factor)?;
+                check_count(*partitions)?;
+                Ok((0..*partitions).map(|n| cluster::place(nodes, live, n, factor)).collect())
+            }
+            Layout::Given(given) => {
+                check_count(i32::try_from(given.len()).unwrap_or(i32::MAX))?;
+                cluster::check_given(nodes, live, given, None)?;
+                Ok(given.clone())
+            }
+        }
     }
 
     /// Makes a topic.
     pub(crate) fn create(
         &self,
         name: &str,
-        partitions: i32,
+        layout: impl Into<Layout>,
         config: TopicConfig,
     ) -> Result<Arc<Topic>, TopicError> {
-        self.check_new(name, partitions)?;
+        let layout = layout.into();
+        self.check_new(name, &layout)?;
         let id = Uuid::new_v4();
         let mut index = self.index.write();
         if index.by_name.contains_key(name) {
             return Err(TopicError::Exists(name.to_owned()));
         }
-        let partitions = self.create_logs(id, 0..partitions);
+        // Under the lock: a node that goes after this finds the topic and moves its leaders.
+        let live = self.cluster.live();
+        let partitions = self.create_logs(id, 0, self.lay_out(&layout, &live)?, &live);
         let policy = config.policy(self.retention_bytes);
         let topic = Arc::new(Topic { name: name.to_owned(), id, config, policy, partitions });
         self.storage.note(&[topic.note()])?;
@@ -199,8 +315,15 @@ impl Topics {
         Ok(topic)
     }
 
-    /// Gives a topic more partitions, `count` altogether; with `dry_run` only says if it could.
-    pub(crate) fn grow(&self, name: &str, count: i32, dry_run: bool) -> Result<(), TopicError> {
+    /// Gives a topic more partitions, `count` altogether, the new ones on the nodes `given` where
+    /// somebody has chosen; with `dry_run` only says if it could.
+    pub(crate) fn grow(
+        &self,
+        name: &str,
+        count: i32,
+        given: Option<Vec<Vec<i32>>>,
+        dry_run: bool,
+    ) -> Result<(), TopicError> {
         let mut index = self.index.write();
         let topic = index.by_name.get(name).cloned().ok_or(TopicError::Unknown)?;
         let before = topic.partitions.len() as i32;
@@ -210,11 +333,27 @@ impl Topics {
                 "Topic currently has {before} partitions, which is not less than the requested {count}."
             )));
         }
+        let (nodes, live) = (self.cluster.nodes(), self.cluster.live());
+        let factor = topic.replication_factor();
+        let added = if let Some(given) = given {
+            let (new, got) = (count - before, given.len());
+            if usize::try_from(new) != Ok(got) {
+                return Err(TopicError::Assignment(format!(
+                    "Attempted to add {new} additional partition(s), but only {got} assignment(s) \
+                     were specified."
+                )));
+            }
+            cluster::check_given(nodes, &live, &given, usize::try_from(factor).ok())?;
+            given
+        } else {
+            cluster::check_factor(nodes, &live, factor)?;
+            (before..count).map(|n| cluster::place(nodes, &live, n, factor)).collect()
+        };
         if dry_run {
             return Ok(());
         }
         let mut partitions = topic.partitions.clone();
-        partitions.extend(self.create_logs(topic.id, before..count));
+        partitions.extend(self.create_logs(topic.id, before, added, &live));
         self.put(&mut index, Topic { partitions, ..copy(&topic) })
     }
 
@@ -240,14 +379,63 @@ impl Topics {
         Ok(topic)
     }
 
+    /// Nodes have come or gone, and `live` are left: leaders move.
+    pub(crate) fn settle(&self, live: &NodeIds) {
+        let mut notes = Vec::new();
+        for topic in self.all() {
+            let unclean = topic.may_elect_unclean();
+            for (number, partition) in (0..).zip(&topic.partitions) {
+                let (_, epoch) = partition.lead(|replicas| replicas.settle(live, unclean));
+                notes.extend(epoch.map(|epoch| Note::Epoch {
+                    topic: topic.id,
+                    partition: number,
+                    epoch,
+                }));
+            }
+        }
+        if let Err(error) = self.storage.note(&notes) {
+            tracing::error!(%error, "cannot write down the leaders' epochs");
+        }
+    }
+
+    /// Makes the preferred replica of a partition its leader or, where nobody leads and `unclean`
+    /// is wanted, any live one. The inner error is why there was no election.
+    pub(crate) fn elect(
+        &self,
+        topic: &str,
+        number: i32,
+        unclean: bool,
+    ) -> Result<Result<(), NotElected>, TopicError> {
+        let topic = self.get(topic).ok_or(TopicError::Unknown)?;
+        let partition = topic.partition(number).ok_or(TopicError::Unknown)?;
+        let live = self.cluster.live();
+        let (elected, epoch) = partition.lead(|replicas| {
+            if unclean { replicas.elect_unclean(&live) } else { replicas.elect_preferred() }
+        });
+        if let Some(epoch) = epoch {
+            self.storage.note(&[Note::Epoch { topic: topic.id, partition: number, epoch }])?;
+        }
+        Ok(elected)
+    }
+
     fn put(&self, index: &mut Index, topic: Topic) -> Result<(), TopicError> {
         self.storage.note(&[topic.note()])?;
         index.by_name.insert(topic.name.clone(), Arc::new(topic));
         Ok(())
     }
 
-    fn create_logs(&self, id: Uuid, partitions: std::ops::Range<i32>) -> Vec<Arc<Partition>> {
-        partitions.map(|p| Partition::new(self.storage.create_log(id, p))).collect()
+    /// The logs of partitions, numbered from `first` on, which are held by the nodes `assigned`.
+    fn create_logs(
+        &self,
+        id: Uuid,
+        first: i32,
+        assigned: Vec<Vec<i32>>,
+        live: &NodeIds,
+    ) -> Vec<Arc<Partition>> {
+        let partition = |(number, assigned)| {
+            Partition::new(self.storage.create_log(id, number), Replicas::new(assigned, live, 0))
+        };
+        (first..).zip(assigned).map(partition).collect()
     }
 }
 
@@ -292,7 +480,8 @@ mod tests {
     use super::*;
 
     fn topics() -> Topics {
-        Topics::new(Arc::new(Storage::Memory), None)
+        let cluster = Cluster::new([("localhost".into(), 9092), ("localhost".into(), 9093)]);
+        Topics::new(Arc::new(Storage::Memory), None, Arc::new(cluster))
     }
 
     #[test]
@@ -312,11 +501,11 @@ mod tests {
         let topics = topics();
         topics.create("a", 2, TopicConfig::default()).unwrap();
         let first = topics.partition("a", 0).unwrap();
-        assert!(topics.grow("a", 5, true).is_ok() && topics.partition("a", 4).is_none());
-        topics.grow("a", 5, false).unwrap();
+        assert!(topics.grow("a", 5, None, true).is_ok() && topics.partition("a", 4).is_none());
+        topics.grow("a", 5, None, false).unwrap();
         assert!(topics.partition("a", 4).is_some());
         assert!(Arc::ptr_eq(&first, &topics.partition("a", 0).unwrap()));
-        assert!(matches!(topics.grow("a", 5, false), Err(TopicError::Partitions(_))));
+        assert!(matches!(topics.grow("a", 5, None, false), Err(TopicError::Partitions(_))));
     }
 
     #[test]

@@ -64,6 +64,8 @@ pub(crate) struct BatchHeader {
     pub(crate) base_offset: i64,
     /// Bytes of the whole batch, header included.
     pub(crate) bytes: usize,
+    /// Epoch of the leader that appended it; of no meaning in a batch from a client.
+    pub(crate) leader_epoch: i32,
     /// Compression codec (low three bits) and flags.
     pub(crate) attributes: i16,
     /// Offset of the last record, counted from the first.
@@ -104,6 +106,7 @@ impl BatchHeader {
         Ok(Self {
             base_offset: i64::from_be_bytes(at(bytes, 0)),
             bytes: total,
+            leader_epoch: i32::from_be_bytes(at(bytes, 12)),
             attributes,
             last_delta: i32::from_be_bytes(at(bytes, 23)),
             base_timestamp_ms: i64::from_be_bytes(at(bytes, 27)),
@@ -251,6 +254,7 @@ mod tests {
         set_position(&mut bytes, 41, 5);
         let header = BatchHeader::check(&bytes).unwrap();
         assert_eq!((header.base_offset, header.last_offset()), (41, 42));
+        assert_eq!(header.leader_epoch, 5);
     }
 
     #[test]

@@ -15,6 +15,7 @@
 
 mod batch;
 mod compression;
+mod epochs;
 mod marker;
 mod producers;
 mod record;
@@ -163,6 +164,7 @@ pub(crate) struct Log {
     end_offset: i64,
     end_pos: u64,
     leader_epoch: i32,
+    epochs: epochs::Epochs,
     producers: producers::Producers,
     transactions: transactions::Transactions,
 }
@@ -177,6 +179,7 @@ impl Log {
             end_offset: 0,
             end_pos: 0,
             leader_epoch: 0,
+            epochs: epochs::Epochs::default(),
             producers: producers::Producers::default(),
             transactions: transactions::Transactions::default(),
         }
@@ -198,6 +201,8 @@ impl Log {
             if base_offset == 0 || !is_rest {
                 log.take_note(&header);
             }
+            log.epochs.start(header.leader_epoch, header.base_offset);
+            log.leader_epoch = header.leader_epoch;
             log.push(&header);
         }
         log
@@ -239,6 +244,18 @@ impl Log {
     /// Epoch of the partition's leader.
     pub(crate) fn leader_epoch(&self) -> i32 {
         self.leader_epoch
+    }
+
+    /// Another leader takes over: what is appended from here on is of its epoch.
+    pub(crate) fn start_epoch(&mut self, epoch: i32) {
+        self.leader_epoch = epoch;
+        self.epochs.start(epoch, self.end_offset);
+    }
+
+    /// The newest epoch up to `epoch` that has records, and the offset behind the last of them;
+    /// `None` if the epoch is newer than the leader's.
+    pub(crate) fn end_of_epoch(&self, epoch: i32) -> Option<(i32, i64)> {
+        self.epochs.end_of(epoch, self.end_offset)
     }
 
     /// Bytes that can be read.
@@ -430,6 +447,7 @@ impl Log {
         let keep = self.entries.partition_point(|e| e.last_offset < self.start_offset);
         self.entries.drain(..keep);
         self.transactions.forget_before(self.start_offset);
+        self.epochs.delete_before(self.start_offset);
         let pos = self.entries.front().map_or(self.end_pos, |first| first.pos);
         self.store.give_up_before(pos)?;
         Ok(self.start_offset)

@@ -36,6 +36,15 @@ pub(crate) enum Note {
         /// First offset that is left.
         offset: i64,
     },
+    /// A partition has another leader.
+    Epoch {
+        /// Id of the topic.
+        topic: Uuid,
+        /// Partition.
+        partition: i32,
+        /// Epoch of the leader.
+        epoch: i32,
+    },
     /// A group has committed, or (`None`) no longer has.
     Commit {
         /// The group.
@@ -65,6 +74,9 @@ pub(crate) struct TopicNote {
     pub(crate) partitions: i32,
     /// What was set.
     pub(crate) config: BTreeMap<String, String>,
+    /// The nodes of each partition.
+    #[serde(default)]
+    pub(crate) replicas: Vec<Vec<i32>>,
 }
 
 /// The notes that hold: of each thing, the last one.
@@ -78,6 +90,8 @@ pub(crate) struct Held {
     pub(crate) topics: BTreeMap<String, TopicNote>,
     /// First offsets, by topic and partition.
     pub(crate) starts: BTreeMap<(Uuid, i32), i64>,
+    /// Epochs of leaders, by topic and partition; 0 where there is none.
+    pub(crate) epochs: BTreeMap<(Uuid, i32), i32>,
     /// Committed offsets, by group, topic and partition.
     pub(crate) commits: BTreeMap<String, BTreeMap<(String, i32), Committed>>,
 }
@@ -94,6 +108,7 @@ impl Held {
             Note::TopicGone { name } => {
                 if let Some(topic) = self.topics.remove(&name) {
                     self.starts.retain(|(id, _), _| *id != topic.id);
+                    self.epochs.retain(|(id, _), _| *id != topic.id);
                 }
                 for commits in self.commits.values_mut() {
                     commits.retain(|(topic, _), _| *topic != name);
@@ -101,6 +116,9 @@ impl Held {
             }
             Note::Start { topic, partition, offset } => {
                 self.starts.insert((topic, partition), offset);
+            }
+            Note::Epoch { topic, partition, epoch } => {
+                self.epochs.insert((topic, partition), epoch);
             }
             Note::Commit { group, topic, partition, committed } => {
                 let commits = self.commits.entry(group).or_default();
@@ -128,6 +146,11 @@ impl Held {
             partition,
             offset,
         }));
+        notes.extend(self.epochs.iter().map(|(&(topic, partition), &epoch)| Note::Epoch {
+            topic,
+            partition,
+            epoch,
+        }));
         for (group, commits) in &self.commits {
             notes.extend(commits.iter().map(|((topic, partition), committed)| Note::Commit {
                 group: group.clone(),
@@ -150,7 +173,11 @@ pub(super) mod tests {
         let topic_id = |name: &str| Uuid::from_u128(u128::from(name.as_bytes()[0]));
         let topic = (name(), 1..4i32).prop_map(move |(name, partitions)| {
             let id = topic_id(&name);
-            Note::Topic(TopicNote { name, id, partitions, config: BTreeMap::new() })
+            let replicas = vec![vec![1, 2]; partitions as usize];
+            Note::Topic(TopicNote { name, id, partitions, config: BTreeMap::new(), replicas })
+        });
+        let epoch = (name(), 0..3i32, 0..9i32).prop_map(move |(name, partition, epoch)| {
+            Note::Epoch { topic: topic_id(&name), partition, epoch }
         });
         let start = (name(), 0..3i32, 0..99i64).prop_map(move |(name, partition, offset)| {
             Note::Start { topic: topic_id(&name), partition, offset }
@@ -170,6 +197,7 @@ pub(super) mod tests {
             topic,
             name().prop_map(|name| Note::TopicGone { name }),
             start,
+            epoch,
             commit,
             name().prop_map(|group| Note::GroupGone { group }),
         ];
@@ -195,16 +223,18 @@ pub(super) mod tests {
     #[test]
     fn a_deleted_topic_takes_its_commits_and_starts_along() {
         let id = Uuid::from_u128(7);
-        let topic = TopicNote { name: "t".into(), id, partitions: 1, config: BTreeMap::new() };
+        let (config, replicas) = (BTreeMap::new(), Vec::new());
+        let topic = TopicNote { name: "t".into(), id, partitions: 1, config, replicas };
         let committed = Some(Committed { offset: 3, leader_epoch: 0, metadata: String::new() });
         let (group, name) = ("g".to_owned(), "t".to_owned());
         let held = held(&[
             Note::Topic(topic),
             Note::Start { topic: id, partition: 0, offset: 2 },
+            Note::Epoch { topic: id, partition: 0, epoch: 2 },
             Note::Commit { group, topic: name.clone(), partition: 0, committed },
             Note::TopicGone { name },
         ]);
-        assert!(held.topics.is_empty() && held.starts.is_empty());
+        assert!(held.topics.is_empty() && held.starts.is_empty() && held.epochs.is_empty());
         assert!(held.commits.values().all(BTreeMap::is_empty));
     }
 }

@@ -1,8 +1,8 @@
 //! Which requests this broker serves, in which versions, and by which handler.
 
 use super::{
-    Context, configs, connection::Fault, coordinator, describe, fetch, group_admin, groups,
-    metadata, offsets, produce, shape, topics,
+    Context, configs, connection::Fault, coordinator, describe, elections, fetch, group_admin,
+    groups, metadata, offsets, produce, shape, topics,
 };
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::{
@@ -36,6 +36,7 @@ pub(super) const SERVED: &[(ApiKey, i16, i16)] = &[
     (ApiKey::AlterConfigs, 0, 2),
     (ApiKey::CreatePartitions, 0, 3),
     (ApiKey::DeleteGroups, 0, 2),
+    (ApiKey::ElectLeaders, 0, 2),
     (ApiKey::IncrementalAlterConfigs, 0, 1),
     (ApiKey::OffsetDelete, 0, 0),
     (ApiKey::DescribeCluster, 0, 2),
@@ -134,6 +135,7 @@ pub(super) async fn answer(
         ApiKey::DescribeCluster => serve!(describe::cluster),
         ApiKey::FindCoordinator => serve!(coordinator::find_coordinator),
         ApiKey::InitProducerId => serve!(coordinator::init_producer_id),
+        ApiKey::ElectLeaders => serve!(elections::elect_leaders),
         ApiKey::CreateTopics => serve!(topics::create_topics),
         ApiKey::DeleteTopics => serve!(topics::delete_topics),
         ApiKey::CreatePartitions => serve!(topics::create_partitions),

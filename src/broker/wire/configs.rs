@@ -1,7 +1,8 @@
 //! DescribeConfigs, AlterConfigs, IncrementalAlterConfigs.
 
-use super::{Context, NODE_ID, text};
+use super::{Context, text};
 use crate::broker::{
+    cluster::default_factor,
     topic_config::{Kind, SETTINGS, Setting, TopicConfig},
     topics::TopicError,
 };
@@ -72,7 +73,7 @@ fn describe(
             SETTINGS.iter().map(entry).collect::<Vec<_>>()
         }
         resource::BROKER => {
-            check_broker(&wanted.resource_name)?;
+            check_broker(context, &wanted.resource_name)?;
             broker_configs(context)
         }
         other => {
@@ -113,10 +114,11 @@ fn topic_entry(
 fn broker_configs(context: &Context<'_>) -> Vec<DescribeConfigsResourceResult> {
     let config = &context.broker.config;
     let keep = config.retention_bytes.map_or("-1".to_owned(), |bytes| bytes.to_string());
+    let copies = default_factor(context.broker.cluster.nodes());
     let rows = [
         ("auto.create.topics.enable", config.auto_create_topics.to_string(), Kind::Bool),
-        ("broker.id", NODE_ID.to_string(), Kind::Int),
-        ("default.replication.factor", "1".to_owned(), Kind::Int),
+        ("broker.id", context.node.to_string(), Kind::Int),
+        ("default.replication.factor", copies.to_string(), Kind::Int),
         ("group.min.session.timeout.ms", config.min_session_timeout_ms.to_string(), Kind::Int),
         ("log.retention.bytes", keep, Kind::Long),
         ("message.max.bytes", "1048588".to_owned(), Kind::Int),
@@ -265,10 +267,11 @@ fn apply(
     Ok(set)
 }
 
-fn check_broker(name: &str) -> Result<(), Refused> {
-    if name.is_empty() || name == NODE_ID.to_string() {
+/// A node knows its own settings only; clients ask the node that they mean.
+fn check_broker(context: &Context<'_>, name: &str) -> Result<(), Refused> {
+    if name.is_empty() || name == context.node.to_string() {
         return Ok(());
     }
-    let message = format!("Unexpected broker id, expected {NODE_ID}, but received {name}");
+    let message = format!("Unexpected broker id, expected {}, but received {name}", context.node);
     Err((ResponseError::InvalidRequest, message))
 }

@@ -50,13 +50,13 @@ impl From<io::Error> for Fault {
     }
 }
 
-/// Serves a client until it goes, or does something that cannot be answered.
-pub(crate) async fn serve(broker: Arc<Shared>, socket: TcpStream, peer: SocketAddr) {
+/// Serves a client at node `node` until it goes, or does something that cannot be answered.
+pub(crate) async fn serve(broker: Arc<Shared>, node: i32, socket: TcpStream, address: SocketAddr) {
     let watched = Watched(Arc::new(Peer::new(&socket, &broker.config.clock)));
-    match run(&broker, socket, peer, &watched.0).await {
-        Ok(()) => tracing::debug!(%peer, "client has gone"),
-        Err(Fault::Io(error)) => tracing::debug!(%peer, %error, "connection lost"),
-        Err(fault) => tracing::warn!(%peer, reason = %fault, "connection closed"),
+    match run(&broker, node, socket, address, &watched.0).await {
+        Ok(()) => tracing::debug!(peer = %address, "client has gone"),
+        Err(Fault::Io(error)) => tracing::debug!(peer = %address, %error, "connection lost"),
+        Err(fault) => tracing::warn!(peer = %address, reason = %fault, "connection closed"),
     }
 }
 
@@ -71,6 +71,7 @@ impl Drop for Watched {
 
 async fn run(
     broker: &Shared,
+    node: i32,
     mut socket: TcpStream,
     address: SocketAddr,
     peer: &Arc<Peer>,
@@ -83,7 +84,9 @@ async fn run(
         next_frame(&mut socket, &mut inbox, broker.config.max_request_bytes).await?
     {
         out.clear();
-        answer(broker, &client_host, peer, frame, &mut out).await?;
+        let context =
+            Context { broker, node, version: 0, client_id: "", client_host: &client_host, peer };
+        answer(context, frame, &mut out).await?;
         if !out.is_empty() {
             socket.write_all(&out).await?;
         }
@@ -94,19 +97,13 @@ async fn run(
     Ok(())
 }
 
-async fn answer(
-    broker: &Shared,
-    client_host: &str,
-    peer: &Arc<Peer>,
-    frame: Bytes,
-    out: &mut BytesMut,
-) -> Result<(), Fault> {
+/// Serves a frame; what `context` says of the request is filled in here.
+async fn answer(context: Context<'_>, frame: Bytes, out: &mut BytesMut) -> Result<(), Fault> {
     let request = api::Request::parse(frame)?;
-    let version = request.version;
-    let client_id = request.client_id.clone();
-    let context = Context { broker, version, client_id: &client_id, client_host, peer };
+    let (version, client_id) = (request.version, request.client_id.clone());
+    let context = Context { version, client_id: &client_id, ..context };
     let head = RequestHead { api_key: request.api_key(), version, client_id: &client_id };
-    let fate = broker.faults.fate(head);
+    let fate = context.broker.faults.fate(head);
     match fate {
         Fate::Disconnect => return Err(Fault::malformed("a test wants the connection closed")),
         Fate::ServeAfter(time) => tokio::time::sleep(time).await,

@@ -1,12 +1,14 @@
 //! FindCoordinator and InitProducerId.
 
-use super::{Context, NODE_ID, text};
+use super::{Context, text};
+use crate::broker::cluster::{Coordinated, Endpoint};
 use kafka_protocol::{
     ResponseError,
     messages::{
         BrokerId, FindCoordinatorRequest, FindCoordinatorResponse, InitProducerIdRequest,
         InitProducerIdResponse, ProducerId, find_coordinator_response::Coordinator,
     },
+    protocol::StrBytes,
 };
 
 /// First version that asks for several coordinators at once.
@@ -14,28 +16,21 @@ const BATCHED: i16 = 4;
 const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;
 
-/// The one node, for every group.
+/// The node of a group or of a transactional id.
 pub(super) fn find_coordinator(
     context: &Context<'_>,
     request: FindCoordinatorRequest,
 ) -> FindCoordinatorResponse {
-    let found = match request.key_type {
-        GROUP => Ok(()),
-        TRANSACTION => Err((
-            ResponseError::TransactionalIdAuthorizationFailed,
-            "this broker has no transactions",
-        )),
-        _ => Err((ResponseError::InvalidRequest, "this broker has consumer groups only")),
-    };
-    let (host, port) = (text(&context.broker.host), i32::from(context.broker.port));
+    let find = |id: &str| find(context, request.key_type, id);
     if context.version >= BATCHED {
-        let coordinator = |key| {
+        let coordinator = |key: StrBytes| {
+            let found = find(&key);
             let coordinator = Coordinator::default().with_key(key);
             match found {
-                Ok(()) => coordinator
-                    .with_node_id(BrokerId(NODE_ID))
-                    .with_host(host.clone())
-                    .with_port(port),
+                Ok(node) => coordinator
+                    .with_node_id(BrokerId(node.id))
+                    .with_host(text(&node.host))
+                    .with_port(node.port.into()),
                 Err((error, message)) => coordinator
                     .with_node_id(BrokerId(-1))
                     .with_port(-1)
@@ -47,8 +42,11 @@ pub(super) fn find_coordinator(
         return FindCoordinatorResponse::default().with_coordinators(coordinators);
     }
     let response = FindCoordinatorResponse::default();
-    match found {
-        Ok(()) => response.with_node_id(BrokerId(NODE_ID)).with_host(host).with_port(port),
+    match find(&request.key) {
+        Ok(node) => response
+            .with_node_id(BrokerId(node.id))
+            .with_host(text(&node.host))
+            .with_port(node.port.into()),
         Err((error, message)) => {
             let response =
                 response.with_node_id(BrokerId(-1)).with_port(-1).with_error_code(error.code());
@@ -59,6 +57,26 @@ pub(super) fn find_coordinator(
             }
         }
     }
+}
+
+fn find<'a>(
+    context: &Context<'a>,
+    kind: i8,
+    id: &str,
+) -> Result<&'a Endpoint, (ResponseError, &'static str)> {
+    let of = match kind {
+        GROUP => Coordinated::Group(id),
+        TRANSACTION => {
+            return Err((
+                ResponseError::TransactionalIdAuthorizationFailed,
+                "this broker has no transactions",
+            ));
+        }
+        _ => return Err((ResponseError::InvalidRequest, "this broker has consumer groups only")),
+    };
+    let cluster = &context.broker.cluster;
+    let node = cluster.coordinator(of).and_then(|id| cluster.endpoint(id));
+    node.ok_or((ResponseError::CoordinatorNotAvailable, "The coordinator is not available."))
 }
 
 /// A producer id that nobody has had.

@@ -1,6 +1,7 @@
 //! DescribeCluster.
 
-use super::{Context, NO_OPERATIONS, NODE_ID, text};
+use super::{Context, NO_OPERATIONS, text};
+use crate::broker::cluster::Endpoint;
 use kafka_protocol::{
     ResponseError,
     messages::{
@@ -12,7 +13,7 @@ use kafka_protocol::{
 /// What `endpoint_type` says for brokers; 2 would be controllers.
 const BROKERS: i8 = 1;
 
-/// The one node.
+/// The nodes that are up.
 pub(super) fn cluster(
     context: &Context<'_>,
     request: DescribeClusterRequest,
@@ -20,17 +21,19 @@ pub(super) fn cluster(
     let broker = context.broker;
     let mut response = DescribeClusterResponse::default()
         .with_cluster_id(text(&broker.cluster_id))
-        .with_controller_id(BrokerId(NODE_ID))
+        .with_controller_id(BrokerId(broker.cluster.controller()))
         .with_cluster_authorized_operations(NO_OPERATIONS);
     if context.version >= 1 && request.endpoint_type != BROKERS {
         response.error_code = ResponseError::UnsupportedEndpointType.code();
         response.error_message = Some(text("this listener has brokers only"));
         return response;
     }
-    let node = DescribeClusterBroker::default()
-        .with_broker_id(BrokerId(NODE_ID))
-        .with_host(text(&broker.host))
-        .with_port(broker.port.into());
-    response.brokers = vec![node];
+    let node = |node: Endpoint| {
+        DescribeClusterBroker::default()
+            .with_broker_id(BrokerId(node.id))
+            .with_host(text(node.host))
+            .with_port(node.port.into())
+    };
+    response.brokers = broker.cluster.live_endpoints().into_iter().map(node).collect();
     response
 }

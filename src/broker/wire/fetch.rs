@@ -24,6 +24,9 @@ use uuid::Uuid;
 /// First version that names topics by their ids.
 const TOPIC_IDS: i16 = 13;
 
+/// First version that may read from followers.
+const FROM_FOLLOWERS: i16 = 11;
+
 /// What one look at the logs has given.
 struct Look {
     responses: Vec<FetchableTopicResponse>,
@@ -85,10 +88,7 @@ fn look(context: &Context<'_>, request: &FetchRequest) -> Look {
         for partition in &wanted.partitions {
             let left = max_bytes.saturating_sub(look.bytes);
             let data = match topic.as_ref().and_then(|t| t.partition(partition.partition)) {
-                Some(found) => {
-                    let limit = (left, look.bytes == 0);
-                    read(found, partition, limit, isolation, context.version)
-                }
+                Some(found) => read(context, found, partition, (left, look.bytes == 0), isolation),
                 None => failed(partition, unknown(context, topic.is_some())),
             };
             look.bytes += data.records.as_ref().map_or(0, Bytes::len);
@@ -129,17 +129,18 @@ fn failed(wanted: &FetchPartition, error: ResponseError) -> PartitionData {
 /// Reads a partition; a reader of committed records gets only those that it may see, so that
 /// `min_bytes` does not end its waiting before there are some.
 fn read(
+    context: &Context<'_>,
     partition: &Partition,
     wanted: &FetchPartition,
     (left, at_least_one): (usize, bool),
     isolation: Isolation,
-    version: i16,
 ) -> PartitionData {
-    let log = partition.log.lock();
-    let epoch = wanted.current_leader_epoch;
-    if epoch >= 0 && epoch != log.leader_epoch() {
-        return failed(wanted, super::offsets::epoch_error(epoch, log.leader_epoch()));
-    }
+    let log = match context.check_epoch(partition, wanted.current_leader_epoch) {
+        Err(error) => return failed(wanted, error),
+        Ok(()) if context.version >= FROM_FOLLOWERS => partition.log_of_replica(context.node),
+        Ok(()) => partition.log_of_leader(context.node),
+    };
+    let Some(log) = log else { return failed(wanted, ResponseError::NotLeaderOrFollower) };
     let limit = usize::try_from(wanted.partition_max_bytes).unwrap_or(0).min(left);
     let data = match records(&log, wanted.fetch_offset, limit, at_least_one, isolation) {
         Ok((records, aborted)) => PartitionData::default()
@@ -154,7 +155,7 @@ fn read(
     let data = data
         .with_high_watermark(log.end_offset())
         .with_last_stable_offset(log.last_stable_offset());
-    let has_start = version >= 5 && data.error_code == 0;
+    let has_start = context.version >= 5 && data.error_code == 0;
     if has_start { data.with_log_start_offset(log.start_offset()) } else { data }
 }
 

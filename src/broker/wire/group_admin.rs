@@ -2,6 +2,7 @@
 
 use super::{Context, NO_OPERATIONS, code, text, topic_name};
 use crate::broker::{
+    cluster::Coordinated,
     group::{Committed, CommittedOffsets, Group},
     groups::Reply,
 };
@@ -36,7 +37,11 @@ pub(super) fn offset_fetch(
     context: &Context<'_>,
     request: OffsetFetchRequest,
 ) -> OffsetFetchResponse {
+    let check = |group: &GroupId| context.check_coordinator(Coordinated::Group(group));
     if context.version < BATCHED {
+        if let Err(error) = check(&request.group_id) {
+            return old_offset_fetch_error(context.version, &request, error);
+        }
         let wanted = request.topics.map(|topics| {
             topics.into_iter().map(|t| (t.name.to_string(), t.partition_indexes)).collect()
         });
@@ -62,6 +67,11 @@ pub(super) fn offset_fetch(
     }
     let group =
         |wanted: kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup| {
+            if let Err(error) = check(&wanted.group_id) {
+                return OffsetFetchResponseGroup::default()
+                    .with_group_id(wanted.group_id)
+                    .with_error_code(error.code());
+            }
             let topics = wanted.topics.map(|topics| {
                 topics.into_iter().map(|t| (t.name.to_string(), t.partition_indexes)).collect()
             });
@@ -85,6 +95,30 @@ pub(super) fn offset_fetch(
         };
     let groups = request.groups.into_iter().map(group).collect();
     OffsetFetchResponse::default().with_groups(groups)
+}
+
+/// Before version 2 the error stands at every partition.
+fn old_offset_fetch_error(
+    version: i16,
+    request: &OffsetFetchRequest,
+    error: ResponseError,
+) -> OffsetFetchResponse {
+    if version >= 2 {
+        return OffsetFetchResponse::default().with_error_code(error.code());
+    }
+    let partition = |number: &i32| {
+        OffsetFetchResponsePartition::default()
+            .with_partition_index(*number)
+            .with_committed_offset(-1)
+            .with_metadata(Some(StrBytes::new()))
+            .with_error_code(error.code())
+    };
+    let topics = request.topics.iter().flatten().map(|topic| {
+        OffsetFetchResponseTopic::default()
+            .with_name(topic.name.clone())
+            .with_partitions(topic.partition_indexes.iter().map(partition).collect())
+    });
+    OffsetFetchResponse::default().with_topics(topics.collect())
 }
 
 /// The committed offsets of the wanted partitions, or of all that there are.
@@ -122,6 +156,9 @@ pub(super) fn offset_delete(
     request: OffsetDeleteRequest,
 ) -> OffsetDeleteResponse {
     let groups = &context.broker.groups;
+    if let Err(error) = context.check_coordinator(Coordinated::Group(&request.group_id)) {
+        return OffsetDeleteResponse::default().with_error_code(error.code());
+    }
     let allowed = groups.with_existing(&request.group_id, |group, _| group.is_deletable());
     let error = match allowed {
         None => Some(ResponseError::GroupIdNotFound),
@@ -156,6 +193,9 @@ pub(super) fn describe_groups(
     request: DescribeGroupsRequest,
 ) -> DescribeGroupsResponse {
     let describe = |id: GroupId| {
+        if let Err(error) = context.check_coordinator(Coordinated::Group(&id)) {
+            return DescribedGroup::default().with_group_id(id).with_error_code(error.code());
+        }
         let found = context.broker.groups.with_existing(&id, |group, _| described(context, group));
         let mut response = found.unwrap_or_else(|| {
             let missing = DescribedGroup::default().with_group_state(text("Dead"));
@@ -206,6 +246,9 @@ pub(super) fn list_groups(context: &Context<'_>, request: ListGroupsRequest) -> 
     let mut groups = Vec::new();
     context.broker.groups.each(|id, group| {
         let state = group.state().name();
+        if !context.coordinates(Coordinated::Group(id)) {
+            return;
+        }
         if !is_wanted(&request.states_filter, state) || !is_wanted(&request.types_filter, CLASSIC) {
             return;
         }
@@ -229,7 +272,9 @@ pub(super) fn delete_groups(
     request: DeleteGroupsRequest,
 ) -> DeleteGroupsResponse {
     let delete = |id: GroupId| {
-        let result = context.broker.groups.delete(&id);
+        let result = context
+            .check_coordinator(Coordinated::Group(&id))
+            .and_then(|()| context.broker.groups.delete(&id));
         DeletableGroupResult::default().with_group_id(id).with_error_code(code(result))
     };
     let results = request.groups_names.into_iter().map(delete).collect();

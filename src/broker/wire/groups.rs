@@ -1,7 +1,10 @@
 //! JoinGroup, SyncGroup, Heartbeat, LeaveGroup, OffsetCommit.
 
 use super::{Context, code, text};
-use crate::broker::group::{Answer, Committed, Join, JoinRefused, Joined, Sync, Synced};
+use crate::broker::{
+    cluster::Coordinated,
+    group::{Answer, Committed, Join, JoinRefused, Joined, Sync, Synced},
+};
 use kafka_protocol::{
     ResponseError,
     messages::{
@@ -41,6 +44,9 @@ pub(super) async fn join_group(
     let shortest = context.broker.config.min_session_timeout_ms;
     if !(shortest..=MAX_SESSION_TIMEOUT_MS).contains(&request.session_timeout_ms) {
         return refused(ResponseError::InvalidSessionTimeout);
+    }
+    if let Err(error) = context.check_coordinator(Coordinated::Group(&group)) {
+        return refused(error);
     }
     let member_id = request.member_id.clone();
     let join = join(context, request);
@@ -156,6 +162,9 @@ pub(super) async fn sync_group(
             .collect(),
     };
     let group = request.group_id.to_string();
+    if let Err(error) = context.check_coordinator(Coordinated::Group(&group)) {
+        return SyncGroupResponse::default().with_error_code(error.code());
+    }
     let groups = &context.broker.groups;
     groups.heard(&group, &sync.member_id, context.peer);
     let known = groups.with_existing(&group, |group, now| group.sync(sync, reply, now));
@@ -184,16 +193,22 @@ pub(super) async fn sync_group(
 /// A member is alive.
 pub(super) fn heartbeat(context: &Context<'_>, request: HeartbeatRequest) -> HeartbeatResponse {
     let instance_id = request.group_instance_id.as_deref();
-    context.broker.groups.heard(&request.group_id, &request.member_id, context.peer);
-    let result = context.broker.groups.with_existing(&request.group_id, |group, now| {
-        group.heartbeat(&request.member_id, instance_id, request.generation_id, now)
+    let result = context.check_coordinator(Coordinated::Group(&request.group_id)).and_then(|()| {
+        let groups = &context.broker.groups;
+        groups.heard(&request.group_id, &request.member_id, context.peer);
+        let result = groups.with_existing(&request.group_id, |group, now| {
+            group.heartbeat(&request.member_id, instance_id, request.generation_id, now)
+        });
+        result.unwrap_or(Err(ResponseError::UnknownMemberId))
     });
-    let result = result.unwrap_or(Err(ResponseError::UnknownMemberId));
     HeartbeatResponse::default().with_error_code(code(result))
 }
 
 /// Members go.
 pub(super) fn leave_group(context: &Context<'_>, request: LeaveGroupRequest) -> LeaveGroupResponse {
+    if let Err(error) = context.check_coordinator(Coordinated::Group(&request.group_id)) {
+        return LeaveGroupResponse::default().with_error_code(error.code());
+    }
     let leave = |member: &MemberIdentity| {
         let instance_id = member.group_instance_id.as_deref();
         let result = context.broker.groups.with_existing(&request.group_id, |g, now| {
@@ -225,6 +240,8 @@ pub(super) fn offset_commit(
     let instance_id = request.group_instance_id.as_deref();
     let mut allowed = if group.is_empty() {
         Err(ResponseError::InvalidGroupId)
+    } else if !context.coordinates(Coordinated::Group(group)) {
+        Err(ResponseError::NotCoordinator)
     } else if generation < 0 {
         broker
             .groups

@@ -1,9 +1,10 @@
 //! Metadata.
 
-use super::{Context, NO_OPERATIONS, NODE_ID, text, topic_name};
+use super::{Context, NO_OPERATIONS, node_ids, text, topic_name};
 use crate::broker::{
+    cluster::{Endpoint, NodeIds},
     topic_config::TopicConfig,
-    topics::{Topic, TopicError},
+    topics::{Partition, Topic, TopicError},
 };
 use kafka_protocol::{
     ResponseError,
@@ -26,15 +27,17 @@ pub(super) fn metadata(context: &Context<'_>, request: MetadataRequest) -> Metad
         Some(wanted) if context.version > 0 || !wanted.is_empty() => {
             wanted.iter().map(|topic| wanted_topic(context, topic, may_create)).collect()
         }
-        _ => broker.topics.all().iter().map(|t| describe(context.version, t)).collect(),
+        _ => broker.topics.all().iter().map(|t| describe(context, t)).collect(),
     };
-    let node = MetadataResponseBroker::default()
-        .with_node_id(BrokerId(NODE_ID))
-        .with_host(text(&broker.host))
-        .with_port(broker.port.into());
+    let node = |node: Endpoint| {
+        MetadataResponseBroker::default()
+            .with_node_id(BrokerId(node.id))
+            .with_host(text(node.host))
+            .with_port(node.port.into())
+    };
     let mut response = MetadataResponse::default()
-        .with_brokers(vec![node])
-        .with_controller_id(BrokerId(NODE_ID))
+        .with_brokers(broker.cluster.live_endpoints().into_iter().map(node).collect())
+        .with_controller_id(BrokerId(broker.cluster.controller()))
         .with_topics(topics);
     if context.version >= 2 {
         response.cluster_id = Some(text(&broker.cluster_id));
@@ -53,7 +56,7 @@ fn wanted_topic(
     let topics = &context.broker.topics;
     let Some(name) = &wanted.name else {
         return match topics.by_id(wanted.topic_id) {
-            Some(topic) => describe(context.version, &topic),
+            Some(topic) => describe(context, &topic),
             None => MetadataResponseTopic::default()
                 .with_error_code(ResponseError::UnknownTopicId.code())
                 .with_topic_id(wanted.topic_id)
@@ -61,7 +64,7 @@ fn wanted_topic(
         };
     };
     match get_or_create(context, name, may_create) {
-        Ok(topic) => describe(context.version, &topic),
+        Ok(topic) => describe(context, &topic),
         Err(error) => {
             let response = MetadataResponseTopic::default()
                 .with_error_code(ResponseError::from(&error).code())
@@ -95,27 +98,44 @@ fn get_or_create(
     }
 }
 
-fn describe(version: i16, topic: &Topic) -> MetadataResponseTopic {
-    let partition = |(number, partition): (usize, &Arc<crate::broker::topics::Partition>)| {
-        let response = MetadataResponsePartition::default()
-            .with_partition_index(number as i32)
-            .with_leader_id(BrokerId(NODE_ID))
-            .with_replica_nodes(vec![BrokerId(NODE_ID)])
-            .with_isr_nodes(vec![BrokerId(NODE_ID)]);
-        if version >= 7 {
-            response.with_leader_epoch(partition.log.lock().leader_epoch())
-        } else {
-            response
-        }
-    };
-    let mut response = MetadataResponseTopic::default()
-        .with_name(Some(topic_name(&topic.name)))
-        .with_partitions(topic.partitions.iter().enumerate().map(partition).collect());
+fn describe(context: &Context<'_>, topic: &Topic) -> MetadataResponseTopic {
+    let (version, live) = (context.version, context.broker.cluster.live());
+    let partitions = (0..).zip(&topic.partitions);
+    let mut response =
+        MetadataResponseTopic::default().with_name(Some(topic_name(&topic.name))).with_partitions(
+            partitions.map(|(n, p)| describe_partition(version, n, p, &live)).collect(),
+        );
     if version >= 8 {
         response.topic_authorized_operations = NO_OPERATIONS;
     }
     if version >= 10 {
         response.topic_id = topic.id;
+    }
+    response
+}
+
+fn describe_partition(
+    version: i16,
+    number: i32,
+    partition: &Partition,
+    live: &NodeIds,
+) -> MetadataResponsePartition {
+    let replicas = partition.replicas();
+    let mut response = MetadataResponsePartition::default()
+        .with_partition_index(number)
+        .with_leader_id(BrokerId(replicas.leader().unwrap_or(-1)))
+        .with_replica_nodes(node_ids(replicas.assigned()))
+        .with_isr_nodes(node_ids(replicas.in_sync()));
+    if replicas.leader().is_none() {
+        response.error_code = ResponseError::LeaderNotAvailable.code();
+    }
+    if version >= 5 {
+        let mut down = replicas.assigned().to_vec();
+        down.retain(|id| !live.contains(id));
+        response.offline_replicas = node_ids(&down);
+    }
+    if version >= 7 {
+        response.leader_epoch = replicas.epoch();
     }
     response
 }

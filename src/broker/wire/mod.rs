@@ -8,6 +8,7 @@ mod configs;
 mod connection;
 mod coordinator;
 mod describe;
+mod elections;
 mod fetch;
 mod group_admin;
 mod groups;
@@ -22,18 +23,26 @@ mod topics;
 pub(crate) use connection::serve;
 
 use super::{
-    log::{AppendError, BatchError, Isolation, ReadError, SequenceError},
+    cluster::Coordinated,
+    log::{AppendError, BatchError, Isolation, Log, ReadError, SequenceError},
     peer::Peer,
     server::Shared,
-    topics::TopicError,
+    topics::{Partition, TopicError},
 };
-use kafka_protocol::{ResponseError, messages::TopicName, protocol::StrBytes};
-use std::sync::Arc;
+use kafka_protocol::{
+    ResponseError,
+    messages::{BrokerId, TopicName},
+    protocol::StrBytes,
+};
+use parking_lot::MutexGuard;
+use std::{cmp::Ordering, sync::Arc};
 
 /// What a handler knows besides the request.
 pub(crate) struct Context<'a> {
     /// The broker.
     pub(crate) broker: &'a Shared,
+    /// Id of the node that the client talks to.
+    pub(crate) node: i32,
     /// Version of the request, and of the response.
     pub(crate) version: i16,
     /// `client.id` of the client.
@@ -44,8 +53,43 @@ pub(crate) struct Context<'a> {
     pub(crate) peer: &'a Arc<Peer>,
 }
 
-/// Id of the one node of the cluster.
-pub(crate) const NODE_ID: i32 = 1;
+impl Context<'_> {
+    /// An error if the client asks the wrong node about a group or a transactional id.
+    pub(crate) fn check_coordinator(&self, of: Coordinated<'_>) -> Result<(), ResponseError> {
+        if self.coordinates(of) { Ok(()) } else { Err(ResponseError::NotCoordinator) }
+    }
+
+    /// True if this node coordinates a group or a transactional id.
+    pub(crate) fn coordinates(&self, of: Coordinated<'_>) -> bool {
+        self.broker.cluster.coordinator(of) == Some(self.node)
+    }
+
+    /// What is wrong with a client's idea of the leader epoch; clients without one say -1.
+    pub(crate) fn check_epoch(
+        &self,
+        partition: &Partition,
+        said: i32,
+    ) -> Result<(), ResponseError> {
+        let replicas = partition.replicas();
+        if !replicas.assigned().contains(&self.node) {
+            return Err(ResponseError::NotLeaderOrFollower);
+        }
+        match said.cmp(&replicas.epoch()) {
+            Ordering::Less if said >= 0 => Err(ResponseError::FencedLeaderEpoch),
+            Ordering::Greater => Err(ResponseError::UnknownLeaderEpoch),
+            _ => Ok(()),
+        }
+    }
+
+    /// The log of a partition, if this node leads it; it does as long as the log is held.
+    pub(crate) fn lead<'p>(
+        &self,
+        partition: &'p Partition,
+    ) -> Result<MutexGuard<'p, Log>, ResponseError> {
+        partition.log_of_leader(self.node).ok_or(ResponseError::NotLeaderOrFollower)
+    }
+}
+
 /// "Not asked for", in fields that tell what a client may do.
 const NO_OPERATIONS: i32 = i32::MIN;
 
@@ -62,6 +106,10 @@ fn isolation(level: i8) -> Isolation {
     if level == 1 { Isolation::ReadCommitted } else { Isolation::ReadUncommitted }
 }
 
+fn node_ids(ids: &[i32]) -> Vec<BrokerId> {
+    ids.iter().copied().map(BrokerId).collect()
+}
+
 fn code(result: Result<(), ResponseError>) -> i16 {
     result.err().map_or(0, |error| error.code())
 }
@@ -73,6 +121,8 @@ impl From<&TopicError> for ResponseError {
             TopicError::Unknown => Self::UnknownTopicOrPartition,
             TopicError::Name(_) => Self::InvalidTopicException,
             TopicError::Partitions(_) => Self::InvalidPartitions,
+            TopicError::Replication(_) => Self::InvalidReplicationFactor,
+            TopicError::Assignment(_) => Self::InvalidReplicaAssignment,
             TopicError::Io(_) => Self::KafkaStorageError,
         }
     }

@@ -26,11 +26,6 @@ mod special {
     pub(super) const MAX_TIMESTAMP: i64 = -3;
 }
 
-/// What is wrong with a client's idea of the leader epoch.
-pub(super) fn epoch_error(said: i32, is: i32) -> ResponseError {
-    if said < is { ResponseError::FencedLeaderEpoch } else { ResponseError::UnknownLeaderEpoch }
-}
-
 /// Offsets by time.
 pub(super) fn list_offsets(
     context: &Context<'_>,
@@ -44,11 +39,13 @@ pub(super) fn list_offsets(
                 ListOffsetsPartitionResponse::default().with_partition_index(p.partition_index);
             let found = context.broker.topics.partition(&topic.name, p.partition_index);
             let result = match found {
-                Some(partition) => {
-                    let log = partition.log.lock();
-                    list_offset(&log, p.timestamp, p.current_leader_epoch, isolation)
-                        .map(|(offset, timestamp)| (offset, timestamp, log.leader_epoch()))
-                }
+                Some(partition) => context
+                    .check_epoch(&partition, p.current_leader_epoch)
+                    .and_then(|()| context.lead(&partition))
+                    .and_then(|log| {
+                        let (offset, timestamp) = list_offset(&log, p.timestamp, isolation)?;
+                        Ok((offset, timestamp, log.leader_epoch()))
+                    }),
                 None => Err(ResponseError::UnknownTopicOrPartition),
             };
             match result {
@@ -76,12 +73,8 @@ pub(super) fn list_offsets(
 fn list_offset(
     log: &Log,
     timestamp: i64,
-    epoch: i32,
     isolation: Isolation,
 ) -> Result<(i64, i64), ResponseError> {
-    if epoch >= 0 && epoch != log.leader_epoch() {
-        return Err(epoch_error(epoch, log.leader_epoch()));
-    }
     let found = match timestamp {
         special::LATEST => return Ok((log.end_for(isolation), -1)),
         special::EARLIEST => return Ok((log.start_offset(), -1)),
@@ -117,14 +110,13 @@ pub(super) fn offset_for_leader_epoch(
                 partitions.push(response.with_error_code(error));
                 continue;
             };
-            let log = partition.log.lock();
-            let (said, is) = (wanted.current_leader_epoch, log.leader_epoch());
-            partitions.push(if said >= 0 && said != is {
-                response.with_error_code(epoch_error(said, is).code())
-            } else if wanted.leader_epoch > is {
-                response.with_leader_epoch(-1).with_end_offset(-1)
-            } else {
-                response.with_leader_epoch(is).with_end_offset(log.end_offset())
+            let end = context
+                .check_epoch(&partition, wanted.current_leader_epoch)
+                .and_then(|()| context.lead(&partition))
+                .map(|log| log.end_of_epoch(wanted.leader_epoch).unwrap_or((-1, -1)));
+            partitions.push(match end {
+                Ok((epoch, end)) => response.with_leader_epoch(epoch).with_end_offset(end),
+                Err(error) => response.with_error_code(error.code()),
             });
         }
         topics.push(
@@ -168,7 +160,7 @@ fn delete_before(
 ) -> Result<i64, ResponseError> {
     let topic = context.broker.topics.get(topic).ok_or(ResponseError::UnknownTopicOrPartition)?;
     let found = topic.partition(partition).ok_or(ResponseError::UnknownTopicOrPartition)?;
-    let mut log = found.log.lock();
+    let mut log = context.lead(found)?;
     let offset = if offset == -1 { log.end_offset() } else { offset };
     if offset < 0 || offset > log.end_offset() {
         return Err(ResponseError::OffsetOutOfRange);

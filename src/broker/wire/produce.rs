@@ -13,6 +13,9 @@ use kafka_protocol::{
     },
 };
 
+/// `acks` of a client that wants its records on every replica that is in sync.
+const ALL: i16 = -1;
+
 /// Why records were not taken.
 struct Refused {
     error: ResponseError,
@@ -40,7 +43,7 @@ pub(super) fn produce(
                     ResponseError::TransactionalIdAuthorizationFailed,
                     "this broker has no transactions",
                 )),
-                _ => append(context, &topic.name, data.index, data.records),
+                _ => append(context, request.acks, &topic.name, data.index, data.records),
             };
             if let Err(Refused { error, message, .. }) = &result {
                 tracing::debug!(topic = &**topic.name, partition = data.index, %message, "refused");
@@ -78,6 +81,7 @@ impl From<AppendError> for Refused {
 
 fn append(
     context: &Context<'_>,
+    acks: i16,
     topic: &str,
     partition: i32,
     records: Option<Bytes>,
@@ -92,7 +96,11 @@ fn append(
     }
     let now_ms = context.broker.config.clock.now_ms();
     let (appended, start) = {
-        let mut log = partition.log.lock();
+        let mut log =
+            context.lead(partition).map_err(|e| refused(e, "this node does not lead it"))?;
+        if acks == ALL && !topic.has_enough_replicas(partition) {
+            return Err(refused(ResponseError::NotEnoughReplicas, "too few replicas are in sync"));
+        }
         let appended = log.append(&batch, topic.policy, now_ms)?;
         (appended, log.start_offset())
     };

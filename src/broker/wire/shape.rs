@@ -51,6 +51,7 @@ const SHAPES: &[Shape] = &[
     shape(ApiKey::AlterConfigs, 2, "[1s[ss]]1"),
     shape(ApiKey::CreatePartitions, 2, "[s4[[4]]]41"),
     shape(ApiKey::DeleteGroups, 2, "[s]"),
+    shape(ApiKey::ElectLeaders, 2, "{1+ 1}[s[4]]4"),
     shape(ApiKey::IncrementalAlterConfigs, 1, "[1s[s1s]]1"),
     shape(ApiKey::OffsetDelete, i16::MAX, "s[s[4]]"),
     shape(ApiKey::DescribeCluster, 0, "1{1+ 1}{2+ 1}"),

@@ -136,6 +136,12 @@ fn admin_requests() -> Vec<(ApiKey, i16, Bytes)> {
             .with_configs(vec![config]);
         IncrementalAlterConfigsRequest::default().with_resources(vec![resource])
     }));
+    all.extend(bodies(ApiKey::ElectLeaders, |_| {
+        let topic = elect_leaders_request::TopicPartitions::default()
+            .with_topic(name("t"))
+            .with_partitions(vec![0, 9]);
+        ElectLeadersRequest::default().with_topic_partitions(Some(vec![topic]))
+    }));
     all.extend(bodies(ApiKey::DescribeCluster, |_| DescribeClusterRequest::default()));
     all.extend(bodies(ApiKey::InitProducerId, |_| InitProducerIdRequest::default()));
     all.extend(bodies(ApiKey::FindCoordinator, |v| match v {
@@ -249,7 +255,7 @@ fn frame(key: ApiKey, version: i16, body: &[u8]) -> Bytes {
 }
 
 fn broker() -> Shared {
-    let shared = Shared::open(BrokerConfig::default(), 9092).unwrap();
+    let shared = Shared::open(BrokerConfig::default(), &[9092]).unwrap();
     shared.topics.create("t", 2, crate::broker::topic_config::TopicConfig::default()).unwrap();
     shared
 }
@@ -261,8 +267,8 @@ fn serve(broker: &Shared, frame: Bytes) -> Result<BytesMut, String> {
     let mut out = BytesMut::new();
     let request = api::Request::parse(frame).map_err(|e| e.to_string())?;
     let version = request.version;
-    let peer = &std::sync::Arc::default();
-    let context = Context { broker, version, client_id: "test", client_host: "/127.0.0.1", peer };
+    let (peer, client_host) = (&std::sync::Arc::default(), "/127.0.0.1");
+    let context = Context { broker, node: 1, version, client_id: "test", client_host, peer };
     let answered = runtime.unwrap().block_on(async {
         let limit = std::time::Duration::from_secs(3_600);
         tokio::time::timeout(limit, api::answer(&context, request, &mut out)).await

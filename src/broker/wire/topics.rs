@@ -1,18 +1,19 @@
 //! CreateTopics, DeleteTopics, CreatePartitions.
 
-use super::{Context, NODE_ID, configs, text};
-use crate::broker::{topic_config::TopicConfig, topics::TopicError};
+use super::{Context, configs, text};
+use crate::broker::{cluster::Layout, topic_config::TopicConfig, topics::TopicError};
 use kafka_protocol::{
     ResponseError,
     messages::{
         CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest,
         CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
+        create_partitions_request::CreatePartitionsAssignment,
         create_partitions_response::CreatePartitionsTopicResult,
         create_topics_request::CreatableTopic, create_topics_response::CreatableTopicResult,
         delete_topics_request::DeleteTopicState, delete_topics_response::DeletableTopicResult,
     },
 };
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
 
 /// Why a topic was not made or changed: the code, and a sentence for people.
@@ -28,6 +29,7 @@ impl From<TopicError> for Refused {
 struct Created {
     id: Uuid,
     partitions: i32,
+    replication: i16,
     config: TopicConfig,
 }
 
@@ -56,33 +58,7 @@ fn create(
     topic: &CreatableTopic,
     validate_only: bool,
 ) -> Result<Created, Refused> {
-    let invalid = |error, message: &str| Err(Refused(error, message.to_owned()));
-    let partitions = if topic.assignments.is_empty() {
-        if !matches!(topic.replication_factor, -1 | 1) {
-            return invalid(
-                ResponseError::InvalidReplicationFactor,
-                "Unable to replicate the partition: this cluster has one broker.",
-            );
-        }
-        match topic.num_partitions {
-            -1 => context.broker.config.default_partitions,
-            count => count,
-        }
-    } else {
-        let here =
-            |ids: &[kafka_protocol::messages::BrokerId]| ids.len() == 1 && ids[0].0 == NODE_ID;
-        let mut numbers: Vec<i32> = topic.assignments.iter().map(|a| a.partition_index).collect();
-        numbers.sort_unstable();
-        if numbers.iter().enumerate().any(|(i, n)| i as i32 != *n)
-            || !topic.assignments.iter().all(|a| here(&a.broker_ids))
-        {
-            return invalid(
-                ResponseError::InvalidReplicaAssignment,
-                "Partitions must be numbered from 0, and this cluster has broker 1 only.",
-            );
-        }
-        numbers.len() as i32
-    };
+    let layout = layout(context, topic)?;
     let config = |c: &kafka_protocol::messages::create_topics_request::CreatableTopicConfig| {
         let value = c.value.as_ref().ok_or_else(|| format!("{} has no value", &*c.name))?;
         Ok((c.name.to_string(), value.to_string()))
@@ -94,13 +70,59 @@ fn create(
         .collect::<Result<_, String>>()
         .and_then(TopicConfig::new)
         .map_err(|message| Refused(ResponseError::InvalidConfig, message))?;
-    context.broker.topics.check_new(&topic.name, partitions)?;
+    let placed = context.broker.topics.check_new(&topic.name, &layout)?;
     let id = if validate_only {
         Uuid::nil()
     } else {
-        context.broker.topics.create(&topic.name, partitions, config.clone())?.id
+        context.broker.topics.create(&topic.name, layout, config.clone())?.id
     };
-    Ok(Created { id, partitions, config })
+    let replication = placed.first().map_or(0, |nodes| nodes.len() as i16);
+    Ok(Created { id, partitions: placed.len() as i32, replication, config })
+}
+
+/// The partitions that a client wants, and on which nodes.
+fn layout(context: &Context<'_>, topic: &CreatableTopic) -> Result<Layout, Refused> {
+    const DEFAULT: i32 = -1;
+    let invalid = |error, message: &str| Err(Refused(error, message.to_owned()));
+    let (partitions, factor) = (topic.num_partitions, topic.replication_factor);
+    if topic.assignments.is_empty() {
+        let factor = (i32::from(factor) != DEFAULT).then_some(factor);
+        let partitions = match partitions {
+            DEFAULT => context.broker.config.default_partitions,
+            count => count,
+        };
+        return Ok(Layout::Spread { partitions, factor });
+    }
+    if i32::from(factor) != DEFAULT {
+        return invalid(
+            ResponseError::InvalidRequest,
+            "A manual partition assignment was specified, but replication factor was not set to -1.",
+        );
+    }
+    if partitions != DEFAULT {
+        return invalid(
+            ResponseError::InvalidRequest,
+            "A manual partition assignment was specified, but numPartitions was not set to -1.",
+        );
+    }
+    let given: BTreeMap<i32, Vec<i32>> = topic
+        .assignments
+        .iter()
+        .map(|a| (a.partition_index, a.broker_ids.iter().map(|id| id.0).collect()))
+        .collect();
+    if given.len() != topic.assignments.len() {
+        return invalid(
+            ResponseError::InvalidReplicaAssignment,
+            "Found multiple manual partition assignments for one partition.",
+        );
+    }
+    if given.keys().zip(0..).any(|(number, expected)| *number != expected) {
+        return invalid(
+            ResponseError::InvalidReplicaAssignment,
+            "partitions should be a consecutive 0-based integer sequence",
+        );
+    }
+    Ok(Layout::Given(given.into_values().collect()))
 }
 
 fn created_response(
@@ -113,7 +135,7 @@ fn created_response(
         Ok(created) => {
             if version >= 5 {
                 response.num_partitions = created.partitions;
-                response.replication_factor = 1;
+                response.replication_factor = created.replication;
                 response.configs = Some(configs::created(&created.config));
             }
             if version >= 7 {
@@ -194,7 +216,10 @@ pub(super) fn create_partitions(
 ) -> CreatePartitionsResponse {
     let mut results = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
-        let grown = context.broker.topics.grow(&topic.name, topic.count, request.validate_only);
+        let nodes = |a: CreatePartitionsAssignment| a.broker_ids.iter().map(|id| id.0).collect();
+        let given = topic.assignments.map(|all| all.into_iter().map(nodes).collect());
+        let topics = &context.broker.topics;
+        let grown = topics.grow(&topic.name, topic.count, given, request.validate_only);
         let response = CreatePartitionsTopicResult::default().with_name(topic.name);
         results.push(match grown {
             Ok(()) => response,
