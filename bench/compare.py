@@ -1,9 +1,10 @@
 """
-Turbine, its peers and the hand-written limit on the same work, on one real Kafka, in one table.
+Turbine, its peers and the hand-written limit on the same work, on one broker, in one table.
 
 Every program sees the same queue of records, in rounds that are interleaved, so that a machine that
 is busy for a while disturbs all of them; the table shows medians. Ratios of rows of one table hold,
-absolute figures belong to the machine.
+absolute figures belong to the machine. With ``--broker both`` the rounds of Kafka and of the
+embedded broker are interleaved, too, and there is a table for each.
 """
 
 import argparse
@@ -11,20 +12,19 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import brokers
 import latency
 import run
 import setup_peers
 from gen import fill
 
 HERE = Path(__file__).resolve().parent
-KAFKA_SH = HERE.parent / "scripts" / "kafka.sh"
 
 
 @dataclass
@@ -99,49 +99,97 @@ def contestants(peers: Path, limit: Path, *, quick: bool) -> dict[str, Contestan
     return {one.label: one for one in found}
 
 
+class Field:
+    """The programs that run on one broker, and the queue that is there for them."""
+
+    def __init__(self, name: str, broker: brokers.RunningBroker, chosen: list[Contestant]) -> None:
+        self.name = name
+        self.broker = broker
+        self.chosen = chosen
+        self._source = f"bench-{time.time_ns() // 1_000_000}"
+
+    def fill(self, records: int) -> None:
+        """Write the queue."""
+        self._records = records
+        _say(f"{records:,} records into {self._source} on {self.name} at {self.broker.address}")
+        fill(self.broker.address, self._source, records)
+
+    def measure(self, one: Contestant, work: Path) -> None:
+        """Add a round of *one*."""
+        expect = min(self._records, one.most)
+        address, log = self.broker.address, work / f"{one.label}-{self.name}.log"
+        row = run.measure(address, self._source, expect, one.label, one.command, log=log)
+        one.rows.append(row)
+        _say(f"{self.name:8}  {_short(row)}")
+
+    def measure_latency(self, one: Contestant, work: Path, seconds: float) -> None:
+        """Add a round of latency of *one*."""
+        row = latency.measure(
+            self.broker.address,
+            one.label,
+            one.command,
+            rate=1_000,
+            seconds=seconds,
+            log=work / f"{one.label}-{self.name}-latency.log",
+        )
+        one.latencies.append(row)
+        _say(f"{self.name:8}  latency  {asdict(row)}")
+
+
 def main() -> int:
     """Prepare, measure, print."""
     given = _arguments()
     records = given.records or (300_000 if given.quick else 2_000_000)
     rounds = given.rounds or (1 if given.quick else 3)
-    field_ = contestants(setup_peers.peers(), setup_peers.limit(), quick=given.quick)
-    chosen = [field_[name] for name in given.only.split(",")]
     work = Path(tempfile.mkdtemp(prefix="turbine-bench-"))
-    broker = given.kafka or _start_kafka(work)
+    places: list[Field] = []
     try:
-        source = f"bench-{time.time_ns() // 1_000_000}"
-        _say(f"{records:,} records into {source} on {broker}")
-        fill(broker, source, records)
-        for number in range(rounds):
-            # Another one goes first each time.
-            turn = number % len(chosen)
-            for one in chosen[turn:] + chosen[:turn]:
-                expect = min(records, one.most)
-                row = run.measure(
-                    broker, source, expect, one.label, one.command, log=work / f"{one.label}.log"
-                )
-                one.rows.append(row)
-                _say(f"round {number + 1}/{rounds}  {_short(row)}")
+        for name in ["kafka", "embedded"] if given.broker == "both" else [given.broker]:
+            is_given = name == "kafka" and given.kafka
+            broker = brokers.Given(given.kafka) if is_given else brokers.start(name, work)
+            places.append(Field(name, broker, _chosen(given)))
+            places[-1].fill(records)
+        _measure(places, rounds, work)
         if not given.no_latency:
-            for one in (one for one in chosen if one.has_latency):
-                row = latency.measure(
-                    broker,
-                    one.label,
-                    one.command,
-                    rate=1_000,
-                    seconds=5 if given.quick else 15,
-                    log=work / f"{one.label}-latency.log",
-                )
-                one.latencies.append(row)
-                _say(f"latency  {asdict(row)}")
+            _measure_latencies(places, 5 if given.quick else 15, work)
     finally:
-        if not given.kafka:
-            _kafka(work, "stop")
+        for place in places:
+            place.broker.stop()
     _say(f"logs of the programs: {work}")
-    _report(chosen, records, rounds)
+    for place in places:
+        _report(place.chosen, records, rounds, brokers.NAMES[place.name])
+    if given.broker == "both":
+        _report_ratios(*places)
     if given.json:
-        _write_json(given.json, chosen, records)
-    return 0 if all(row.is_complete for one in chosen for row in one.rows) else 1
+        _write_json(given.json, places, records)
+    rows = [row for place in places for one in place.chosen for row in one.rows]
+    return 0 if all(row.is_complete for row in rows) else 1
+
+
+def _measure(places: list[Field], rounds: int, work: Path) -> None:
+    programs = len(places[0].chosen)
+    for number in range(rounds):
+        _say(f"round {number + 1}/{rounds}")
+        for turn in range(number, number + programs):
+            # Another program and another broker go first each time.
+            for place in places if turn % 2 else places[::-1]:
+                place.measure(place.chosen[turn % programs], work)
+
+
+def _measure_latencies(places: list[Field], seconds: float, work: Path) -> None:
+    for place in places:
+        for one in place.chosen:
+            if one.has_latency:
+                place.measure_latency(one, work, seconds)
+
+
+def _chosen(given: argparse.Namespace) -> list[Contestant]:
+    names = given.only.split(",")
+    needs_peers = {"bytewax", "faust", "quix"} & set(names)
+    peers = setup_peers.peers() if needs_peers else Path()
+    limit = setup_peers.limit() if "limit" in names else Path()
+    everyone = contestants(peers, limit, quick=given.quick)
+    return [everyone[name] for name in names]
 
 
 def _arguments() -> argparse.Namespace:
@@ -149,7 +197,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="fewer records, one round")
     parser.add_argument("--records", type=int, help="queued records (2,000,000; quick 300,000)")
     parser.add_argument("--rounds", type=int, help="interleaved rounds (3; quick 1)")
-    parser.add_argument("--kafka", metavar="HOST:PORT", help="use this broker, start none")
+    parser.add_argument(
+        "--broker",
+        choices=["kafka", "embedded", "both"],
+        default="kafka",
+        help="Apache Kafka, `turbine broker` in a process of its own, or one after the other",
+    )
+    parser.add_argument("--kafka", metavar="HOST:PORT", help="use this Kafka, start none")
     parser.add_argument("--no-latency", action="store_true", help="only throughput and memory")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every single row, too")
     parser.add_argument(
@@ -158,22 +212,6 @@ def _arguments() -> argparse.Namespace:
         help="programs, by comma; quix is there, too",
     )
     return parser.parse_args()
-
-
-# -- Kafka -----------------------------------------------------------------------------------
-
-
-def _kafka(work: Path, what: str) -> str:
-    port = str(19_392)
-    env = os.environ | {"KAFKA_DIR": str(work / "kafka"), "KAFKA_PORT": port}
-    done = subprocess.run([KAFKA_SH, what], env=env, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(done.returncode)
-    return done.stdout.strip()
-
-
-def _start_kafka(work: Path) -> str:
-    return _kafka(work, "start")
 
 
 # -- the table -------------------------------------------------------------------------------
@@ -203,13 +241,13 @@ def _cell(value: float, form: str) -> str:
     return "-" if value != value else format(value, form)  # noqa: PLR0124 - not a number
 
 
-def _report(chosen: list[Contestant], records: int, rounds: int) -> None:
+def _report(chosen: list[Contestant], records: int, rounds: int, broker: str) -> None:
     named = {one.label: one for one in chosen}
     bases = [named[name] for name in ("limit", "bytewax", "faust") if name in named]
     print(
         f"\nmap: {records:,} queued records, 4 partitions, median of {rounds} interleaved "
         f"round(s); latency at 1,000 ev/s\n{os.cpu_count()} cores, {platform.machine()}, "
-        f"CPython {platform.python_version()}, broker on the same machine\n"
+        f"CPython {platform.python_version()}, {broker} on the same machine\n"
     )
     heads = ["program", "ev/s", "CPU us/ev", "peak MB", "p50 ms", "p99 ms"]
     heads += [f"ev/s : {base.label}" for base in bases]
@@ -239,6 +277,14 @@ def _report(chosen: list[Contestant], records: int, rounds: int) -> None:
         print("\ngoals:", *(goal.line() for goal in goals), sep="\n")
 
 
+def _report_ratios(kafka: Field, embedded: Field) -> None:
+    goals = []
+    for one, other in zip(embedded.chosen, kafka.chosen, strict=True):
+        ratio = _ratio(one.median("rate_per_s"), other.median("rate_per_s"))
+        goals.append(Goal(f"{one.label}, embedded broker to Kafka", ratio, 1.0, at_least=True))
+    print("\nthroughput of one program on both brokers:", *(g.line() for g in goals), sep="\n")
+
+
 def _goals(named: dict[str, Contestant]) -> list[Goal]:
     def ratio(figure: str, one: str, other: str) -> float:
         return _ratio(named[one].median(figure), named[other].median(figure))
@@ -265,10 +311,17 @@ def _goals(named: dict[str, Contestant]) -> list[Goal]:
     return goals
 
 
-def _write_json(path: Path, chosen: list[Contestant], records: int) -> None:
-    rows = [asdict(row) for one in chosen for row in one.rows]
-    latencies = [asdict(row) for one in chosen for row in one.latencies]
-    path.write_text(json.dumps({"records": records, "map": rows, "latency": latencies}, indent=1))
+def _write_json(path: Path, fields: list[Field], records: int) -> None:
+    def rows(place: Field, of: str) -> list[dict[str, object]]:
+        every = [row for one in place.chosen for row in getattr(one, of)]
+        return [{"broker": place.name, **asdict(row)} for row in every]
+
+    found = {
+        "records": records,
+        "map": [row for place in fields for row in rows(place, "rows")],
+        "latency": [row for place in fields for row in rows(place, "latencies")],
+    }
+    path.write_text(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import contextlib
 import ipaddress
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "NO_BROKER",
     "Invocation",
+    "add_to_path",
     "enter",
     "explain",
     "partitions_of",
@@ -114,11 +116,16 @@ class Invocation:
 
 def enter(workdir: Path | None) -> None:
     """Go to *workdir*, if any, and let its modules be imported."""
-    from turbine._find_app import add_to_path
-
     if workdir is not None:
         os.chdir(workdir)
     add_to_path(Path.cwd())
+
+
+def add_to_path(directory: Path) -> None:
+    """Let modules of *directory* be imported, as ``python file.py`` does."""
+    text = str(directory.resolve())
+    if text not in sys.path:
+        sys.path.insert(0, text)
 
 
 def explain(exc: Exception) -> str:
@@ -219,7 +226,7 @@ def is_loopback(host: str) -> bool:
 
 def until_signal() -> None:
     """Wait for INT or TERM, and pass the core's log lines on meanwhile."""
-    from turbine.worker import write_logs
+    from turbine.logs import write_logs
 
     stop = threading.Event()
     before = {

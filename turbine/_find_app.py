@@ -17,10 +17,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 
+from turbine._cli_support import add_to_path
 from turbine.app import App
 from turbine.exceptions import AppNotFound
 
-__all__ = ["add_to_path", "find_app"]
+__all__ = ["find_app"]
 
 _DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 _OURS = str(Path(__file__).parent)
@@ -44,13 +45,6 @@ def find_app(name: str) -> App:
             "or -A path/to/file.py"
         )
     return _named(module, attribute) if attribute else _only(module)
-
-
-def add_to_path(directory: Path) -> None:
-    """Let modules of *directory* be imported, as ``python file.py`` does."""
-    text = str(directory.resolve())
-    if text not in sys.path:
-        sys.path.insert(0, text)
 
 
 def _split(name: str) -> tuple[str, str]:

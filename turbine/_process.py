@@ -18,7 +18,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from turbine.worker import Runtime, write_logs
+from turbine.logs import write_logs
+from turbine.worker import Runtime
 
 if TYPE_CHECKING:
     from turbine.app import App

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
+from turbine import _native
 from turbine.exceptions import ConfigError
 
-__all__ = ["LEVELS", "JsonFormatter", "setup"]
+__all__ = ["LEVELS", "JsonFormatter", "setup", "write_logs"]
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
 _PLAIN = "%(asctime)s %(levelname)s %(name)s %(message)s"
@@ -85,3 +86,9 @@ def _stream_handler(stream: IO[str], *, as_json: bool) -> logging.Handler:
     )
     handler.setFormatter(logging.Formatter("%(message)s"))
     return handler
+
+
+def write_logs() -> None:
+    """Pass the core's log lines on to `logging`."""
+    for level, name, text in _native.take_logs():
+        logging.getLogger(name).log(level, "%s", text)

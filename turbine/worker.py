@@ -23,6 +23,7 @@ from turbine._wake import Wake
 from turbine._worker_config import worker_config
 from turbine.channels import Channel, drain
 from turbine.exceptions import HandlerError
+from turbine.logs import write_logs
 from turbine.signals import Signal
 from turbine.types import TP
 
@@ -281,12 +282,6 @@ async def _in_thread(fn: Any, *args: Any) -> Any:
 def _answer(waiting: "asyncio.Future[Any]", value: Any) -> None:
     if not waiting.done():
         waiting.set_result(value)
-
-
-def write_logs() -> None:
-    """Pass the core's log lines on to `logging`."""
-    for level, name, text in _native.take_logs():
-        logging.getLogger(name).log(level, "%s", text)
 
 
 def run(app: "App", **options: Any) -> int:

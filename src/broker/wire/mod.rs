@@ -10,6 +10,8 @@ mod coordinator;
 mod describe;
 mod elections;
 mod fetch;
+#[cfg(test)]
+mod fuzz;
 mod group_admin;
 mod groups;
 mod metadata;

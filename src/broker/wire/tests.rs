@@ -7,7 +7,6 @@ use kafka_protocol::{
     messages::{self, ApiKey, RequestHeader},
     protocol::{Encodable, StrBytes},
 };
-use proptest::prelude::*;
 use std::sync::OnceLock;
 
 /// Bodies of a request with something in every array, in every version that is served.
@@ -236,12 +235,12 @@ fn group_requests() -> Vec<(ApiKey, i16, Bytes)> {
     all
 }
 
-fn requests() -> &'static [(ApiKey, i16, Bytes)] {
+pub(super) fn requests() -> &'static [(ApiKey, i16, Bytes)] {
     static REQUESTS: OnceLock<Vec<(ApiKey, i16, Bytes)>> = OnceLock::new();
     REQUESTS.get_or_init(|| [log_requests(), admin_requests(), group_requests()].concat())
 }
 
-fn frame(key: ApiKey, version: i16, body: &[u8]) -> Bytes {
+pub(super) fn frame(key: ApiKey, version: i16, body: &[u8]) -> Bytes {
     let mut frame = BytesMut::new();
     RequestHeader::default()
         .with_request_api_key(key as i16)
@@ -254,7 +253,7 @@ fn frame(key: ApiKey, version: i16, body: &[u8]) -> Bytes {
     frame.freeze()
 }
 
-fn broker() -> Shared {
+pub(super) fn broker() -> Shared {
     let shared = Shared::open(BrokerConfig::default(), &[9092]).unwrap();
     shared.topics.create("t", 2, crate::broker::topic_config::TopicConfig::default()).unwrap();
     shared
@@ -264,12 +263,21 @@ fn broker() -> Shared {
 fn serve(broker: &Shared, frame: Bytes) -> Result<BytesMut, String> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    serve_in(&runtime.unwrap(), broker, frame)
+}
+
+/// The same in a runtime whose time is paused.
+pub(super) fn serve_in(
+    runtime: &tokio::runtime::Runtime,
+    broker: &Shared,
+    frame: Bytes,
+) -> Result<BytesMut, String> {
     let mut out = BytesMut::new();
     let request = api::Request::parse(frame).map_err(|e| e.to_string())?;
     let version = request.version;
     let (peer, client_host) = (&std::sync::Arc::default(), "/127.0.0.1");
     let context = Context { broker, node: 1, version, client_id: "test", client_host, peer };
-    let answered = runtime.unwrap().block_on(async {
+    let answered = runtime.block_on(async {
         let limit = std::time::Duration::from_secs(3_600);
         tokio::time::timeout(limit, api::answer(&context, request, &mut out)).await
     });
@@ -322,30 +330,4 @@ fn an_unknown_version_of_api_versions_is_told_what_is_known() {
     let out = serve(&broker(), frame(ApiKey::ApiVersions, 99, b"whatever")).unwrap();
     assert_eq!(out[8..10], 35i16.to_be_bytes(), "UNSUPPORTED_VERSION");
     assert_eq!(out[10..14], (api::SERVED.len() as i32).to_be_bytes());
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
-
-    /// Whatever arrives, there is a response or a reason to close the connection.
-    #[test]
-    fn damaged_requests_never_panic(
-        which in any::<proptest::sample::Index>(),
-        damage in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 1..6),
-    ) {
-        static BROKER: OnceLock<Shared> = OnceLock::new();
-        let (key, version, body) = which.get(requests());
-        let mut frame = frame(*key, *version, body).to_vec();
-        for (place, with) in damage {
-            let place = place.index(frame.len());
-            frame[place] = with;
-        }
-        let _ = serve(BROKER.get_or_init(broker), frame.into());
-    }
-
-    #[test]
-    fn arbitrary_frames_never_panic(frame in proptest::collection::vec(any::<u8>(), 0..120)) {
-        static BROKER: OnceLock<Shared> = OnceLock::new();
-        let _ = serve(BROKER.get_or_init(broker), frame.into());
-    }
 }
