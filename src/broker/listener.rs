@@ -90,6 +90,11 @@ impl Listener {
         true
     }
 
+    /// Closes for good and lets the port go.
+    pub(super) fn end(&self) {
+        *self.state.lock() = State::Closed(None);
+    }
+
     /// Listens again, inside a runtime; false if it did already.
     pub(super) fn open(&self) -> io::Result<bool> {
         let mut state = self.state.lock();

@@ -278,6 +278,7 @@ impl Broker {
     /// Closes every connection and the logs; a second call does nothing.
     pub fn stop(&self) {
         let Some(runtime) = self.runtime.lock().take() else { return };
+        self.listeners.iter().for_each(|listener| listener.end());
         // A runtime may not be ended from inside another one: this works wherever it is called.
         let ended = std::thread::spawn(move || runtime.shutdown_timeout(STOP_TIMEOUT)).join();
         if ended.is_err() {

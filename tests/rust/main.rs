@@ -3,3 +3,4 @@
 mod broker;
 mod groups;
 mod layers;
+mod nodes;
