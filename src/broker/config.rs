@@ -29,6 +29,9 @@ pub struct BrokerConfig {
     pub auto_create_topics: bool,
     /// Bytes that each partition keeps unless its topic says otherwise; none keeps all.
     pub retention_bytes: Option<u64>,
+    /// Memory that all records together may need, in bytes, without a data directory: beyond it the
+    /// largest partitions give up their oldest batches. None is no bound.
+    pub memory_bytes: Option<u64>,
     /// Shortest session timeout that a group member may ask for, in ms.
     pub min_session_timeout_ms: i32,
     /// How long the first members of a group wait for others before they share the partitions, in
@@ -51,6 +54,7 @@ impl Default for BrokerConfig {
             default_partitions: 4,
             auto_create_topics: true,
             retention_bytes: None,
+            memory_bytes: Some(1 << 30),
             min_session_timeout_ms: 500,
             initial_rebalance_delay_ms: 0,
             max_request_bytes: 100 << 20,

@@ -10,6 +10,7 @@
 //! | `cluster` | the nodes, and who leads and coordinates what |
 //! | `topics`, `groups`, `producer_ids` | the state of the cluster, behind locks |
 //! | `peer` | whether the client of a connection is still there |
+//! | `upkeep`, `memory` | old records go, memory stays bounded |
 //! | `storage` | what survives a restart |
 //! | `wire` | the protocol: frames, requests, responses |
 //! | `listener` | a port that closes and opens |
@@ -29,12 +30,14 @@ mod listener;
 // The coordinator that ends transactions comes next.
 #[allow(dead_code, unused_imports)]
 mod log;
+mod memory;
 mod peer;
 mod producer_ids;
 mod server;
 mod storage;
 mod topic_config;
 mod topics;
+mod upkeep;
 mod wire;
 
 pub use config::BrokerConfig;

@@ -7,10 +7,12 @@ use super::{
     groups::Groups,
     listener::Listener,
     log::SyncWork,
+    memory::Memory,
     producer_ids::ProducerIds,
     storage::{Directory, Held, Storage},
     topic_config::TopicConfig,
     topics::Topics,
+    upkeep::{self, Upkeep},
     wire,
 };
 use crate::error::{Error, Result};
@@ -38,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) groups: Groups,
     /// Ids for producers.
     pub(crate) producer_ids: ProducerIds,
+    /// What happens to logs in time.
+    pub(crate) upkeep: Upkeep,
     /// Where notes are kept.
     pub(crate) storage: Arc<Storage>,
     /// What tests do to requests.
@@ -58,8 +62,10 @@ impl Shared {
             }
         };
         let storage = Arc::new(storage);
+        let memory = Arc::new(Memory::new(config.memory_bytes));
         let topics =
-            Topics::new(Arc::clone(&storage), config.retention_bytes, Arc::clone(&cluster));
+            Topics::new(Arc::clone(&storage), config.retention_bytes, Arc::clone(&cluster))
+                .in_memory(&memory);
         if let Storage::Directory(directory) = &*storage {
             for topic in held.topics.into_values() {
                 let mut replicas = topic.replicas.into_iter();
@@ -100,6 +106,7 @@ impl Shared {
                 .map_or_else(|| Uuid::new_v4().simple().to_string(), |(id, _)| id),
             topics,
             groups,
+            upkeep: Upkeep::new(memory),
             producer_ids: ProducerIds::new(Arc::clone(&storage), held.producer_ids_below),
             storage,
             faults: Faults::default(),
@@ -177,11 +184,14 @@ impl Broker {
             .map_err(|e| Error::io("broker cannot listen", &e))?;
         let ports: Vec<u16> = listeners.iter().map(|l| l.address().port()).collect();
         let shared = Arc::new(Shared::open(config, &ports)?);
+        // Before a client can see what is too old.
+        shared.tidy();
         for (node, listener) in (1..).zip(&listeners) {
             runtime.spawn(accept(Arc::clone(&shared), node, Arc::clone(listener)));
         }
         let clock = Arc::clone(&shared);
         runtime.spawn(async move { clock.groups.run_clock().await });
+        runtime.spawn(upkeep::run(Arc::clone(&shared)));
         runtime.spawn(run_sync(Arc::clone(&shared)));
         drop(inside);
         let broker = Self { shared, listeners, runtime: Mutex::new(Some(runtime)) };

@@ -147,22 +147,27 @@ impl TopicConfig {
             let setting = Setting::find(name).expect("a name of the table");
             self.value(setting).parse().expect("values are checked when set")
         };
-        let stamps = self.set.get("message.timestamp.type").map(String::as_str);
+        let is_set = |name: &str, word: &str| {
+            let setting = Setting::find(name).expect("a name of the table");
+            self.value(setting).split(',').any(|set| set.trim() == word)
+        };
+        let retention_bytes = match self.set.get("retention.bytes") {
+            Some(_) => u64::try_from(number("retention.bytes")).ok(),
+            None => retention_bytes,
+        };
+        let deletes = is_set("cleanup.policy", "delete");
         LogPolicy {
             max_message_bytes: usize::try_from(number("max.message.bytes")).unwrap_or(usize::MAX),
-            timestamp_type: match stamps {
-                Some("LogAppendTime") => TimestampType::LogAppend,
-                _ => TimestampType::Create,
+            timestamp_type: if is_set("message.timestamp.type", "LogAppendTime") {
+                TimestampType::LogAppend
+            } else {
+                TimestampType::Create
             },
             max_ahead_ms: number("message.timestamp.after.max.ms"),
-            needs_keys: self
-                .set
-                .get("cleanup.policy")
-                .is_some_and(|policy| policy.split(',').any(|word| word.trim() == "compact")),
-            retention_bytes: match self.set.get("retention.bytes") {
-                Some(_) => u64::try_from(number("retention.bytes")).ok(),
-                None => retention_bytes,
-            },
+            deletes,
+            compacts: is_set("cleanup.policy", "compact"),
+            retention_bytes: retention_bytes.filter(|_| deletes),
+            retention_ms: Some(number("retention.ms")).filter(|ms| deletes && *ms >= 0),
         }
     }
 }
@@ -211,5 +216,16 @@ mod tests {
         assert_eq!(all.policy(Some(7)).retention_bytes, None);
         let some = config("retention.bytes", "100").unwrap();
         assert_eq!(some.policy(None).retention_bytes, Some(100));
+    }
+    #[test]
+    fn a_topic_that_only_compacts_gives_nothing_up_for_age_or_size() {
+        let age = |config: &TopicConfig| config.policy(Some(7)).retention_ms;
+        assert_eq!(age(&TopicConfig::default()), Some(604_800_000));
+        assert_eq!(age(&config("retention.ms", "-1").unwrap()), None);
+        let compact = config("cleanup.policy", "compact").unwrap();
+        assert_eq!((age(&compact), compact.policy(Some(7)).retention_bytes), (None, None));
+        let both = config("cleanup.policy", "compact, delete").unwrap();
+        assert_eq!(age(&both), Some(604_800_000));
+        assert!(both.policy(None).compacts && both.policy(Some(7)).retention_bytes == Some(7));
     }
 }

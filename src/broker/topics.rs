@@ -3,6 +3,7 @@
 use super::{
     cluster::{self, Cluster, Layout, NodeIds, NotElected, Replicas},
     log::{Log, LogPolicy},
+    memory::Memory,
     storage::{Note, Storage, TopicNote},
     topic_config::TopicConfig,
 };
@@ -199,6 +200,7 @@ pub(crate) struct Topics {
     /// Holds for every topic that does not say.
     retention_bytes: Option<u64>,
     cluster: Arc<Cluster>,
+    memory: Arc<Memory>,
     index: RwLock<Index>,
 }
 
@@ -209,7 +211,14 @@ impl Topics {
         retention_bytes: Option<u64>,
         cluster: Arc<Cluster>,
     ) -> Self {
-        Self { storage, retention_bytes, cluster, index: RwLock::default() }
+        let (memory, index) = (Arc::default(), RwLock::default());
+        Self { storage, retention_bytes, cluster, memory, index }
+    }
+
+    /// The memory of the logs, if they are in memory, is `memory`.
+    pub(crate) fn in_memory(mut self, memory: &Arc<Memory>) -> Self {
+        self.memory = Arc::clone(memory);
+        self
     }
 
     /// Puts a topic back that was there before a restart, each partition with its log, the nodes
@@ -433,7 +442,10 @@ impl Topics {
         live: &NodeIds,
     ) -> Vec<Arc<Partition>> {
         let partition = |(number, assigned)| {
-            Partition::new(self.storage.create_log(id, number), Replicas::new(assigned, live, 0))
+            Partition::new(
+                self.storage.create_log(id, number, self.memory.used()),
+                Replicas::new(assigned, live, 0),
+            )
         };
         (first..).zip(assigned).map(partition).collect()
     }

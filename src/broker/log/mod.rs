@@ -17,8 +17,10 @@ mod batch;
 mod compression;
 mod epochs;
 mod marker;
+mod policy;
 mod producers;
 mod record;
+mod retention;
 mod store;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -30,28 +32,14 @@ mod transactions;
 
 pub(crate) use batch::{BatchError, BatchHeader, ProducedBatch, TimestampType};
 pub(crate) use marker::{Marker, Outcome};
+pub(crate) use policy::LogPolicy;
 pub(crate) use producers::{ProducerState, SequenceError};
 pub(crate) use record::RecordTime;
-pub(crate) use store::{MemoryStore, Store, SyncWork};
+pub(crate) use store::{MemoryStore, MemoryUse, Store, SyncWork};
 pub(crate) use transactions::Aborted;
 
 use bytes::{Bytes, BytesMut};
 use std::{collections::VecDeque, io};
-
-/// The settings of a topic that its logs obey.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct LogPolicy {
-    /// Largest batch that may be appended.
-    pub(crate) max_message_bytes: usize,
-    /// Whose clock stamps the records.
-    pub(crate) timestamp_type: TimestampType,
-    /// How far the producer's clock may be ahead of the broker's, in ms.
-    pub(crate) max_ahead_ms: i64,
-    /// True if only the last record of each key counts: then every record needs a key.
-    pub(crate) needs_keys: bool,
-    /// Bytes that are kept; the oldest batches beyond them go. `None` keeps all.
-    pub(crate) retention_bytes: Option<u64>,
-}
 
 /// Which records a reader wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,16 +124,19 @@ struct Entry {
     base_offset: i64,
     last_offset: i64,
     max_timestamp_ms: i64,
+    /// When it was appended; `i64::MIN` if it was there when the log was opened.
+    appended_ms: i64,
     pos: u64,
     bytes: usize,
 }
 
 impl Entry {
-    fn new(header: &BatchHeader, pos: u64) -> Self {
+    fn new(header: &BatchHeader, pos: u64, appended_ms: i64) -> Self {
         Self {
             base_offset: header.base_offset,
             last_offset: header.last_offset(),
             max_timestamp_ms: header.max_timestamp_ms,
+            appended_ms,
             pos,
             bytes: header.bytes,
         }
@@ -203,7 +194,7 @@ impl Log {
             }
             log.epochs.start(header.leader_epoch, header.base_offset);
             log.leader_epoch = header.leader_epoch;
-            log.push(&header);
+            log.push(&header, i64::MIN);
         }
         log
     }
@@ -309,7 +300,7 @@ impl Log {
         if !stamped && timestamp_ms.saturating_sub(now_ms) > limit_ms {
             return Err(AppendError::Ahead { timestamp_ms, limit_ms });
         }
-        if policy.needs_keys {
+        if policy.compacts {
             let keyless = record::without_key(&batch.bytes)
                 .map_err(|e| AppendError::Damaged(e.to_string()))?;
             if !keyless.is_empty() {
@@ -327,7 +318,7 @@ impl Log {
         }
         self.store.append(base_offset, copy.freeze())?;
         self.take_note(&header);
-        self.push(&header);
+        self.push(&header, now_ms);
         if let Some(keep) = policy.retention_bytes {
             self.keep_bytes(keep)?;
         }
@@ -345,7 +336,7 @@ impl Log {
         let header = BatchHeader::parse(&bytes).expect("a marker is a batch");
         self.store.append(base_offset, bytes.freeze())?;
         self.take_note(&header);
-        self.push(&header);
+        self.push(&header, now_ms);
         Ok(base_offset)
     }
 
@@ -362,8 +353,8 @@ impl Log {
         }
     }
 
-    fn push(&mut self, header: &BatchHeader) {
-        let entry = Entry::new(header, self.end_pos);
+    fn push(&mut self, header: &BatchHeader, now_ms: i64) {
+        let entry = Entry::new(header, self.end_pos, now_ms);
         self.end_offset = entry.last_offset + 1;
         self.end_pos = entry.end_pos();
         self.entries.push_back(entry);
@@ -451,20 +442,6 @@ impl Log {
         let pos = self.entries.front().map_or(self.end_pos, |first| first.pos);
         self.store.give_up_before(pos)?;
         Ok(self.start_offset)
-    }
-
-    /// Gives up the oldest batches until at most `keep` bytes are left, never the newest batch.
-    fn keep_bytes(&mut self, keep: u64) -> io::Result<()> {
-        if self.bytes() <= keep {
-            return Ok(());
-        }
-        let first_pos = self.end_pos.saturating_sub(keep);
-        let fits = self.entries.partition_point(|e| e.pos < first_pos);
-        let first = fits.min(self.entries.len().saturating_sub(1));
-        if let Some(entry) = self.entries.get(first) {
-            self.delete_before(entry.base_offset)?;
-        }
-        Ok(())
     }
 
     /// What brings everything appended so far to stable storage; `None` if nothing needs it.

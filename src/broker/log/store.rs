@@ -1,7 +1,15 @@
 //! Where the bytes of a log lie.
 
+use super::retention::BATCH_OVERHEAD;
 use bytes::{Bytes, BytesMut};
-use std::{collections::VecDeque, io};
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
 
 /// Work that brings bytes to stable storage; it takes its time and needs no lock.
 pub(crate) type SyncWork = Box<dyn FnOnce() -> io::Result<()> + Send>;
@@ -18,18 +26,52 @@ pub(crate) trait Store: Send {
     fn take_unsynced(&mut self) -> Option<SyncWork>;
 }
 
+/// A count of the memory that some logs need. Clones count together.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct MemoryUse(Arc<AtomicU64>);
+
+impl MemoryUse {
+    /// What is needed now.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+
+    fn add(&self, batch: &Bytes) {
+        self.0.fetch_add(batch.len() as u64 + BATCH_OVERHEAD, Relaxed);
+    }
+
+    fn remove(&self, batch: &Bytes) {
+        self.0.fetch_sub(batch.len() as u64 + BATCH_OVERHEAD, Relaxed);
+    }
+}
+
 /// A store in memory.
 #[derive(Debug, Default)]
 pub(crate) struct MemoryStore {
     /// Batches with their position, oldest first.
     batches: VecDeque<(u64, Bytes)>,
     end: u64,
+    used: MemoryUse,
+}
+
+impl MemoryStore {
+    /// An empty store whose memory is counted in `used`.
+    pub(crate) fn counted(used: &MemoryUse) -> Self {
+        Self { batches: VecDeque::new(), end: 0, used: used.clone() }
+    }
+}
+
+impl Drop for MemoryStore {
+    fn drop(&mut self) {
+        self.batches.iter().for_each(|(_, batch)| self.used.remove(batch));
+    }
 }
 
 impl Store for MemoryStore {
     fn append(&mut self, _base_offset: i64, batch: Bytes) -> io::Result<()> {
         let pos = self.end;
         self.end += batch.len() as u64;
+        self.used.add(&batch);
         self.batches.push_back((pos, batch));
         Ok(())
     }
@@ -62,7 +104,9 @@ impl Store for MemoryStore {
 
     fn give_up_before(&mut self, pos: u64) -> io::Result<()> {
         while self.batches.front().is_some_and(|(at, batch)| at + batch.len() as u64 <= pos) {
-            self.batches.pop_front();
+            if let Some((_, batch)) = self.batches.pop_front() {
+                self.used.remove(&batch);
+            }
         }
         Ok(())
     }
@@ -77,7 +121,11 @@ mod tests {
     use super::*;
 
     fn filled() -> MemoryStore {
-        let mut store = MemoryStore::default();
+        filled_of(&MemoryUse::default())
+    }
+
+    fn filled_of(used: &MemoryUse) -> MemoryStore {
+        let mut store = MemoryStore::counted(used);
         for (offset, batch) in ["abc", "de", "fghi"].into_iter().enumerate() {
             store.append(offset as i64, Bytes::from(batch)).unwrap();
         }
@@ -100,5 +148,16 @@ mod tests {
         store.give_up_before(4).unwrap();
         assert!(store.read(0, 3).is_err());
         assert_eq!(store.read(3, 6).unwrap(), "defghi");
+    }
+
+    #[test]
+    fn memory_is_counted_until_it_is_given_up() {
+        let used = MemoryUse::default();
+        let mut store = filled_of(&used);
+        assert_eq!(used.bytes(), 9 + 3 * BATCH_OVERHEAD);
+        store.give_up_before(5).unwrap();
+        assert_eq!(used.bytes(), 4 + BATCH_OVERHEAD);
+        drop(store);
+        assert_eq!(used.bytes(), 0);
     }
 }

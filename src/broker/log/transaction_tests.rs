@@ -4,13 +4,7 @@ use super::{testing::BatchBuilder, *};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
-const POLICY: LogPolicy = LogPolicy {
-    max_message_bytes: 1 << 20,
-    timestamp_type: TimestampType::Create,
-    max_ahead_ms: i64::MAX,
-    needs_keys: false,
-    retention_bytes: None,
-};
+const POLICY: LogPolicy = LogPolicy::KEEP;
 
 fn log() -> Log {
     Log::new(Box::new(MemoryStore::default()))

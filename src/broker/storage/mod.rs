@@ -14,7 +14,7 @@ mod segments;
 pub(crate) use directory::Directory;
 pub(crate) use note::{Held, Note, TopicNote};
 
-use super::log::{Log, MemoryStore, SyncWork};
+use super::log::{Log, MemoryStore, MemoryUse, SyncWork};
 use std::io;
 use uuid::Uuid;
 
@@ -27,10 +27,10 @@ pub(crate) enum Storage {
 }
 
 impl Storage {
-    /// Makes the log of a partition that did not exist.
-    pub(crate) fn create_log(&self, topic: Uuid, partition: i32) -> Log {
+    /// Makes the log of a partition that did not exist; if it is in memory, `used` counts it.
+    pub(crate) fn create_log(&self, topic: Uuid, partition: i32, used: &MemoryUse) -> Log {
         match self {
-            Self::Memory => Log::new(Box::new(MemoryStore::default())),
+            Self::Memory => Log::new(Box::new(MemoryStore::counted(used))),
             Self::Directory(directory) => directory.create_log(topic, partition),
         }
     }

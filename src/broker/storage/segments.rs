@@ -197,16 +197,10 @@ impl Store for FileStore {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker::log::{Log, LogPolicy, ProducedBatch, TimestampType, testing::BatchBuilder};
+    use crate::broker::log::{Log, LogPolicy, ProducedBatch, testing::BatchBuilder};
     use proptest::prelude::*;
 
-    const POLICY: LogPolicy = LogPolicy {
-        max_message_bytes: 1 << 20,
-        timestamp_type: TimestampType::Create,
-        max_ahead_ms: i64::MAX,
-        needs_keys: false,
-        retention_bytes: None,
-    };
+    const POLICY: LogPolicy = LogPolicy::KEEP;
     /// Room for about three of the batches of these tests.
     const SMALL: u64 = 300;
 

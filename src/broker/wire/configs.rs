@@ -227,7 +227,9 @@ fn alter(
     if validate_only {
         return Ok(());
     }
-    topics.configure(name, config).map_err(refused)
+    topics.configure(name, config).map_err(refused)?;
+    context.broker.upkeep.look();
+    Ok(())
 }
 
 /// One step of an incremental change.

@@ -102,11 +102,13 @@ fn append(
             return Err(refused(ResponseError::NotEnoughReplicas, "too few replicas are in sync"));
         }
         let appended = log.append(&batch, topic.policy, now_ms)?;
+        context.broker.note_change(&topic, &log);
         (appended, log.start_offset())
     };
     if !appended.is_duplicate {
         partition.wake();
         context.broker.storage.written();
+        context.broker.upkeep.memory.keep_bound(&context.broker.topics);
     }
     Ok((appended, start))
 }

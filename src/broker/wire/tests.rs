@@ -1,7 +1,7 @@
 //! Frames as clients could send them, good and bad, against a broker in memory.
 
 use super::{Context, api, shape};
-use crate::broker::{config::BrokerConfig, server::Shared};
+use crate::broker::{config::BrokerConfig, server::Shared, upkeep};
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::{
     messages::{self, ApiKey, RequestHeader},
@@ -330,4 +330,73 @@ fn an_unknown_version_of_api_versions_is_told_what_is_known() {
     let out = serve(&broker(), frame(ApiKey::ApiVersions, 99, b"whatever")).unwrap();
     assert_eq!(out[8..10], 35i16.to_be_bytes(), "UNSUPPORTED_VERSION");
     assert_eq!(out[10..14], (api::SERVED.len() as i32).to_be_bytes());
+}
+
+/// A produce request of one batch for partition 0 of `topic`.
+fn produce(topic: &str, value_bytes: usize, now_ms: i64) -> Bytes {
+    use messages::produce_request::{PartitionProduceData, ProduceRequest, TopicProduceData};
+    let batch = crate::broker::log::testing::BatchBuilder::new(1);
+    let batch = batch.first_timestamp(now_ms).value_bytes(value_bytes).build();
+    let data = PartitionProduceData::default().with_records(Some(batch));
+    let topic = TopicProduceData::default().with_name(name(topic));
+    let request = ProduceRequest::default()
+        .with_acks(-1)
+        .with_topic_data(vec![topic.with_partition_data(vec![data])]);
+    let mut body = BytesMut::new();
+    request.encode(&mut body, 3).unwrap();
+    frame(ApiKey::Produce, 3, &body)
+}
+
+#[test]
+fn memory_is_bounded_and_the_largest_partitions_pay() {
+    let config = BrokerConfig { memory_bytes: Some(1 << 20), ..BrokerConfig::default() };
+    let broker = Shared::open(config, &[9092]).unwrap();
+    let create = |topic: &str, policy: &str| {
+        let set = [("cleanup.policy".to_owned(), policy.to_owned())];
+        let config = crate::broker::topic_config::TopicConfig::new(set.into()).unwrap();
+        broker.topics.create(topic, 1, config).unwrap()
+    };
+    let (small, large) = (create("small", "delete"), create("large", "delete"));
+    let table = create("table", "compact");
+    let now_ms = broker.config.clock.now_ms();
+    serve(&broker, produce("small", 10_000, now_ms)).unwrap();
+    let keyed = crate::broker::log::testing::BatchBuilder::new(1).key(b"k").value_bytes(100_000);
+    let keyed = crate::broker::log::ProducedBatch::new(keyed.build()).unwrap();
+    table.partitions[0].log.lock().append(&keyed, table.policy, now_ms).unwrap();
+    for _ in 0..1_000 {
+        serve(&broker, produce("large", 10_000, now_ms)).unwrap();
+        assert!(broker.upkeep.memory.used().bytes() <= 1 << 20);
+    }
+    let bounds = |topic: &crate::broker::topics::Topic| {
+        let log = topic.partitions[0].log.lock();
+        (log.start_offset(), log.end_offset())
+    };
+    assert_eq!((bounds(&small), bounds(&table)), ((0, 1), (0, 1)));
+    let (start, end) = bounds(&large);
+    assert!(end == 1_000 && (900..940).contains(&start), "{start}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn old_records_go_when_the_clock_passes_their_age() {
+    let clock = crate::clock::Clock::standing_at(1_000_000);
+    let config = BrokerConfig { clock: clock.clone(), ..BrokerConfig::default() };
+    let broker = std::sync::Arc::new(Shared::open(config, &[9092]).unwrap());
+    let topic = broker.topics.create("t", 1, Default::default()).unwrap();
+    let other = std::sync::Arc::clone(&broker);
+    tokio::task::spawn_blocking(move || serve(&other, produce("t", 10, 1_000_000)).unwrap())
+        .await
+        .unwrap();
+    tokio::spawn(upkeep::run(std::sync::Arc::clone(&broker)));
+    let start = || topic.partitions[0].log.lock().start_offset();
+    clock.advance(std::time::Duration::from_millis(604_800_000));
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert_eq!(start(), 0, "exactly seven days are not too old");
+    clock.advance(std::time::Duration::from_millis(1));
+    for _ in 0..10_000 {
+        if start() == 1 {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+    panic!("the record is still there");
 }

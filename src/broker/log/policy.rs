@@ -1,0 +1,41 @@
+//! The settings of a topic that its logs obey.
+
+use super::batch::TimestampType;
+
+/// The settings of a topic that its logs obey.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct LogPolicy {
+    /// Largest batch that may be appended.
+    pub(crate) max_message_bytes: usize,
+    /// Whose clock stamps the records.
+    pub(crate) timestamp_type: TimestampType,
+    /// How far the producer's clock may be ahead of the broker's, in ms.
+    pub(crate) max_ahead_ms: i64,
+    /// True if only the last record of each key counts: then every record needs a key.
+    pub(crate) compacts: bool,
+    /// True if records go for their age, or where there are too many.
+    pub(crate) deletes: bool,
+    /// Bytes that are kept; the oldest batches beyond them go. `None` keeps all.
+    pub(crate) retention_bytes: Option<u64>,
+    /// Age at which batches go, by their timestamps, in ms. `None` keeps all.
+    pub(crate) retention_ms: Option<i64>,
+}
+
+impl LogPolicy {
+    /// True if nothing goes but records whose key has a newer one.
+    pub(crate) fn only_compacts(&self) -> bool {
+        self.compacts && !self.deletes
+    }
+
+    /// That of a topic for which nothing is set, except that it keeps everything.
+    #[cfg(test)]
+    pub(crate) const KEEP: Self = Self {
+        max_message_bytes: 1 << 20,
+        timestamp_type: TimestampType::Create,
+        max_ahead_ms: i64::MAX,
+        compacts: false,
+        deletes: true,
+        retention_bytes: None,
+        retention_ms: None,
+    };
+}
