@@ -9,7 +9,7 @@
 //!
 //! | layer | modules |
 //! | --- | --- |
-//! | 0 words | `error`, `types`, `clock`, `config`, `metrics` |
+//! | 0 words | `error`, `types`, `clock`, `config`, `metrics`, `faults` |
 //! | 1 one outside thing each | `codec`, `kafka`, `broker` |
 //! | 2 pure logic | `engine` |
 //! | 3 the line of one partition | `task` |
@@ -19,6 +19,7 @@
 pub mod clock;
 pub mod config;
 pub mod error;
+pub mod faults;
 pub mod metrics;
 pub mod types;
 

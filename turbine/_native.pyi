@@ -29,12 +29,112 @@ class EmbeddedBroker:
         data_dir: str | None = None,
         default_partitions: int = 4,
         auto_create_topics: bool = True,
+        nodes: int = 1,
+        advertised: str | None = None,
+        retention_bytes: int | None = None,
+        initial_rebalance_delay_ms: int = 0,
+        clock: Clock | None = None,
     ) -> Self: ...
     @property
     def address(self) -> str:
-        """``host:port`` to give to clients."""
+        """``host:port`` to give to clients; of several nodes all, with commas between."""
+    @property
+    def addresses(self) -> list[str]:
+        """``host:port`` of every node, of node 1 first."""
     def stop(self) -> None:
         """Close every connection and the log; idempotent."""
+    def down(self, node: int) -> None:
+        """Take a node down, as if killed; what it leads moves to others where there are any."""
+    def up(self, node: int) -> None:
+        """Bring a node back where it was."""
+    def rebalance(self, group: str | None = None) -> int:
+        """Make the members of a group, or of every group, share anew; the number of groups."""
+    def expire_member(self, group: str, member: str) -> int:
+        """Take members out by member id, instance id or ``client.id``; how many there were."""
+    def fail(
+        self,
+        api: str,
+        error: str | int,
+        times: int | None = 1,
+        *,
+        topic: str | None = None,
+        client: str | None = None,
+    ) -> Fault:
+        """
+        Answer the next *times* matching requests with a Kafka error; they have no effect.
+
+        *api* is the name of a request, or ``"*"``; *error* a name as ``"NOT_LEADER_OR_FOLLOWER"``.
+        With None as *times* it happens until `clear_faults`. *topic* and *client* (``client.id``)
+        narrow it down.
+        """
+    def delay(
+        self,
+        api: str,
+        ms: int,
+        times: int | None = None,
+        *,
+        topic: str | None = None,
+        client: str | None = None,
+    ) -> Fault:
+        """Let requests, and what their connection sends behind them, wait for *ms* of the clock."""
+    def drop_response(
+        self,
+        api: str,
+        times: int | None = 1,
+        *,
+        topic: str | None = None,
+        client: str | None = None,
+    ) -> Fault:
+        """Serve the next requests, but close their connections instead of answering."""
+    def disconnect(
+        self,
+        api: str,
+        times: int | None = 1,
+        *,
+        topic: str | None = None,
+        client: str | None = None,
+    ) -> Fault:
+        """Close the connections of the next requests, which have no effect."""
+    def hold(self, api: str = "*", *, topic: str | None = None, client: str | None = None) -> Fault:
+        """Let requests wait until `release`; then they are served, even if the client has gone."""
+    def release(self) -> None:
+        """Let everything that is held go on."""
+    def faults(self) -> list[Fault]:
+        """Every rule since the last `clear_faults`, with its hits."""
+    def clear_faults(self) -> None:
+        """Let nothing go wrong any more, and everything that is held go on."""
+
+@final
+class Fault:
+    """Something that goes wrong on purpose, and how often it did."""
+
+    @property
+    def action(self) -> str:
+        """Name of the method that made it, as ``"fail"``."""
+    @property
+    def api(self) -> str: ...
+    @property
+    def topic(self) -> str | None: ...
+    @property
+    def client(self) -> str | None: ...
+    @property
+    def times(self) -> int | None: ...
+    @property
+    def hits(self) -> int:
+        """To how many requests it has happened."""
+    def remove(self) -> None:
+        """Let it happen no more, and what it holds go on."""
+
+@final
+class Clock:
+    """Time that stands still until it is advanced; what uses the clock shares it."""
+
+    def __new__(cls, start: float = 0.0) -> Self:
+        """*start* is in seconds since the Unix epoch."""
+    def advance(self, seconds: float) -> None: ...
+    def now(self) -> float:
+        """Seconds since the Unix epoch."""
+    def now_ms(self) -> int: ...
 
 @final
 class Admin:

@@ -1,47 +1,33 @@
-//! A place where tests make the broker misbehave, a request at a time.
+//! Which rules for faults the broker can follow.
 
-use parking_lot::RwLock;
-use std::{sync::Arc, time::Duration};
+use super::{server::Broker, wire};
+use crate::{
+    error::{Error, Result},
+    faults::{Action, Rule, Target, api_name, refusal},
+};
+use std::sync::Arc;
 
-/// What happens to one request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// It is served.
-    Serve,
-    /// It is served after a while; what its connection sends behind it waits too.
-    ServeAfter(Duration),
-    /// It takes effect, but the connection closes instead of a response.
-    LoseResponse,
-    /// The connection closes, and the request has no effect.
-    Disconnect,
-}
-
-/// A request, as far as a fate may depend on it.
-#[derive(Clone, Copy, Debug)]
-pub struct RequestHead<'a> {
-    /// Number of the request kind in the Kafka protocol, 0 for Produce.
-    pub api_key: i16,
-    /// Version of the request.
-    pub version: i16,
-    /// `client.id` of the client.
-    pub client_id: &'a str,
-}
-
-type Decide = dyn Fn(RequestHead<'_>) -> Fate + Send + Sync;
-
-/// Decides the fate of every request.
-#[derive(Default)]
-pub(crate) struct Faults(RwLock<Option<Arc<Decide>>>);
-
-impl Faults {
-    /// From now on, `decide` is asked.
-    pub(crate) fn set(&self, decide: Arc<Decide>) {
-        *self.0.write() = Some(decide);
-    }
-
-    /// What happens to this request.
-    pub(crate) fn fate(&self, request: RequestHead<'_>) -> Fate {
-        let decide = self.0.read().clone();
-        decide.map_or(Fate::Serve, |decide| decide(request))
+impl Broker {
+    /// From now on, something goes wrong with some requests.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] for a rule that no request could ever meet.
+    pub fn add_fault(
+        &self,
+        target: Target,
+        action: Action,
+        times: Option<u64>,
+    ) -> Result<Arc<Rule>> {
+        if let Some(api) = target.api {
+            let name = api_name(api);
+            if !wire::is_served(api) {
+                return Err(Error::Config(format!("the embedded broker does not serve {name}")));
+            }
+            if matches!(action, Action::Fail(_)) && !refusal::can_refuse(api) {
+                return Err(Error::Config(format!("{name} cannot be answered with an error")));
+            }
+        }
+        Ok(self.faults().add(target, action, times))
     }
 }

@@ -15,7 +15,7 @@
 //! | `wire` | the protocol: frames, requests, responses |
 //! | `listener` | a port that closes and opens |
 //! | `server` | threads, start and stop, nodes that go down |
-//! | `faults` | a place where tests make it misbehave |
+//! | `faults` | which rules for faults it can follow |
 //!
 //! # Not here
 //!
@@ -41,6 +41,4 @@ mod upkeep;
 mod wire;
 
 pub use config::BrokerConfig;
-#[doc(hidden)]
-pub use faults::{Fate, RequestHead};
 pub use server::Broker;

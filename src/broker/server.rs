@@ -3,7 +3,6 @@
 use super::{
     cluster::Cluster,
     config::BrokerConfig,
-    faults::{Fate, Faults, RequestHead},
     groups::Groups,
     listener::Listener,
     log::SyncWork,
@@ -15,7 +14,10 @@ use super::{
     upkeep::{self, Upkeep},
     wire,
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    faults::Rules,
+};
 use parking_lot::Mutex;
 use std::{io, net::TcpListener, sync::Arc, time::Duration};
 use tokio::runtime::Runtime;
@@ -45,7 +47,7 @@ pub(crate) struct Shared {
     /// Where notes are kept.
     pub(crate) storage: Arc<Storage>,
     /// What tests do to requests.
-    pub(crate) faults: Faults,
+    pub(crate) faults: Rules,
 }
 
 impl Shared {
@@ -109,7 +111,7 @@ impl Shared {
             upkeep: Upkeep::new(memory),
             producer_ids: ProducerIds::new(Arc::clone(&storage), held.producer_ids_below),
             storage,
-            faults: Faults::default(),
+            faults: Rules::default(),
         })
     }
 
@@ -264,10 +266,10 @@ impl Broker {
         })
     }
 
-    /// Lets `decide` spoil requests, for tests.
-    #[doc(hidden)]
-    pub fn set_faults(&self, decide: impl Fn(RequestHead<'_>) -> Fate + Send + Sync + 'static) {
-        self.shared.faults.set(Arc::new(decide));
+    /// What goes wrong on purpose.
+    #[must_use]
+    pub fn faults(&self) -> &Rules {
+        &self.shared.faults
     }
 
     /// Takes members out of a consumer group at once, as if their sessions had ended: those with this

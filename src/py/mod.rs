@@ -3,11 +3,13 @@
 mod admin;
 mod batch;
 mod broker;
+mod clock;
 mod cursor;
 mod decode;
 mod detached;
 mod encode;
 mod error;
+mod faults;
 mod logs;
 mod producer;
 mod worker;
@@ -31,9 +33,13 @@ mod _native {
     #[pymodule_export]
     use super::broker::EmbeddedBroker;
     #[pymodule_export]
+    use super::clock::Clock;
+    #[pymodule_export]
     use super::cursor::Cursor;
     #[pymodule_export]
     use super::encode::{encode_json, partition_for};
+    #[pymodule_export]
+    use super::faults::Fault;
     #[pymodule_export]
     use super::logs::{set_log_level, take_logs};
     #[pymodule_export]

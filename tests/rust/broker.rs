@@ -8,16 +8,11 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer},
     producer::{BaseProducer, BaseRecord, Producer},
 };
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 use turbine::{
-    broker::{Broker, BrokerConfig, Fate},
+    broker::{Broker, BrokerConfig},
     error::Error,
+    faults::{Action, Target},
 };
 
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -109,22 +104,14 @@ async fn records_and_commits_are_there_after_a_restart() {
     assert_eq!(read_as_group(&broker, "t", 3), [0, 1, 2], "goes on behind the commit");
 }
 
-/// Responses to every third produce request are lost and the connection with them: librdkafka sends
+/// Responses to the first produce requests are lost and the connection with them: librdkafka sends
 /// the batches again, and the broker knows them.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_that_is_sent_again_is_in_the_log_once() {
-    const PRODUCE: i16 = 0;
     let broker = Broker::start(BrokerConfig::default()).unwrap();
     create(&broker, "t", 1).await;
-    let (seen, lost) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let counted = Arc::clone(&lost);
-    broker.set_faults(move |request| {
-        if request.api_key == PRODUCE && seen.fetch_add(1, Relaxed) % 3 == 1 {
-            counted.fetch_add(1, Relaxed);
-            return Fate::LoseResponse;
-        }
-        Fate::Serve
-    });
+    let target = Target::named("Produce", None, None).unwrap();
+    let lost = broker.add_fault(target, Action::DropResponse, Some(5)).unwrap();
     let producer: BaseProducer = client(&broker)
         .set("enable.idempotence", "true")
         .set("batch.num.messages", "10")
@@ -138,7 +125,7 @@ async fn a_batch_that_is_sent_again_is_in_the_log_once() {
         producer.send(record).map_err(|(e, _)| e).unwrap();
     }
     producer.flush(TIMEOUT).unwrap();
-    assert!(lost.load(Relaxed) > 2);
+    assert_eq!(lost.hits(), 5);
     let expected: Vec<usize> = (0..200).collect();
     assert_eq!(read_as_group(&broker, "t", 200), expected);
     assert_eq!(committed(&broker, "t"), Offset::Offset(200));

@@ -42,23 +42,25 @@ pub(super) const SERVED: &[(ApiKey, i16, i16)] = &[
     (ApiKey::DescribeCluster, 0, 2),
 ];
 
+/// True if requests of this kind are served.
+pub(crate) fn is_served(api: ApiKey) -> bool {
+    SERVED.iter().any(|(served, ..)| *served == api)
+}
+
 /// A frame with its header read.
 pub(super) struct Request {
-    key: ApiKey,
+    /// Kind of the request.
+    pub(super) key: ApiKey,
     /// Version of the request.
     pub(super) version: i16,
     /// `client.id`, empty if it has none.
     pub(super) client_id: String,
     correlation_id: i32,
-    body: Bytes,
+    /// What is behind the header.
+    pub(super) body: Bytes,
 }
 
 impl Request {
-    /// Number of the request kind in the protocol.
-    pub(super) fn api_key(&self) -> i16 {
-        self.key as i16
-    }
-
     /// Reads the header of a frame.
     pub(super) fn parse(mut frame: Bytes) -> Result<Self, Fault> {
         if frame.len() < 8 {
@@ -99,12 +101,8 @@ pub(super) async fn answer(
     request: Request,
     out: &mut BytesMut,
 ) -> Result<(), Fault> {
-    let Request { key, version, correlation_id, mut body, .. } = request;
-    out.put_i32(0);
-    ResponseHeader::default()
-        .with_correlation_id(correlation_id)
-        .encode(out, key.response_header_version(version))
-        .map_err(|e| encoding(key, version, &e))?;
+    begin(&request, out)?;
+    let Request { key, version, mut body, .. } = request;
     macro_rules! serve {
         ($handler:path) => {{
             let request = decode(key, version, &mut body)?;
@@ -154,6 +152,21 @@ pub(super) async fn answer(
         ApiKey::DeleteGroups => serve!(group_admin::delete_groups),
         other => return Err(Fault::malformed(format!("{other:?} is not served"))),
     }
+    finish(key, out)
+}
+
+/// Begins the frame of a response: room for its length, and its header.
+pub(super) fn begin(request: &Request, out: &mut BytesMut) -> Result<(), Fault> {
+    let (key, version) = (request.key, request.version);
+    out.put_i32(0);
+    ResponseHeader::default()
+        .with_correlation_id(request.correlation_id)
+        .encode(out, key.response_header_version(version))
+        .map_err(|e| encoding(key, version, &e))
+}
+
+/// Ends the frame of a response: its length is known.
+pub(super) fn finish(key: ApiKey, out: &mut BytesMut) -> Result<(), Fault> {
     let length = i32::try_from(out.len() - 4)
         .map_err(|_| Fault::malformed(format!("the response of {key:?} is too large")))?;
     out[0..4].copy_from_slice(&length.to_be_bytes());
@@ -178,18 +191,25 @@ fn api_versions(version: i16, body: &[u8], out: &mut BytesMut) -> Result<(), Fau
     encode(ApiKey::ApiVersions, if known { version } else { 0 }, &response, out)
 }
 
-fn check(key: ApiKey, version: i16, body: &[u8]) -> Result<(), Fault> {
+/// Holds the lengths in a request against its bytes.
+pub(super) fn check(key: ApiKey, version: i16, body: &[u8]) -> Result<(), Fault> {
     shape::check(key, version, body)
         .map_err(|e| Fault::malformed(format!("{key:?} version {version}: {e}")))
 }
 
-fn decode<R: Decodable>(key: ApiKey, version: i16, body: &mut Bytes) -> Result<R, Fault> {
+/// Reads the body of a request.
+pub(super) fn decode<R: Decodable>(
+    key: ApiKey,
+    version: i16,
+    body: &mut Bytes,
+) -> Result<R, Fault> {
     check(key, version, body)?;
     R::decode(body, version)
         .map_err(|e| Fault::malformed(format!("{key:?} version {version}: {e:#}")))
 }
 
-fn encode<R: Encodable>(
+/// Writes the body of a response.
+pub(super) fn encode<R: Encodable>(
     key: ApiKey,
     version: i16,
     response: &R,

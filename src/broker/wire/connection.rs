@@ -1,10 +1,9 @@
 //! One connection: frames in, one after the other, and their responses in the same order.
 
-use super::{Context, api};
-use crate::broker::{
-    faults::{Fate, RequestHead},
-    peer::Peer,
-    server::Shared,
+use super::{Context, api, refusal};
+use crate::{
+    broker::{peer::Peer, server::Shared},
+    faults::Ending,
 };
 use bytes::{Buf, Bytes, BytesMut};
 use std::{fmt, io, net::SocketAddr, sync::Arc};
@@ -26,6 +25,8 @@ pub(super) enum Fault {
     Malformed(String),
     /// The socket failed.
     Io(io::Error),
+    /// A rule says so.
+    Wanted,
 }
 
 impl Fault {
@@ -40,6 +41,7 @@ impl fmt::Display for Fault {
         match self {
             Self::Malformed(reason) => write!(f, "{reason}"),
             Self::Io(error) => write!(f, "{error}"),
+            Self::Wanted => write!(f, "a test wants it closed"),
         }
     }
 }
@@ -56,6 +58,9 @@ pub(crate) async fn serve(broker: Arc<Shared>, node: i32, socket: TcpStream, add
     match run(&broker, node, socket, address, &watched.0).await {
         Ok(()) => tracing::debug!(peer = %address, "client has gone"),
         Err(Fault::Io(error)) => tracing::debug!(peer = %address, %error, "connection lost"),
+        Err(fault @ Fault::Wanted) => {
+            tracing::debug!(peer = %address, reason = %fault, "connection closed");
+        }
         Err(fault) => tracing::warn!(peer = %address, reason = %fault, "connection closed"),
     }
 }
@@ -102,18 +107,26 @@ async fn answer(context: Context<'_>, frame: Bytes, out: &mut BytesMut) -> Resul
     let request = api::Request::parse(frame)?;
     let (version, client_id) = (request.version, request.client_id.clone());
     let context = Context { version, client_id: &client_id, ..context };
-    let head = RequestHead { api_key: request.api_key(), version, client_id: &client_id };
-    let fate = context.broker.faults.fate(head);
-    match fate {
-        Fate::Disconnect => return Err(Fault::malformed("a test wants the connection closed")),
-        Fate::ServeAfter(time) => tokio::time::sleep(time).await,
-        Fate::Serve | Fate::LoseResponse => {}
+    let verdict = refusal::judge(context.broker, &request);
+    verdict.stage.held().await;
+    if !verdict.stage.delay.is_zero() {
+        context.broker.config.clock.sleep(verdict.stage.delay).await;
     }
-    api::answer(&context, request, out).await?;
-    if fate == Fate::LoseResponse {
-        return Err(Fault::malformed("a test wants the response lost"));
+    match verdict.ending {
+        None => api::answer(&context, request, out).await,
+        Some((Ending::Disconnect, _)) => Err(Fault::Wanted),
+        Some((Ending::DropResponse, _)) => {
+            api::answer(&context, request, out).await?;
+            Err(Fault::Wanted)
+        }
+        Some((Ending::Fail(code), rule)) => {
+            if refusal::refuse(&context, &request, code, out)? {
+                return Ok(());
+            }
+            rule.give_back();
+            api::answer(&context, request, out).await
+        }
     }
-    Ok(())
 }
 
 /// The next frame; `None` if the client has closed the connection between two frames.

@@ -20,9 +20,25 @@ use std::sync::Arc;
 
 /// The cluster and the topics asked for, which are made on the way if they may be.
 pub(super) fn metadata(context: &Context<'_>, request: MetadataRequest) -> MetadataResponse {
-    let broker = context.broker;
-    let may_create = broker.config.auto_create_topics
+    let may_create = context.broker.config.auto_create_topics
         && (context.version < 4 || request.allow_auto_topic_creation);
+    describe_cluster(context, &request, may_create)
+}
+
+/// The same, but no topic is made.
+pub(super) fn without_creation(
+    context: &Context<'_>,
+    request: &MetadataRequest,
+) -> MetadataResponse {
+    describe_cluster(context, request, false)
+}
+
+fn describe_cluster(
+    context: &Context<'_>,
+    request: &MetadataRequest,
+    may_create: bool,
+) -> MetadataResponse {
+    let broker = context.broker;
     let topics = match &request.topics {
         Some(wanted) if context.version > 0 || !wanted.is_empty() => {
             wanted.iter().map(|topic| wanted_topic(context, topic, may_create)).collect()

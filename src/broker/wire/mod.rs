@@ -17,11 +17,13 @@ mod groups;
 mod metadata;
 mod offsets;
 mod produce;
+mod refusal;
 mod shape;
 #[cfg(test)]
 mod tests;
 mod topics;
 
+pub(crate) use api::is_served;
 pub(crate) use connection::serve;
 
 use super::{

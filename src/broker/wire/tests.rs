@@ -1,5 +1,7 @@
 //! Frames as clients could send them, good and bad, against a broker in memory.
 
+mod refusals;
+
 use super::{Context, api, shape};
 use crate::broker::{config::BrokerConfig, server::Shared, upkeep};
 use bytes::{BufMut, Bytes, BytesMut};
