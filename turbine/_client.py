@@ -14,6 +14,8 @@ _FLUSH_SLICE_MS = 250
 class Client:
     """The producer of an app that runs no worker."""
 
+    keeps_producer = True
+
     def __init__(self, conf: Settings) -> None:
         conf.validate()
         self._limit_s = conf.drain_timeout

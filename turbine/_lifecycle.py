@@ -2,19 +2,32 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Protocol, Self, cast
 
 from turbine import _discover
 from turbine.exceptions import NotRunning
 from turbine.settings import Settings
 
 if TYPE_CHECKING:
-    from turbine._client import Client
     from turbine._native import Producer
     from turbine.app import App
-    from turbine.worker import Runtime
 
-__all__ = ["Lifecycle"]
+__all__ = ["Attached", "Lifecycle"]
+
+
+class Attached(Protocol):
+    """
+    What makes an app send: a worker, a client, or what a test puts in their place.
+
+    Attributes:
+        keeps_producer: Whether `producer` is always the same, so that it need not be asked for.
+    """
+
+    keeps_producer: bool
+
+    @property
+    def producer(self) -> "Producer":
+        """Takes what is sent."""
 
 
 class Lifecycle:
@@ -24,7 +37,7 @@ class Lifecycle:
     _module: str
 
     def __init__(self) -> None:
-        self._attached: Runtime | Client | None = None
+        self._attached: Attached | None = None
         self._producer: Producer | None = None
         self._discovered = False
 
@@ -106,12 +119,12 @@ class Lifecycle:
     # -- the parts of a running app --------------------------------------------------------
 
     @property
-    def _runtime(self) -> "Runtime | Client | None":
+    def _runtime(self) -> Attached | None:
         """What runs: a worker, a client, or nothing; set by whoever starts it."""
         return self._attached
 
     @_runtime.setter
-    def _runtime(self, runtime: "Runtime | Client | None") -> None:
+    def _runtime(self, runtime: Attached | None) -> None:
         self._attached = runtime
         self._producer = None
 
@@ -121,8 +134,10 @@ class Lifecycle:
                 "the app is not running: send inside 'async with app.running():', or, "
                 "for sending only, inside 'async with app.client():'"
             )
-        self._producer = self._attached.producer
-        return self._producer
+        producer = self._attached.producer
+        if self._attached.keeps_producer:
+            self._producer = producer
+        return producer
 
     def _check_idle(self) -> None:
         if self._attached is not None:

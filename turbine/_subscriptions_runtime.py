@@ -1,6 +1,7 @@
 """Runs the handlers of subscriptions: sync ones in a thread, async ones on the event loop."""
 
 import asyncio
+import contextvars
 import logging
 import threading
 from collections import deque
@@ -29,8 +30,12 @@ class SyncRunner:
         self._native = native
         self._subscription = subscription
         self.name = subscription.name
+        # In the worker's context, as the tasks of its loop are.
         self.thread = threading.Thread(
-            target=self._run, name=f"turbine-{subscription.name}", daemon=True
+            target=contextvars.copy_context().run,
+            args=(self._run,),
+            name=f"turbine-{subscription.name}",
+            daemon=True,
         )
 
     def start(self) -> None:

@@ -1,5 +1,6 @@
 """The declarations of an app as the document that the core starts with (`WorkerConfig` there)."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -10,13 +11,17 @@ if TYPE_CHECKING:
 __all__ = ["worker_config"]
 
 
-def worker_config(app: "App", *, http: bool) -> dict[str, Any]:
+def worker_config(
+    app: "App", *, http: bool, brokers: str | None = None, kafka: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """
     Describe *app* to the core.
 
     Args:
         app: The app, with everything declared.
         http: Whether the worker serves HTTP, if the settings allow it.
+        brokers: ``host:port,host:port`` instead of the app's brokers.
+        kafka: Settings of the Kafka client, on top of the app's.
 
     Raises:
         ConfigError: A setting is wrong.
@@ -25,8 +30,8 @@ def worker_config(app: "App", *, http: bool) -> dict[str, Any]:
     conf.validate()
     return {
         "app_id": conf.id,
-        "brokers": conf.bootstrap,
-        "kafka": conf.client,
+        "brokers": brokers or conf.bootstrap,
+        "kafka": {**conf.client, **(kafka or {})},
         "start_at": conf.start_at,
         "commit_interval_ms": max(1, round(conf.broker_commit_interval * 1_000)),
         "drain_timeout_ms": round(conf.drain_timeout * 1_000),

@@ -13,7 +13,10 @@ from turbine.topics import Topic
 from turbine.types import OnError
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
     from turbine.app import App
+    from turbine.testing import AgentContext
 
 __all__ = ["Agent", "Sink", "Source"]
 
@@ -113,6 +116,20 @@ class Agent:
     def __call__(self, stream: Any) -> Any:
         """Call the function itself, as a unit test does."""
         return self.fn(stream)
+
+    def test_context(self) -> "AbstractAsyncContextManager[AgentContext]":
+        """
+        Run the agent in a test, without a broker, on what the test puts in.
+
+        ::
+
+            async with double.test_context() as agent:
+                event = await agent.put(21)
+                assert agent.results[event.offset] == 42
+        """
+        from turbine.testing._context import test_context
+
+        return test_context(self)
 
     def __repr__(self) -> str:
         return f"<Agent {self.name} reads {self.channel}>"

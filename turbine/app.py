@@ -16,7 +16,7 @@ from turbine.exceptions import DeclarationError
 from turbine.settings import Settings
 from turbine.signals import Signal
 from turbine.subscriptions import Subscription, Tombstones
-from turbine.timers import Crontab, Job, Task, Timer
+from turbine.timers import Clock, Crontab, Job, SystemClock, Task, Timer
 from turbine.topics import Pending, Topic
 from turbine.types import HeadersArg, OnError
 
@@ -91,6 +91,8 @@ class App(Lifecycle):
         subscriptions: Subscriptions by name.
         topics: Topics by name, as declared first.
         jobs: Tasks, timers and crontabs.
+        clock: Where timers and crontabs read the time; ``app.clock.now(UTC)`` gives it to handlers,
+            so that a test can turn it.
         on_partitions_assigned: Signal ``(app, partitions: set[TP])`` after partitions were given.
         on_partitions_revoked: Signal ``(app, partitions: set[TP])`` after partitions were taken.
         on_partition_failed: Signal ``(app, partition: TP, reason: str)`` after one has stopped.
@@ -110,6 +112,7 @@ class App(Lifecycle):
         self.subscriptions: dict[str, Subscription] = {}
         self.topics: dict[str, Topic] = {}
         self.jobs: list[Job] = []
+        self.clock: Clock = SystemClock()
         self.on_partitions_assigned = Signal("on_partitions_assigned")
         self.on_partitions_revoked = Signal("on_partitions_revoked")
         self.on_partition_failed = Signal("on_partition_failed")

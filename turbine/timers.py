@@ -24,7 +24,7 @@ from turbine.naming import function_name
 if TYPE_CHECKING:
     from turbine.app import App
 
-__all__ = ["Clock", "Crontab", "Job", "Task", "Timer"]
+__all__ = ["Clock", "Crontab", "Job", "SystemClock", "Task", "Timer"]
 
 logger = logging.getLogger("turbine.timers")
 

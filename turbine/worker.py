@@ -11,7 +11,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
 from turbine import _native
@@ -43,17 +43,34 @@ class Runtime:
     """
     One worker of an app, from `start` to `stop`.
 
+    Args:
+        app: The app.
+        http: Whether it serves HTTP, if the settings allow it.
+        brokers: ``host:port,host:port`` instead of the app's brokers.
+        kafka: Settings of the Kafka client, on top of the app's.
+
     Attributes:
         app: The app.
         hanging: After `stop`, what did not end in time.
         failures: Why partitions stopped, in the order of their failing.
     """
 
-    def __init__(self, app: "App", *, http: bool = True) -> None:
+    keeps_producer = True
+
+    def __init__(
+        self,
+        app: "App",
+        *,
+        http: bool = True,
+        brokers: str | None = None,
+        kafka: Mapping[str, str] | None = None,
+    ) -> None:
         self.app = app
+        self._brokers = brokers or app.conf.bootstrap
         self.hanging: list[str] = []
         self.failures: list[str] = []
-        self._native = _native.Worker(json.dumps(worker_config(app, http=http)))
+        config = worker_config(app, http=http, brokers=brokers, kafka=kafka)
+        self._native = _native.Worker(json.dumps(config))
         self._stop_asked = asyncio.Event()
         self._tasks: list[asyncio.Task[Any]] = []
         self._jobs: list[asyncio.Task[Any]] = []
@@ -91,7 +108,7 @@ class Runtime:
         app = self.app
         self._loop = asyncio.get_running_loop()
         self._declare()
-        admin = _native.Admin(app.conf.bootstrap, app.conf.client)
+        admin = _native.Admin(self._brokers, app.conf.client)
         try:
             await asyncio.to_thread(ensure_topics, app, admin, _ADMIN_TIMEOUT_MS)
             wake = self._wake = Wake(self._native, self._on_news)
@@ -113,7 +130,8 @@ class Runtime:
                 if isinstance(agent.channel, Channel):
                     self._readers[task] = agent.channel
         for job in app.jobs:
-            self._jobs.append(asyncio.create_task(job.run(), name=f"{job.kind} {job.name}"))
+            name = f"{job.kind} {job.name}"
+            self._jobs.append(asyncio.create_task(job.run(app.clock), name=name))
 
     async def wait(self) -> int:
         """Wait until the worker is to stop, or nothing of it is left to run; the exit code."""
@@ -140,6 +158,11 @@ class Runtime:
     def kill(self) -> None:
         """Let go of everything at once: nothing more is committed."""
         self._native.kill()
+
+    async def abandon(self) -> None:
+        """End what `kill` has let go of: handlers are cancelled, nothing is waited for."""
+        await cancel_all([*self._jobs, *self._tasks, *self._signals])
+        await self._abort()
 
     def dump(self) -> str:
         """Python stack of every task and thread, and the state of every partition."""

@@ -1,0 +1,369 @@
+"""
+`Agent.test_context`: an agent in a test without a broker.
+
+The agent runs on the test's own loop, over the same `Stream` as in a worker. What it sends to
+topics goes nowhere but into a list.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+from turbine import _declare
+from turbine._agents_runtime import AgentInstance
+from turbine.channels import Channel
+from turbine.events import Event
+from turbine.exceptions import HandlerError
+from turbine.streams import Stream
+from turbine.testing._codec import decode, encode
+from turbine.types import HeadersArg
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from turbine.agents import Agent
+
+__all__ = ["AgentContext", "test_context"]
+
+_PUT_LIMIT_S = 30.0
+
+
+class AgentContext:
+    """
+    A running agent, fed by `put`.
+
+    Attributes:
+        agent: The agent.
+        results: Offset of an event to what the agent yielded for it; of several the last one.
+        yielded: Everything that the agent yielded, in its order.
+        sent: What the agent sent to topics: events with the value as it was given.
+        refused: Events that ``on_error="skip"`` or ``"dlq"`` left out, each with the reason.
+    """
+
+    def __init__(self, agent: "Agent") -> None:
+        self.agent = agent
+        self.results: dict[int, Any] = {}
+        self.yielded: list[Any] = []
+        self.sent: list[Event] = []
+        self.refused: list[tuple[Event, str]] = []
+        self.producer = cast("Any", _Capture(self))
+        self.keeps_producer = True
+        self._rows = _Rows(self)
+        self._put = 0
+        self._task: asyncio.Task[None] | None = None
+        self._error: BaseException | None = None
+
+    async def put(
+        self,
+        value: Any = None,
+        *,
+        key: Any = None,
+        partition: int = 0,
+        timestamp: float | None = None,
+        headers: HeadersArg | None = None,
+        wait: bool = True,
+    ) -> Event:
+        """
+        Give the agent an event.
+
+        Args:
+            value: Its value; what `Topic.send` would write is decoded as the agent's type says.
+            key: Its key.
+            partition: Partition that it seems to come from.
+            timestamp: Seconds since the Unix epoch; 0 if None.
+            headers: Names and values.
+            wait: Wait until the agent asks for the next event. An agent that collects, with
+                `Stream.take`, asks while it still holds this one.
+
+        Returns:
+            The event, with its offset: the key of `results`.
+
+        Raises:
+            DecodeError: The value does not fit the agent's ``value_type``.
+            Exception: What the agent raised, unless ``on_error`` lets it go on.
+        """
+        event = self._event(value, key, partition, timestamp, headers)
+        await self._give(event, wait=wait)
+        return event
+
+    async def throw(self, error: BaseException) -> None:
+        """
+        Raise *error* inside the agent, where it waits for the next event.
+
+        Raises:
+            Exception: *error*, if the agent lets it through.
+        """
+        await self._give(error, wait=True)
+
+    # -- for the agent ---------------------------------------------------------------------
+
+    def stopped(self, message: str) -> None:
+        """Note that the agent is over."""
+        if self._error is None:
+            self._error = HandlerError(message)
+
+    # -- inside ----------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Run the agent until it ends."""
+        instance = _Instance(self)
+        try:
+            await instance.run()
+        finally:
+            self._rows.asked.set()
+
+    async def start(self) -> None:
+        """Start the agent and wait until it asks for its first event."""
+        self._task = asyncio.create_task(self.run(), name=f"agent {self.agent.name}")
+        await self._wait()
+
+    async def stop(self) -> None:
+        """End the agent as a worker does: its stream ends."""
+        assert self._task is not None  # noqa: S101 - started by the context
+        self._rows.close()
+        try:
+            async with asyncio.timeout(_PUT_LIMIT_S):
+                await self._task
+        except TimeoutError:
+            raise TimeoutError(
+                f"the agent {self.agent.name} does not end although its stream has: "
+                "what does it wait for?"
+            ) from None
+
+    def _event(
+        self,
+        value: Any,
+        key: Any,
+        partition: int,
+        timestamp: float | None,
+        headers: HeadersArg | None,
+    ) -> Event:
+        from turbine.topics import _raw_headers
+
+        agent, offset = self.agent, self._put
+        if not isinstance(agent.channel, Channel):
+            value = decode(encode(value, agent.value_type), agent.value_type, default="json")
+            key = decode(encode(key, str), agent.key_type, default="raw")
+        self._put += 1
+        raw = [] if headers is None else _raw_headers(headers)
+        time_s = 0.0 if timestamp is None else timestamp
+        return Event(agent.app, key, value, raw, str(agent.channel), partition, offset, time_s)
+
+    async def _give(self, what: Event | BaseException, *, wait: bool) -> None:
+        if self._task is None:
+            raise RuntimeError("write: async with agent.test_context() as context:")
+        self.check()
+        if self._task.done():
+            raise RuntimeError(f"the agent {self.agent.name} has ended: nothing reads this")
+        self._rows.give(what)
+        if wait:
+            await self._wait()
+
+    async def _wait(self) -> None:
+        try:
+            async with asyncio.timeout(_PUT_LIMIT_S):
+                await self._rows.asked.wait()
+        except TimeoutError:
+            raise TimeoutError(
+                f"the agent {self.agent.name} did not ask for the next event in "
+                f"{_PUT_LIMIT_S:.0f} s: put(..., wait=False) does not wait for it"
+            ) from None
+        self.check()
+
+    def check(self) -> None:
+        """Raise what the agent raised and nobody was told yet."""
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+
+class _Instance(AgentInstance):
+    """An agent's instance whose worker is the context."""
+
+    def __init__(self, context: AgentContext) -> None:
+        self.agent = context.agent
+        self.name = context.agent.name
+        self._context = context
+        self._native = cast("Any", _Native(context))
+        self._rows = cast("Any", context._rows)  # noqa: SLF001 - two halves of one thing
+        self._stream = Stream(context.agent.app, self._rows)
+
+    async def _call(self) -> None:
+        context = self._context
+        result = self.agent.fn(self._stream)
+        try:
+            if not self.agent.yields:
+                await result
+                return
+            async for value in result:
+                event = self._stream.current_event
+                if event is not None:
+                    context.results[event.offset] = value
+                context.yielded.append(value)
+                for sink in self.agent.sinks:
+                    await self._deliver(sink, value)
+        except Exception as exc:
+            if self.agent.on_error == "fail":
+                context._error = exc  # noqa: SLF001 - two halves of one thing
+            raise
+
+
+class _Native:
+    def __init__(self, context: AgentContext) -> None:
+        self._context = context
+
+    def agent_failed(self, _agent: str, message: str) -> None:
+        self._context.stopped(message)
+
+
+class _Rows:
+    """The mailbox of the agent, which the test fills."""
+
+    def __init__(self, context: AgentContext) -> None:
+        self._context = context
+        self._queue: deque[Event | BaseException] = deque()
+        self._news = asyncio.Event()
+        self.asked = asyncio.Event()
+        self.stopped = False
+
+    def give(self, what: Event | BaseException) -> None:
+        self.asked.clear()
+        self._queue.append(what)
+        self._news.set()
+
+    def close(self) -> None:
+        self.stopped = True
+        self._news.set()
+
+    async def next(self, deadline: float | None) -> "_Cursor | None":
+        while not self._queue:
+            if self.stopped:
+                return None
+            self.asked.set()
+            self._news.clear()
+            async with asyncio.timeout_at(deadline):
+                await self._news.wait()
+        what = self._queue.popleft()
+        if isinstance(what, BaseException):
+            raise what
+        return _Cursor(self._context, what)
+
+
+class _Cursor:
+    """One event, as `Stream` takes it from the core."""
+
+    def __init__(self, context: AgentContext, event: Event) -> None:
+        self._context = context
+        self._event = event
+        self._handed = 0
+        self.topic = event.topic
+        self.partition = event.partition
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        if self._handed:
+            raise StopIteration
+        self._handed = 1
+        return self._event.value
+
+    def finish(self) -> None:
+        pass
+
+    follow = hold = abandon = finish
+
+    def done_through(self, rows: int) -> None:
+        pass
+
+    def handed(self) -> int:
+        return self._handed
+
+    def key(self) -> Any:
+        return self._event.key
+
+    def raw(self) -> tuple[bytes | None, bytes | None]:
+        return encode(self._event.key, str), None
+
+    def envelope(self) -> tuple[Any, Sequence[tuple[str, bytes | None]], int, int]:
+        event = self._event
+        return event.key, event.raw_headers, event.offset, round(event.timestamp * 1_000)
+
+    def bad(self, message: str) -> None:
+        if self._context.agent.on_error == "fail":
+            self._context.stopped(message)
+            self._context._rows.stopped = True  # noqa: SLF001 - two halves of one thing
+        else:
+            self._context.refused.append((self._event, message))
+
+    def bad_rows(self, _start: int, _end: int, message: str) -> None:
+        self.bad(message)
+
+    def rest_to_arrow(self, _limit: int) -> tuple[Any, int]:
+        import pyarrow as pa
+
+        left = 1 - self._handed
+        self._handed = 1
+        value = self._event.value
+        row = value.model_dump() if hasattr(value, "model_dump") else value
+        return pa.RecordBatch.from_pylist([row][:left]), left
+
+
+class _Capture:
+    """A producer that keeps what is sent."""
+
+    def __init__(self, context: AgentContext) -> None:
+        self._context = context
+
+    def send(  # noqa: PLR0917 - as the core's own
+        self,
+        topic: str,
+        key: Any,
+        value: Any,
+        partition: int = -1,
+        timestamp_ms: int = -1,
+        headers: Sequence[tuple[str, bytes | None]] | None = None,
+    ) -> "_Taken":
+        sent, place = self._context.sent, max(partition, 0)
+        app = self._context.agent.app
+        event = Event(app, key, value, headers or (), topic, place, len(sent), timestamp_ms / 1_000)
+        sent.append(event)
+        return _Taken(event)
+
+
+class _Taken:
+    """The acknowledgement of what was only kept."""
+
+    def __init__(self, event: Event) -> None:
+        self._event = event
+
+    def done(self) -> bool:
+        return True
+
+    def result(self, _timeout_ms: int = 0) -> tuple[str, int, int, int]:
+        event = self._event
+        return event.topic, event.partition, event.offset, round(event.timestamp * 1_000)
+
+
+@asynccontextmanager
+async def test_context(agent: "Agent") -> "AsyncIterator[AgentContext]":
+    """Run *agent* on this loop, without a broker; see `Agent.test_context`."""
+    app = agent.app
+    app._check_idle()  # noqa: SLF001 - the app's own part
+    _declare.check_takes_one(agent.fn, "an agent", "stream")
+    context = AgentContext(agent)
+    app._runtime = cast("Any", context)  # noqa: SLF001 - the app's own part
+    try:
+        try:
+            await context.start()
+            yield context
+        finally:
+            await context.stop()
+        context.check()
+    finally:
+        app._runtime = None  # noqa: SLF001 - the app's own part
+
+
+test_context.__test__ = False  # type: ignore[attr-defined] # pytest would take it for a test
