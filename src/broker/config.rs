@@ -37,6 +37,11 @@ pub struct BrokerConfig {
     /// How long the first members of a group wait for others before they share the partitions, in
     /// ms. Members who start together then need no second rebalance.
     pub initial_rebalance_delay_ms: u64,
+    /// How often members of the `consumer` group protocol send a heartbeat, in ms. They learn at a
+    /// heartbeat that partitions move, so a short interval makes tests quick.
+    pub consumer_heartbeat_interval_ms: u64,
+    /// Longest silence before a member of the `consumer` group protocol is out, in ms.
+    pub consumer_session_timeout_ms: u64,
     /// Largest request that is read, in bytes.
     pub max_request_bytes: usize,
     /// Its time: timestamps, retention, and every timeout but those of a waiting fetch.
@@ -57,6 +62,8 @@ impl Default for BrokerConfig {
             memory_bytes: Some(1 << 30),
             min_session_timeout_ms: 500,
             initial_rebalance_delay_ms: 0,
+            consumer_heartbeat_interval_ms: 5_000,
+            consumer_session_timeout_ms: 45_000,
             max_request_bytes: 100 << 20,
             clock: Clock::system(),
         }

@@ -6,7 +6,8 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | `log` | the log of one partition; pure |
-//! | `group` | a consumer group as a state machine; pure |
+//! | `group` | a consumer group of the classic protocol, as a state machine; pure |
+//! | `consumer_group` | a consumer group of the `consumer` protocol; pure |
 //! | `cluster` | the nodes, and who leads and coordinates what |
 //! | `topics`, `groups`, `producer_ids` | the state of the cluster, behind locks |
 //! | `peer` | whether the client of a connection is still there |
@@ -23,6 +24,7 @@
 
 mod cluster;
 mod config;
+mod consumer_group;
 mod faults;
 mod group;
 mod groups;

@@ -90,11 +90,7 @@ impl Shared {
                 topics.restore(topic.name, topic.id, config, partitions);
             }
         }
-        let groups = Groups::new(
-            Arc::clone(&storage),
-            Duration::from_millis(config.initial_rebalance_delay_ms),
-            config.clock.clone(),
-        );
+        let groups = Groups::new(Arc::clone(&storage), &config);
         for (group, commits) in held.commits {
             let offsets =
                 commits.into_iter().map(|((topic, n), committed)| (topic, n, Some(committed)));

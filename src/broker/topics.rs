@@ -188,10 +188,29 @@ pub(crate) enum TopicError {
     Io(#[from] io::Error),
 }
 
+/// Which topics there are; it never changes.
+#[derive(Debug, Default)]
+pub(crate) struct Catalog {
+    /// Another one after every change.
+    pub(crate) version: u64,
+    /// Id and number of partitions, by name.
+    pub(crate) topics: BTreeMap<String, (Uuid, i32)>,
+}
+
 #[derive(Default)]
 struct Index {
     by_name: BTreeMap<String, Arc<Topic>>,
     names: HashMap<Uuid, String>,
+    changes: u64,
+    /// None after a change, until somebody asks.
+    catalog: Option<Arc<Catalog>>,
+}
+
+impl Index {
+    fn changed(&mut self) {
+        self.changes += 1;
+        self.catalog = None;
+    }
 }
 
 /// All topics.
@@ -246,6 +265,7 @@ impl Topics {
         let mut index = self.index.write();
         index.names.insert(id, name.clone());
         index.by_name.insert(name, Arc::new(topic));
+        index.changed();
     }
 
     /// The topic called `name`.
@@ -267,6 +287,21 @@ impl Topics {
     /// All topics, by name.
     pub(crate) fn all(&self) -> Vec<Arc<Topic>> {
         self.index.read().by_name.values().cloned().collect()
+    }
+
+    /// Which topics there are.
+    pub(crate) fn catalog(&self) -> Arc<Catalog> {
+        if let Some(catalog) = &self.index.read().catalog {
+            return Arc::clone(catalog);
+        }
+        let mut index = self.index.write();
+        let entry = |(name, topic): (&String, &Arc<Topic>)| {
+            (name.clone(), (topic.id, topic.partitions.len() as i32))
+        };
+        let topics = index.by_name.iter().map(entry).collect();
+        let catalog = Arc::new(Catalog { version: index.changes, topics });
+        index.catalog = Some(Arc::clone(&catalog));
+        catalog
     }
 
     /// The nodes of every partition, if a topic could be made.
@@ -321,6 +356,7 @@ impl Topics {
         self.storage.note(&[topic.note()])?;
         index.names.insert(id, name.to_owned());
         index.by_name.insert(name.to_owned(), Arc::clone(&topic));
+        index.changed();
         Ok(topic)
     }
 
@@ -380,6 +416,7 @@ impl Topics {
             let mut index = self.index.write();
             let topic = index.by_name.remove(name).ok_or(TopicError::Unknown)?;
             index.names.remove(&topic.id);
+            index.changed();
             self.storage.note(&[Note::TopicGone { name: name.to_owned() }])?;
             topic
         };
@@ -430,6 +467,7 @@ impl Topics {
     fn put(&self, index: &mut Index, topic: Topic) -> Result<(), TopicError> {
         self.storage.note(&[topic.note()])?;
         index.by_name.insert(topic.name.clone(), Arc::new(topic));
+        index.changed();
         Ok(())
     }
 

@@ -26,6 +26,7 @@ mod member;
 mod offsets;
 mod outside;
 mod rebalance;
+mod subscription;
 #[cfg(test)]
 mod tests;
 

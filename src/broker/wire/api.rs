@@ -1,8 +1,8 @@
 //! Which requests this broker serves, in which versions, and by which handler.
 
 use super::{
-    Context, configs, connection::Fault, coordinator, describe, elections, fetch, group_admin,
-    groups, metadata, offsets, produce, shape, topics,
+    Context, configs, connection::Fault, consumer_groups, coordinator, describe, elections, fetch,
+    group_admin, groups, metadata, offsets, produce, shape, topics,
 };
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::{
@@ -17,8 +17,8 @@ pub(super) const SERVED: &[(ApiKey, i16, i16)] = &[
     (ApiKey::Fetch, 4, 16),
     (ApiKey::ListOffsets, 1, 7),
     (ApiKey::Metadata, 0, 12),
-    (ApiKey::OffsetCommit, 2, 8),
-    (ApiKey::OffsetFetch, 1, 8),
+    (ApiKey::OffsetCommit, 2, 9),
+    (ApiKey::OffsetFetch, 1, 9),
     (ApiKey::FindCoordinator, 0, 6),
     (ApiKey::JoinGroup, 0, 9),
     (ApiKey::Heartbeat, 0, 4),
@@ -40,6 +40,9 @@ pub(super) const SERVED: &[(ApiKey, i16, i16)] = &[
     (ApiKey::IncrementalAlterConfigs, 0, 1),
     (ApiKey::OffsetDelete, 0, 0),
     (ApiKey::DescribeCluster, 0, 2),
+    (ApiKey::ConsumerGroupHeartbeat, 0, 1),
+    (ApiKey::ConsumerGroupDescribe, 0, 1),
+    (ApiKey::DescribeTopicPartitions, 0, 0),
 ];
 
 /// True if requests of this kind are served.
@@ -144,6 +147,9 @@ pub(super) async fn answer(
         ApiKey::SyncGroup => serve!(wait groups::sync_group),
         ApiKey::Heartbeat => serve!(groups::heartbeat),
         ApiKey::LeaveGroup => serve!(groups::leave_group),
+        ApiKey::ConsumerGroupHeartbeat => serve!(consumer_groups::heartbeat),
+        ApiKey::ConsumerGroupDescribe => serve!(consumer_groups::describe),
+        ApiKey::DescribeTopicPartitions => serve!(describe::topic_partitions),
         ApiKey::OffsetCommit => serve!(groups::offset_commit),
         ApiKey::OffsetFetch => serve!(group_admin::offset_fetch),
         ApiKey::OffsetDelete => serve!(group_admin::offset_delete),

@@ -26,8 +26,12 @@ use kafka_protocol::{
 
 /// First version that asks for several groups at once.
 const BATCHED: i16 = 8;
-/// What clients call the protocol of these groups.
+/// First version in which the caller may say which member it is.
+const EPOCHS: i16 = 9;
+/// What clients call groups in which members assign.
 const CLASSIC: &str = "classic";
+/// What clients call groups in which the broker assigns, and the kind of their members.
+const CONSUMER: &str = "consumer";
 
 /// A topic's partitions with what was committed for each; `None` where nothing was.
 type Found = Vec<(String, Vec<(i32, Option<Committed>)>)>;
@@ -75,6 +79,16 @@ pub(super) fn offset_fetch(
             let topics = wanted.topics.map(|topics| {
                 topics.into_iter().map(|t| (t.name.to_string(), t.partition_indexes)).collect()
             });
+            if context.version >= EPOCHS {
+                let member_id = wanted.member_id.as_deref();
+                let groups = &context.broker.groups;
+                let allowed = groups.may_fetch(&wanted.group_id, member_id, wanted.member_epoch);
+                if let Err(error) = allowed {
+                    return OffsetFetchResponseGroup::default()
+                        .with_group_id(wanted.group_id)
+                        .with_error_code(error.code());
+                }
+            }
             let topics = find(context, &wanted.group_id, topics).into_iter();
             let topics = topics.map(|(topic, partitions)| {
                 let partitions = partitions.into_iter().map(|(number, committed)| {
@@ -150,31 +164,37 @@ fn parts(committed: Option<Committed>) -> (i64, i32, StrBytes) {
     }
 }
 
-/// Forgets committed offsets of a group that does not use them.
+/// Forgets committed offsets of partitions whose topics nobody in the group subscribes to.
 pub(super) fn offset_delete(
     context: &Context<'_>,
     request: OffsetDeleteRequest,
 ) -> OffsetDeleteResponse {
     let groups = &context.broker.groups;
-    if let Err(error) = context.check_coordinator(Coordinated::Group(&request.group_id)) {
-        return OffsetDeleteResponse::default().with_error_code(error.code());
-    }
-    let allowed = groups.with_existing(&request.group_id, |group, _| group.is_deletable());
-    let error = match allowed {
-        None => Some(ResponseError::GroupIdNotFound),
-        Some(false) => Some(ResponseError::NonEmptyGroup),
-        Some(true) => None,
+    let names: Vec<&str> = request.topics.iter().map(|t| &*t.name.0).collect();
+    let subscribed = context
+        .check_coordinator(Coordinated::Group(&request.group_id))
+        .and_then(|()| groups.subscribed(&request.group_id, &names));
+    let subscribed = match subscribed {
+        Ok(subscribed) => subscribed,
+        Err(error) => return OffsetDeleteResponse::default().with_error_code(error.code()),
     };
-    if let Some(error) = error {
-        return OffsetDeleteResponse::default().with_error_code(error.code());
-    }
     let mut gone = Vec::new();
     let mut topics = Vec::with_capacity(request.topics.len());
-    for topic in request.topics {
+    for (topic, is_subscribed) in request.topics.into_iter().zip(subscribed) {
+        let partition = |number: i32| {
+            let response = OffsetDeleteResponsePartition::default().with_partition_index(number);
+            let is_there = context.broker.topics.partition(&topic.name, number).is_some();
+            if !is_there {
+                return response.with_error_code(ResponseError::UnknownTopicOrPartition.code());
+            }
+            if is_subscribed {
+                return response.with_error_code(ResponseError::GroupSubscribedToTopic.code());
+            }
+            gone.push((topic.name.to_string(), number, None));
+            response
+        };
         let numbers = topic.partitions.iter().map(|p| p.partition_index);
-        gone.extend(numbers.clone().map(|n| (topic.name.to_string(), n, None)));
-        let response = |n| OffsetDeleteResponsePartition::default().with_partition_index(n);
-        let partitions = numbers.map(response).collect();
+        let partitions = numbers.map(partition).collect();
         topics.push(
             OffsetDeleteResponseTopic::default().with_name(topic.name).with_partitions(partitions),
         );
@@ -196,11 +216,16 @@ pub(super) fn describe_groups(
         if let Err(error) = context.check_coordinator(Coordinated::Group(&id)) {
             return DescribedGroup::default().with_group_id(id).with_error_code(error.code());
         }
-        let found = context.broker.groups.with_existing(&id, |group, _| described(context, group));
-        let mut response = found.unwrap_or_else(|| {
+        let groups = &context.broker.groups;
+        let is_classic = !groups.has_consumers(&id);
+        let found = groups.with_existing(&id, |group, _| described(context, group));
+        let mut response = found.filter(|_| is_classic).unwrap_or_else(|| {
             let missing = DescribedGroup::default().with_group_state(text("Dead"));
             if context.version >= 6 {
-                let message = format!("Group {} not found.", &**id);
+                let message = match is_classic {
+                    true => format!("Group {} not found.", &**id),
+                    false => format!("Group {} is not a classic group.", &**id),
+                };
                 missing
                     .with_error_code(ResponseError::GroupIdNotFound.code())
                     .with_error_message(Some(text(message)))
@@ -244,22 +269,25 @@ pub(super) fn list_groups(context: &Context<'_>, request: ListGroupsRequest) -> 
         filter.is_empty() || filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(word))
     };
     let mut groups = Vec::new();
-    context.broker.groups.each(|id, group| {
-        let state = group.state().name();
+    context.broker.groups.each(|id, group, consumers| {
+        let (state, kind, protocol_type) = match consumers {
+            None => (group.state().name(), CLASSIC, group.protocol_type()),
+            Some(consumers) => (consumers.state().name(), CONSUMER, CONSUMER),
+        };
         if !context.coordinates(Coordinated::Group(id)) {
             return;
         }
-        if !is_wanted(&request.states_filter, state) || !is_wanted(&request.types_filter, CLASSIC) {
+        if !is_wanted(&request.states_filter, state) || !is_wanted(&request.types_filter, kind) {
             return;
         }
         let mut listed = ListedGroup::default()
             .with_group_id(GroupId(text(id)))
-            .with_protocol_type(text(group.protocol_type()));
+            .with_protocol_type(text(protocol_type));
         if context.version >= 4 {
             listed.group_state = text(state);
         }
         if context.version >= 5 {
-            listed.group_type = text(CLASSIC);
+            listed.group_type = text(kind);
         }
         groups.push(listed);
     });

@@ -25,6 +25,8 @@ use uuid::Uuid;
 
 /// Longest session timeout of a member, in ms.
 const MAX_SESSION_TIMEOUT_MS: i32 = 1_800_000;
+/// First version of OffsetCommit that members of the `consumer` protocol may use.
+const EPOCHS: i16 = 9;
 /// Most bytes that a client may store with a committed offset.
 const MAX_METADATA_BYTES: usize = 4096;
 
@@ -51,16 +53,10 @@ pub(super) async fn join_group(
     let member_id = request.member_id.clone();
     let join = join(context, request);
     let (reply, answer) = oneshot::channel();
-    if join.member_id.is_empty() {
-        context.broker.groups.with(&group, |group, now| group.join(join, reply, now));
-    } else {
-        let known = context.broker.groups.with_existing(&group, |group, now| {
-            group.join(join, reply, now);
-        });
-        if known.is_none() {
-            let (error, member_id) = (ResponseError::UnknownMemberId, member_id.to_string());
-            return join_response(context.version, Err(JoinRefused { error, member_id }));
-        }
+    let may_create = join.member_id.is_empty();
+    if let Err(error) = context.broker.groups.join(&group, join, reply, may_create) {
+        let member_id = member_id.to_string();
+        return join_response(context.version, Err(JoinRefused { error, member_id }));
     }
     match answer.await {
         Ok(Answer::Joined(result)) => {
@@ -211,10 +207,7 @@ pub(super) fn leave_group(context: &Context<'_>, request: LeaveGroupRequest) -> 
     }
     let leave = |member: &MemberIdentity| {
         let instance_id = member.group_instance_id.as_deref();
-        let result = context.broker.groups.with_existing(&request.group_id, |g, now| {
-            g.leave(&member.member_id, instance_id, now)
-        });
-        code(result.unwrap_or(Err(ResponseError::UnknownMemberId)))
+        code(context.broker.groups.leave(&request.group_id, &member.member_id, instance_id))
     };
     if context.version < 3 {
         let member = MemberIdentity::default().with_member_id(request.member_id.clone());
@@ -242,17 +235,17 @@ pub(super) fn offset_commit(
         Err(ResponseError::InvalidGroupId)
     } else if !context.coordinates(Coordinated::Group(group)) {
         Err(ResponseError::NotCoordinator)
-    } else if generation < 0 {
-        broker
-            .groups
-            .with(group, |g, now| g.may_commit(&request.member_id, instance_id, generation, now))
+    } else if generation >= 0 && context.version < EPOCHS && broker.groups.has_consumers(group) {
+        Err(ResponseError::UnsupportedVersion)
     } else {
-        broker
-            .groups
-            .with_existing(group, |g, now| {
-                g.may_commit(&request.member_id, instance_id, generation, now)
-            })
-            .unwrap_or(Err(ResponseError::IllegalGeneration))
+        let allowed = broker.groups.may_commit(group, &request.member_id, instance_id, generation);
+        allowed.map_err(|error| match error {
+            // Old clients do not know that a group may be missing.
+            ResponseError::GroupIdNotFound if context.version < EPOCHS => {
+                ResponseError::IllegalGeneration
+            }
+            other => other,
+        })
     };
     let mut offsets = Vec::new();
     let mut topics = Vec::with_capacity(request.topics.len());

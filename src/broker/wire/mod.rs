@@ -6,6 +6,7 @@
 mod api;
 mod configs;
 mod connection;
+mod consumer_groups;
 mod coordinator;
 mod describe;
 mod elections;

@@ -9,7 +9,8 @@ use kafka_protocol::messages::ApiKey;
 /// The layout of a request.
 ///
 /// `1 2 4 8` are numbers of that many bytes, `u` an id of 16, `s` a string, `y` bytes, `[..]` an
-/// array, `{7+ ..}` fields from version 7 on, `{-7 ..}` fields up to version 7. Tagged fields stand
+/// array, `<..>` a struct that may be absent, `{7+ ..}` fields from version 7 on, `{-7 ..}` fields up
+/// to version 7. Tagged fields stand
 /// behind every struct of a flexible version.
 struct Shape {
     key: ApiKey,
@@ -55,6 +56,9 @@ const SHAPES: &[Shape] = &[
     shape(ApiKey::IncrementalAlterConfigs, 1, "[1s[s1s]]1"),
     shape(ApiKey::OffsetDelete, i16::MAX, "s[s[4]]"),
     shape(ApiKey::DescribeCluster, 0, "1{1+ 1}{2+ 1}"),
+    shape(ApiKey::ConsumerGroupHeartbeat, 0, "ss4ss4[s]{1+ s}s[u[4]]"),
+    shape(ApiKey::ConsumerGroupDescribe, 0, "[s]1"),
+    shape(ApiKey::DescribeTopicPartitions, 0, "[{0+ s}]4<s4>"),
 ];
 
 /// Why a request cannot be what it says it is.
@@ -107,10 +111,14 @@ impl Walk<'_> {
                 b'u' => self.skip(16)?,
                 b's' => self.text_or_bytes(2)?,
                 b'y' => self.text_or_bytes(4)?,
-                b'[' | b'{' => {
+                b'[' | b'{' | b'<' => {
                     let (inner, behind) = layout.split_at(inner_length(layout));
                     layout = &behind[1..];
-                    if token == b'[' { self.array(inner)? } else { self.guarded(inner)? }
+                    match token {
+                        b'[' => self.array(inner)?,
+                        b'{' => self.guarded(inner)?,
+                        _ => self.optional(inner)?,
+                    }
                 }
                 other => unreachable!("{} in a layout", char::from(other)),
             }
@@ -138,6 +146,13 @@ impl Walk<'_> {
             if is_struct { self.fields(element)? } else { self.plain_fields(element)? }
         }
         Ok(())
+    }
+
+    /// A struct behind a byte that says whether it is there.
+    fn optional(&mut self, layout: &[u8]) -> Result<(), Misshapen> {
+        let (&mark, rest) = self.rest.split_first().ok_or(CUT)?;
+        self.rest = rest;
+        if mark == 1 { self.fields(layout) } else { Ok(()) }
     }
 
     fn text_or_bytes(&mut self, width: usize) -> Result<(), Misshapen> {
@@ -184,8 +199,8 @@ fn inner_length(layout: &[u8]) -> usize {
     let mut depth = 1;
     let end = layout.iter().position(|token| {
         match token {
-            b'[' | b'{' => depth += 1,
-            b']' | b'}' => depth -= 1,
+            b'[' | b'{' | b'<' => depth += 1,
+            b']' | b'}' | b'>' => depth -= 1,
             _ => {}
         }
         depth == 0

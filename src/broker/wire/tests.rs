@@ -237,9 +237,41 @@ fn group_requests() -> Vec<(ApiKey, i16, Bytes)> {
     all
 }
 
+fn consumer_group_requests() -> Vec<(ApiKey, i16, Bytes)> {
+    use messages::{
+        consumer_group_heartbeat_request::TopicPartitions, describe_topic_partitions_request::*, *,
+    };
+    let mut all = bodies(ApiKey::ConsumerGroupHeartbeat, |v| {
+        let owned = TopicPartitions::default().with_partitions(vec![0, 1]);
+        let mut request = ConsumerGroupHeartbeatRequest::default()
+            .with_group_id(name("c"))
+            .with_member_id(text("m"))
+            .with_rebalance_timeout_ms(10_000)
+            .with_subscribed_topic_names(Some(vec![name("t")]))
+            .with_server_assignor(Some(text("range")))
+            .with_topic_partitions(Some(vec![owned]));
+        if v >= 1 {
+            request.subscribed_topic_regex = Some(text("t.*"));
+        }
+        request
+    });
+    all.extend(bodies(ApiKey::ConsumerGroupDescribe, |_| {
+        ConsumerGroupDescribeRequest::default().with_group_ids(vec![name("c"), name("d")])
+    }));
+    all.extend(bodies(ApiKey::DescribeTopicPartitions, |_| {
+        let cursor = Cursor::default().with_topic_name(name("t")).with_partition_index(1);
+        DescribeTopicPartitionsRequest::default()
+            .with_topics(vec![TopicRequest::default().with_name(name("t"))])
+            .with_cursor(Some(cursor))
+    }));
+    all
+}
+
 pub(super) fn requests() -> &'static [(ApiKey, i16, Bytes)] {
     static REQUESTS: OnceLock<Vec<(ApiKey, i16, Bytes)>> = OnceLock::new();
-    REQUESTS.get_or_init(|| [log_requests(), admin_requests(), group_requests()].concat())
+    REQUESTS.get_or_init(|| {
+        [log_requests(), admin_requests(), group_requests(), consumer_group_requests()].concat()
+    })
 }
 
 pub(super) fn frame(key: ApiKey, version: i16, body: &[u8]) -> Bytes {
