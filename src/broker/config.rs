@@ -1,6 +1,6 @@
 //! What an embedded broker is told at its start.
 
-use super::{cluster::MAX_NODES, topics::MAX_PARTITIONS};
+use super::{cluster::MAX_NODES, security::Security, topics::MAX_PARTITIONS};
 use crate::{
     clock::Clock,
     error::{Error, Result},
@@ -21,6 +21,8 @@ pub struct BrokerConfig {
     /// `host` or `host:port` that clients are told instead of what is listened on, where a proxy, a
     /// tunnel or a container lies between. A port is that of the first node, and the others follow.
     pub advertised: Option<String>,
+    /// Encryption and passwords; none, unless something is said here.
+    pub security: Security,
     /// Directory of the logs; none keeps everything in memory.
     pub data_dir: Option<PathBuf>,
     /// Partitions of a topic whose creator did not say.
@@ -55,6 +57,7 @@ impl Default for BrokerConfig {
             port: 0,
             nodes: 1,
             advertised: None,
+            security: Security::default(),
             data_dir: None,
             default_partitions: 4,
             auto_create_topics: true,
@@ -84,6 +87,11 @@ impl BrokerConfig {
         if self.host.is_empty() {
             return refused("host is empty: give an address, as 127.0.0.1".into());
         }
+        if self.security.wants_users() && self.security.mechanisms.is_empty() {
+            return refused(
+                "users need a mechanism to authenticate: PLAIN, SCRAM-SHA-256, ...".into(),
+            );
+        }
         self.ports(self.port)?;
         self.advertised().map(drop)
     }
@@ -103,7 +111,7 @@ impl BrokerConfig {
     }
 
     /// The host that clients are told, and the port of the first node if it is another one.
-    fn advertised(&self) -> Result<(&str, Option<u16>)> {
+    pub(super) fn advertised(&self) -> Result<(&str, Option<u16>)> {
         let Some(given) = &self.advertised else { return Ok((&self.host, None)) };
         let unclear = || Error::Config(format!("advertised is {given}: give HOST or HOST:PORT"));
         let is_ip6 = given.parse::<std::net::Ipv6Addr>().is_ok();

@@ -12,6 +12,7 @@
 //! | `topics`, `groups`, `producer_ids` | the state of the cluster, behind locks |
 //! | `peer` | whether the client of a connection is still there |
 //! | `upkeep`, `memory` | old records go, memory stays bounded |
+//! | `security` | certificates, users, passwords |
 //! | `storage` | what survives a restart |
 //! | `wire` | the protocol: frames, requests, responses |
 //! | `listener` | a port that closes and opens |
@@ -35,6 +36,7 @@ mod log;
 mod memory;
 mod peer;
 mod producer_ids;
+mod security;
 mod server;
 mod storage;
 mod topic_config;
@@ -43,4 +45,5 @@ mod upkeep;
 mod wire;
 
 pub use config::BrokerConfig;
+pub use security::{Mechanism, Secret, Security, Tls};
 pub use server::Broker;

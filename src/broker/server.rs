@@ -8,6 +8,7 @@ use super::{
     log::SyncWork,
     memory::Memory,
     producer_ids::ProducerIds,
+    security::{Encryption, Users},
     storage::{Directory, Held, Storage},
     topic_config::TopicConfig,
     topics::Topics,
@@ -44,6 +45,10 @@ pub(crate) struct Shared {
     pub(crate) producer_ids: ProducerIds,
     /// What happens to logs in time.
     pub(crate) upkeep: Upkeep,
+    /// What encrypts connections, if anything does.
+    pub(crate) encryption: Option<Encryption>,
+    /// Who may authenticate.
+    pub(crate) users: Users,
     /// Where notes are kept.
     pub(crate) storage: Arc<Storage>,
     /// What tests do to requests.
@@ -55,6 +60,10 @@ impl Shared {
     /// in the data directory.
     pub(crate) fn open(config: BrokerConfig, ports: &[u16]) -> Result<Self> {
         let cluster = Arc::new(Cluster::new(config.told(ports)?));
+        let hosts = [&*config.host, config.advertised()?.0];
+        let encryption = config.security.tls.as_ref();
+        let encryption = encryption.map(|tls| Encryption::new(tls, &hosts)).transpose()?;
+        let users = Users::new(&config.security)?;
         let (storage, held) = match &config.data_dir {
             None => (Storage::Memory, Held::default()),
             Some(path) => {
@@ -99,6 +108,8 @@ impl Shared {
         Ok(Self {
             config,
             cluster,
+            encryption,
+            users,
             cluster_id: held
                 .cluster
                 .map_or_else(|| Uuid::new_v4().simple().to_string(), |(id, _)| id),
@@ -213,6 +224,21 @@ impl Broker {
         } else {
             ports.map(|port| format!("{host}:{port}")).collect()
         }
+    }
+
+    /// Certificate, in PEM, of the authority that clients have to trust; only of certificates that
+    /// were made at the start ([`crate::broker::Tls::SelfSigned`]).
+    #[must_use]
+    pub fn ca_certificate(&self) -> Option<&str> {
+        Some(&self.shared.encryption.as_ref()?.made.as_ref()?.ca)
+    }
+
+    /// Certificate and key, in PEM, that a client may show; only where they were made at the start
+    /// because clients must.
+    #[must_use]
+    pub fn client_certificate(&self) -> Option<(&str, &str)> {
+        let (certificate, key) = self.shared.encryption.as_ref()?.made.as_ref()?.client.as_ref()?;
+        Some((certificate, key))
     }
 
     /// Takes a node down, as if its process were killed: it refuses connections, and those it has

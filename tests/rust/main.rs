@@ -4,3 +4,4 @@ mod broker;
 mod groups;
 mod layers;
 mod nodes;
+mod security;

@@ -2,7 +2,7 @@
 
 use super::{
     Context, configs, connection::Fault, consumer_groups, coordinator, describe, elections, fetch,
-    group_admin, groups, metadata, offsets, produce, shape, topics,
+    group_admin, groups, metadata, offsets, produce, sasl, shape, topics,
 };
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::{
@@ -27,6 +27,7 @@ pub(super) const SERVED: &[(ApiKey, i16, i16)] = &[
     (ApiKey::DescribeGroups, 0, 6),
     (ApiKey::ListGroups, 0, 5),
     (ApiKey::ApiVersions, 0, 4),
+    (ApiKey::SaslHandshake, 0, 1),
     (ApiKey::CreateTopics, 2, 7),
     (ApiKey::DeleteTopics, 1, 6),
     (ApiKey::DeleteRecords, 0, 2),
@@ -34,11 +35,14 @@ pub(super) const SERVED: &[(ApiKey, i16, i16)] = &[
     (ApiKey::OffsetForLeaderEpoch, 2, 4),
     (ApiKey::DescribeConfigs, 1, 4),
     (ApiKey::AlterConfigs, 0, 2),
+    (ApiKey::SaslAuthenticate, 0, 2),
     (ApiKey::CreatePartitions, 0, 3),
     (ApiKey::DeleteGroups, 0, 2),
     (ApiKey::ElectLeaders, 0, 2),
     (ApiKey::IncrementalAlterConfigs, 0, 1),
     (ApiKey::OffsetDelete, 0, 0),
+    (ApiKey::DescribeUserScramCredentials, 0, 0),
+    (ApiKey::AlterUserScramCredentials, 0, 0),
     (ApiKey::DescribeCluster, 0, 2),
     (ApiKey::ConsumerGroupHeartbeat, 0, 1),
     (ApiKey::ConsumerGroupDescribe, 0, 1),
@@ -136,6 +140,10 @@ pub(super) async fn answer(
         ApiKey::DescribeCluster => serve!(describe::cluster),
         ApiKey::FindCoordinator => serve!(coordinator::find_coordinator),
         ApiKey::InitProducerId => serve!(coordinator::init_producer_id),
+        ApiKey::SaslHandshake => serve!(sasl::handshake),
+        ApiKey::SaslAuthenticate => serve!(sasl::authenticate),
+        ApiKey::DescribeUserScramCredentials => serve!(sasl::describe_credentials),
+        ApiKey::AlterUserScramCredentials => serve!(sasl::alter_credentials),
         ApiKey::ElectLeaders => serve!(elections::elect_leaders),
         ApiKey::CreateTopics => serve!(topics::create_topics),
         ApiKey::DeleteTopics => serve!(topics::delete_topics),

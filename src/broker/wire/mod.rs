@@ -19,6 +19,7 @@ mod metadata;
 mod offsets;
 mod produce;
 mod refusal;
+mod sasl;
 mod shape;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ use super::{
     cluster::Coordinated,
     log::{AppendError, BatchError, Isolation, Log, ReadError, SequenceError},
     peer::Peer,
+    security::Session,
     server::Shared,
     topics::{Partition, TopicError},
 };
@@ -39,7 +41,7 @@ use kafka_protocol::{
     messages::{BrokerId, TopicName},
     protocol::StrBytes,
 };
-use parking_lot::MutexGuard;
+use parking_lot::{Mutex, MutexGuard};
 use std::{cmp::Ordering, sync::Arc};
 
 /// What a handler knows besides the request.
@@ -56,6 +58,8 @@ pub(crate) struct Context<'a> {
     pub(crate) client_host: &'a str,
     /// The client itself, as far as one can see.
     pub(crate) peer: &'a Arc<Peer>,
+    /// How far it has authenticated.
+    pub(crate) session: &'a Mutex<Session>,
 }
 
 impl Context<'_> {

@@ -3,12 +3,13 @@
 mod refusals;
 
 use super::{Context, api, shape};
-use crate::broker::{config::BrokerConfig, server::Shared, upkeep};
+use crate::broker::{config::BrokerConfig, security::Session, server::Shared, upkeep};
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::{
     messages::{self, ApiKey, RequestHeader},
     protocol::{Encodable, StrBytes},
 };
+use parking_lot::Mutex;
 use std::sync::OnceLock;
 
 /// Bodies of a request with something in every array, in every version that is served.
@@ -136,6 +137,30 @@ fn admin_requests() -> Vec<(ApiKey, i16, Bytes)> {
             .with_resource_type(2)
             .with_configs(vec![config]);
         IncrementalAlterConfigsRequest::default().with_resources(vec![resource])
+    }));
+    all.extend(bodies(ApiKey::SaslHandshake, |_| {
+        SaslHandshakeRequest::default().with_mechanism(text("PLAIN"))
+    }));
+    all.extend(bodies(ApiKey::SaslAuthenticate, |_| {
+        SaslAuthenticateRequest::default().with_auth_bytes(Bytes::from_static(b"\0ada\0secret"))
+    }));
+    all.extend(bodies(ApiKey::DescribeUserScramCredentials, |_| {
+        let user = describe_user_scram_credentials_request::UserName::default();
+        DescribeUserScramCredentialsRequest::default()
+            .with_users(Some(vec![user.with_name(text("ada"))]))
+    }));
+    all.extend(bodies(ApiKey::AlterUserScramCredentials, |_| {
+        use alter_user_scram_credentials_request::*;
+        let deletion = ScramCredentialDeletion::default().with_name(text("ada")).with_mechanism(1);
+        let upsertion = ScramCredentialUpsertion::default()
+            .with_name(text("bob"))
+            .with_mechanism(2)
+            .with_iterations(4_096)
+            .with_salt(Bytes::from_static(b"salt"))
+            .with_salted_password(Bytes::from_static(b"salted"));
+        AlterUserScramCredentialsRequest::default()
+            .with_deletions(vec![deletion])
+            .with_upsertions(vec![upsertion])
     }));
     all.extend(bodies(ApiKey::ElectLeaders, |_| {
         let topic = elect_leaders_request::TopicPartitions::default()
@@ -309,8 +334,15 @@ pub(super) fn serve_in(
     let mut out = BytesMut::new();
     let request = api::Request::parse(frame).map_err(|e| e.to_string())?;
     let version = request.version;
-    let (peer, client_host) = (&std::sync::Arc::default(), "/127.0.0.1");
-    let context = Context { broker, node: 1, version, client_id: "test", client_host, peer };
+    let context = Context {
+        broker,
+        node: 1,
+        version,
+        client_id: "test",
+        client_host: "/127.0.0.1",
+        peer: &std::sync::Arc::default(),
+        session: &Mutex::new(Session::new(false)),
+    };
     let answered = runtime.block_on(async {
         let limit = std::time::Duration::from_secs(3_600);
         tokio::time::timeout(limit, api::answer(&context, request, &mut out)).await

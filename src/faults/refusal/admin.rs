@@ -1,12 +1,14 @@
 //! Requests about topics, settings and access.
 
 use kafka_protocol::messages::{
-    AlterConfigsRequest, AlterConfigsResponse, CreateAclsRequest, CreateAclsResponse,
+    AlterConfigsRequest, AlterConfigsResponse, AlterUserScramCredentialsRequest,
+    AlterUserScramCredentialsResponse, CreateAclsRequest, CreateAclsResponse,
     CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse,
     DeleteAclsRequest, DeleteAclsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
     DescribeConfigsRequest, DescribeConfigsResponse, DescribeTopicPartitionsRequest,
     DescribeTopicPartitionsResponse, ElectLeadersRequest, ElectLeadersResponse,
     IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse, alter_configs_response,
+    alter_user_scram_credentials_response::AlterUserScramCredentialsResult,
     create_acls_response::AclCreationResult,
     create_partitions_response::CreatePartitionsTopicResult,
     create_topics_response::CreatableTopicResult,
@@ -17,7 +19,10 @@ use kafka_protocol::messages::{
     elect_leaders_response::{self, ReplicaElectionResult},
     incremental_alter_configs_response,
 };
-pub(super) use kafka_protocol::messages::{DescribeAclsResponse, DescribeClusterResponse};
+pub(super) use kafka_protocol::messages::{
+    DescribeAclsResponse, DescribeClusterResponse, DescribeUserScramCredentialsResponse,
+};
+use std::collections::BTreeSet;
 
 pub(super) fn create_topics(
     request: CreateTopicsRequest,
@@ -126,6 +131,20 @@ pub(super) fn incremental_alter_configs(
             .with_error_code(code)
     });
     IncrementalAlterConfigsResponse::default().with_responses(responses.collect())
+}
+
+/// The error of each user; each once, however often it is named.
+pub(super) fn alter_credentials(
+    request: AlterUserScramCredentialsRequest,
+    _: i16,
+    code: i16,
+) -> AlterUserScramCredentialsResponse {
+    let deleted = request.deletions.into_iter().map(|deletion| deletion.name);
+    let named = deleted.chain(request.upsertions.into_iter().map(|upsertion| upsertion.name));
+    let result =
+        |user| AlterUserScramCredentialsResult::default().with_user(user).with_error_code(code);
+    AlterUserScramCredentialsResponse::default()
+        .with_results(named.collect::<BTreeSet<_>>().into_iter().map(result).collect())
 }
 
 pub(super) fn create_acls(request: CreateAclsRequest, _: i16, code: i16) -> CreateAclsResponse {

@@ -94,6 +94,10 @@ pub fn refuse(
         ApiKey::DeleteAcls => with!(admin::delete_acls),
         ApiKey::DescribeAcls => only!(admin::DescribeAclsResponse::default()),
         ApiKey::DescribeCluster => only!(admin::DescribeClusterResponse::default()),
+        ApiKey::DescribeUserScramCredentials => {
+            only!(admin::DescribeUserScramCredentialsResponse::default())
+        }
+        ApiKey::AlterUserScramCredentials => with!(admin::alter_credentials),
         ApiKey::FindCoordinator => with!(groups::find_coordinator),
         ApiKey::JoinGroup => with!(groups::join_group),
         ApiKey::SyncGroup => only!(groups::SyncGroupResponse::default()),

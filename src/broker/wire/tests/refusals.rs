@@ -17,8 +17,15 @@ const CODE: i16 = 12_377;
 fn refuse(broker: &Shared, frame: Bytes) -> Result<Option<Bytes>, String> {
     let request = api::Request::parse(frame).map_err(|e| e.to_string())?;
     let version = request.version;
-    let (peer, client_host) = (&std::sync::Arc::default(), "/127.0.0.1");
-    let context = Context { broker, node: 1, version, client_id: "test", client_host, peer };
+    let context = Context {
+        broker,
+        node: 1,
+        version,
+        client_id: "test",
+        client_host: "/127.0.0.1",
+        peer: &std::sync::Arc::default(),
+        session: &Mutex::new(Session::new(false)),
+    };
     let mut out = BytesMut::new();
     let refused = refusal::refuse(&context, &request, CODE, &mut out).map_err(|e| e.to_string())?;
     Ok(refused.then(|| out.freeze()))
@@ -78,6 +85,8 @@ fn read(key: ApiKey, version: i16, mut frame: Bytes) -> String {
         IncrementalAlterConfigs IncrementalAlterConfigsResponse
         OffsetDelete OffsetDeleteResponse
         DescribeCluster DescribeClusterResponse
+        DescribeUserScramCredentials DescribeUserScramCredentialsResponse
+        AlterUserScramCredentials AlterUserScramCredentialsResponse
         DescribeProducers DescribeProducersResponse
         DescribeTransactions DescribeTransactionsResponse
         ListTransactions ListTransactionsResponse
