@@ -10,7 +10,7 @@
 //! | layer | modules |
 //! | --- | --- |
 //! | 0 words | `error`, `types`, `clock`, `config`, `metrics`, `faults` |
-//! | 1 one outside thing each | `codec`, `kafka`, `broker` |
+//! | 1 one outside thing each | `codec`, `kafka`, `broker`, `proxy` |
 //! | 2 pure logic | `engine` |
 //! | 3 the line of one partition | `task` |
 //! | 4 one process | `worker` |
@@ -26,6 +26,7 @@ pub mod types;
 pub mod broker;
 pub mod codec;
 pub mod kafka;
+pub mod proxy;
 
 pub mod engine;
 

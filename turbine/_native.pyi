@@ -105,6 +105,74 @@ class EmbeddedBroker:
         """Let nothing go wrong any more, and everything that is held go on."""
 
 @final
+class FaultProxy:
+    """
+    A proxy between Kafka clients and a cluster, on loopback, that lets things go wrong on purpose.
+
+    Give `address` to clients; the nodes that the cluster names become listeners of the proxy.
+    """
+
+    def __new__(cls, upstream: str, /) -> Self:
+        """*upstream* is ``host:port``, or several with commas between."""
+    @property
+    def address(self) -> str: ...
+    @property
+    def connections(self) -> int:
+        """Connections that clients have through the proxy."""
+    def delay(
+        self,
+        api: str,
+        ms: int,
+        times: int | None = None,
+        *,
+        topic: str | None = None,
+        client: str | None = None,
+        direction: str = "requests",
+    ) -> Fault:
+        """Let requests, responses or both wait for *ms*, and what comes behind them."""
+    def drop_response(
+        self,
+        api: str,
+        times: int | None = 1,
+        *,
+        topic: str | None = None,
+        client: str | None = None,
+    ) -> Fault:
+        """Let the next requests through, but close their connections instead of the responses."""
+    def disconnect(
+        self,
+        api: str,
+        times: int | None = 1,
+        *,
+        topic: str | None = None,
+        client: str | None = None,
+    ) -> Fault:
+        """Close the connections of the next requests, which do not arrive."""
+    def hold(
+        self,
+        direction: str = "both",
+        api: str = "*",
+        *,
+        topic: str | None = None,
+        client: str | None = None,
+    ) -> Fault:
+        """Let ``"requests"``, ``"responses"`` or ``"both"`` wait until `release`."""
+    def release(self) -> None:
+        """Let everything that is held go on, even what clients sent that have gone."""
+    def reset(self) -> None:
+        """Reset all connections; clients may connect again."""
+    def cut(self) -> None:
+        """Reset all connections, and every new one; once it has returned, nothing goes through."""
+    def restore(self) -> None:
+        """Take `cut` back."""
+    def faults(self) -> list[Fault]:
+        """Every rule since the last `clear_faults`, with its hits."""
+    def clear_faults(self) -> None:
+        """Let nothing go wrong any more, and everything that is held go on."""
+    def close(self) -> None:
+        """End the proxy with all its connections; idempotent."""
+
+@final
 class Fault:
     """Something that goes wrong on purpose, and how often it did."""
 

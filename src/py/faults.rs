@@ -90,6 +90,18 @@ pub(super) fn target(
     Target::named(api, topic, client)
 }
 
+/// The direction called `name`.
+pub(super) fn direction(name: &str) -> Result<Direction> {
+    match name {
+        "requests" => Ok(Direction::Requests),
+        "responses" => Ok(Direction::Responses),
+        "both" => Ok(Direction::Both),
+        other => Err(Error::Config(format!(
+            "direction is {other:?}: give \"requests\", \"responses\" or \"both\""
+        ))),
+    }
+}
+
 /// A wait of `ms`.
 pub(super) fn delay(ms: u64, way: Direction) -> Action {
     Action::Delay(Duration::from_millis(ms), way)

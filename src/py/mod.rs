@@ -12,6 +12,7 @@ mod error;
 mod faults;
 mod logs;
 mod producer;
+mod proxy;
 mod worker;
 
 use pyo3::prelude::*;
@@ -44,6 +45,8 @@ mod _native {
     use super::logs::{set_log_level, take_logs};
     #[pymodule_export]
     use super::producer::{Delivery, Producer};
+    #[pymodule_export]
+    use super::proxy::FaultProxy;
     #[pymodule_export]
     use super::worker::Worker;
 
