@@ -97,6 +97,10 @@ share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
+group.consumer.min.heartbeat.interval.ms=200
+group.consumer.heartbeat.interval.ms=200
+group.consumer.min.session.timeout.ms=1000
+group.consumer.session.timeout.ms=6000
 P
 }
 

@@ -33,6 +33,8 @@ class EmbeddedBroker:
         advertised: str | None = None,
         retention_bytes: int | None = None,
         initial_rebalance_delay_ms: int = 0,
+        consumer_heartbeat_interval_ms: int = 5000,
+        consumer_session_timeout_ms: int = 45000,
         clock: Clock | None = None,
     ) -> Self: ...
     @property

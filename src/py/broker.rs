@@ -43,8 +43,10 @@ impl EmbeddedBroker {
         advertised = None,
         retention_bytes = None,
         initial_rebalance_delay_ms = 0,
+        consumer_heartbeat_interval_ms = 5000,
+        consumer_session_timeout_ms = 45000,
         clock = None,
-    ), text_signature = "(*, host='127.0.0.1', port=0, data_dir=None, default_partitions=4, auto_create_topics=True, nodes=1, advertised=None, retention_bytes=None, initial_rebalance_delay_ms=0, clock=None)")]
+    ), text_signature = "(*, host='127.0.0.1', port=0, data_dir=None, default_partitions=4, auto_create_topics=True, nodes=1, advertised=None, retention_bytes=None, initial_rebalance_delay_ms=0, consumer_heartbeat_interval_ms=5000, consumer_session_timeout_ms=45000, clock=None)")]
     #[expect(clippy::too_many_arguments, reason = "keywords of Python")]
     fn new(
         py: Python<'_>,
@@ -57,6 +59,8 @@ impl EmbeddedBroker {
         advertised: Option<String>,
         retention_bytes: Option<u64>,
         initial_rebalance_delay_ms: u64,
+        consumer_heartbeat_interval_ms: u64,
+        consumer_session_timeout_ms: u64,
         clock: Option<&Bound<'_, Clock>>,
     ) -> PyResult<Self> {
         let config = BrokerConfig {
@@ -69,6 +73,8 @@ impl EmbeddedBroker {
             advertised,
             retention_bytes,
             initial_rebalance_delay_ms,
+            consumer_heartbeat_interval_ms,
+            consumer_session_timeout_ms,
             clock: Clock::or_system(clock),
             ..BrokerConfig::default()
         };

@@ -56,7 +56,10 @@ class Embedded(Broker):
         """Listen on a free port, with everything in memory."""
         from turbine import EmbeddedBroker
 
-        self._broker = EmbeddedBroker(port=0)
+        # As quick as the Apache Kafka of the tests (scripts/kafka.sh).
+        self._broker = EmbeddedBroker(
+            port=0, consumer_heartbeat_interval_ms=200, consumer_session_timeout_ms=6000
+        )
         self.address = self._broker.address
 
     def stop(self) -> None:
