@@ -8,8 +8,9 @@
 //! | `log` | the log of one partition; pure |
 //! | `group` | a consumer group of the classic protocol, as a state machine; pure |
 //! | `consumer_group` | a consumer group of the `consumer` protocol; pure |
+//! | `transaction` | the coordinator of transactions as a state machine; pure |
 //! | `cluster` | the nodes, and who leads and coordinates what |
-//! | `topics`, `groups`, `producer_ids` | the state of the cluster, behind locks |
+//! | `topics`, `groups`, `transactions`, `producer_ids` | the state of the cluster, behind locks |
 //! | `peer` | whether the client of a connection is still there |
 //! | `upkeep`, `memory` | old records go, memory stays bounded |
 //! | `security` | certificates, users, passwords |
@@ -21,7 +22,7 @@
 //!
 //! # Not here
 //!
-//! Replication (nodes share the logs), transactions, access control.
+//! Replication (nodes share the logs), access control.
 
 mod cluster;
 mod config;
@@ -30,8 +31,6 @@ mod faults;
 mod group;
 mod groups;
 mod listener;
-// The coordinator that ends transactions comes next.
-#[allow(dead_code, unused_imports)]
 mod log;
 mod memory;
 mod peer;
@@ -41,6 +40,8 @@ mod server;
 mod storage;
 mod topic_config;
 mod topics;
+mod transaction;
+mod transactions;
 mod upkeep;
 mod wire;
 

@@ -12,6 +12,7 @@ use super::{
     storage::{Directory, Held, Storage},
     topic_config::TopicConfig,
     topics::Topics,
+    transactions::{Surroundings, Transactions},
     upkeep::{self, Upkeep},
     wire,
 };
@@ -38,13 +39,15 @@ pub(crate) struct Shared {
     /// Its nodes.
     pub(crate) cluster: Arc<Cluster>,
     /// Topics and their logs.
-    pub(crate) topics: Topics,
+    pub(crate) topics: Arc<Topics>,
     /// Consumer groups.
-    pub(crate) groups: Groups,
+    pub(crate) groups: Arc<Groups>,
     /// Ids for producers.
-    pub(crate) producer_ids: ProducerIds,
+    pub(crate) producer_ids: Arc<ProducerIds>,
+    /// Transactions.
+    pub(crate) transactions: Transactions,
     /// What happens to logs in time.
-    pub(crate) upkeep: Upkeep,
+    pub(crate) upkeep: Arc<Upkeep>,
     /// What encrypts connections, if anything does.
     pub(crate) encryption: Option<Encryption>,
     /// Who may authenticate.
@@ -105,6 +108,19 @@ impl Shared {
                 commits.into_iter().map(|((topic, n), committed)| (topic, n, Some(committed)));
             groups.restore(&group, offsets.collect());
         }
+        let (topics, groups) = (Arc::new(topics), Arc::new(groups));
+        let producer_ids =
+            Arc::new(ProducerIds::new(Arc::clone(&storage), held.producer_ids_below));
+        let upkeep = Arc::new(Upkeep::new(memory));
+        let around = Surroundings {
+            upkeep: Arc::clone(&upkeep),
+            topics: Arc::clone(&topics),
+            groups: Arc::clone(&groups),
+            producer_ids: Arc::clone(&producer_ids),
+            storage: Arc::clone(&storage),
+            clock: config.clock.clone(),
+        };
+        let transactions = Transactions::open(around, held.transactions);
         Ok(Self {
             config,
             cluster,
@@ -115,8 +131,9 @@ impl Shared {
                 .map_or_else(|| Uuid::new_v4().simple().to_string(), |(id, _)| id),
             topics,
             groups,
-            upkeep: Upkeep::new(memory),
-            producer_ids: ProducerIds::new(Arc::clone(&storage), held.producer_ids_below),
+            upkeep,
+            producer_ids,
+            transactions,
             storage,
             faults: Rules::default(),
         })
@@ -200,6 +217,8 @@ impl Broker {
         }
         let clock = Arc::clone(&shared);
         runtime.spawn(async move { clock.groups.run_clock().await });
+        let clock = Arc::clone(&shared);
+        runtime.spawn(async move { clock.transactions.run_clock().await });
         runtime.spawn(upkeep::run(Arc::clone(&shared)));
         runtime.spawn(run_sync(Arc::clone(&shared)));
         drop(inside);

@@ -43,6 +43,11 @@ impl Upkeep {
         }
     }
 
+    /// `log` of `topic`, still locked, has grown or has a transaction less.
+    pub(crate) fn note_change(&self, topic: &Topic, log: &Log) {
+        self.note(next_due(log, &topic.policy));
+    }
+
     /// There may be something to do: other settings, other times.
     pub(crate) fn look(&self) {
         self.earlier.notify_one();
@@ -52,7 +57,7 @@ impl Upkeep {
 impl Shared {
     /// `log` of `topic`, still locked, has grown or has a transaction less.
     pub(crate) fn note_change(&self, topic: &Topic, log: &Log) {
-        self.upkeep.note(next_due(log, &topic.policy));
+        self.upkeep.note_change(topic, log);
     }
 
     /// Lets old records go, everywhere; when there is something to do again.

@@ -35,7 +35,6 @@ pub(crate) enum Coordinated<'a> {
     /// A consumer group.
     Group(&'a str),
     /// The transactions of a producer.
-    #[allow(dead_code)] // The coordinator of transactions comes next.
     Transaction(&'a str),
 }
 

@@ -193,6 +193,21 @@ impl<T> Group<T> {
         }
     }
 
+    /// Whether this caller is a member in this generation; a negative generation is nobody's, as long
+    /// as there are no members.
+    pub(crate) fn is_member_in(
+        &self,
+        member_id: &str,
+        instance_id: Option<&str>,
+        generation: i32,
+    ) -> Result<(), ResponseError> {
+        if generation < 0 && self.members.is_empty() {
+            return Ok(());
+        }
+        self.find(member_id, instance_id)?;
+        if generation == self.generation { Ok(()) } else { Err(ResponseError::IllegalGeneration) }
+    }
+
     /// A member goes; with an empty id, the member with this instance id is sent away.
     pub(crate) fn leave(
         &mut self,

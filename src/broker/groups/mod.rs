@@ -3,6 +3,7 @@
 
 mod consumers;
 mod known;
+mod transactional;
 
 use self::known::Known;
 use super::{

@@ -6,7 +6,7 @@
 //! ```
 
 use super::batch::{ATTR_CONTROL, ATTR_TRANSACTIONAL, HEADER_BYTES, seal};
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, BytesMut};
 use serde::{Deserialize, Serialize};
 
 /// Epoch of the one coordinator that there ever is.
@@ -82,9 +82,9 @@ pub(super) fn outcome(bytes: &[u8]) -> Option<Outcome> {
     }
 }
 
-/// The records of a marker for tests of other modules.
+/// The batch, for tests of other modules.
 #[cfg(test)]
-pub(crate) fn build(marker: Marker, now_ms: i64) -> Bytes {
+pub(crate) fn build(marker: Marker, now_ms: i64) -> bytes::Bytes {
     marker.build(now_ms).freeze()
 }
 

@@ -328,8 +328,7 @@ impl Log {
 
     /// Ends the open transaction of a producer, if there is one, and fences its older epochs; the
     /// offset of the marker.
-    pub(crate) fn mark(&mut self, marker: Marker, now_ms: i64) -> Result<i64, AppendError> {
-        self.producers.check_marker(&marker)?;
+    pub(crate) fn mark(&mut self, marker: Marker, now_ms: i64) -> io::Result<i64> {
         let base_offset = self.end_offset;
         let mut bytes = marker.build(now_ms);
         batch::set_position(&mut bytes, base_offset, self.leader_epoch);

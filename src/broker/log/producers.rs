@@ -3,7 +3,7 @@
 
 use super::{
     batch::{BatchHeader, add_sequence},
-    marker::{COORDINATOR_EPOCH, Marker},
+    marker::COORDINATOR_EPOCH,
 };
 use std::collections::{HashMap, VecDeque};
 
@@ -107,17 +107,6 @@ impl Producers {
         }
     }
 
-    /// Whether a marker may be written: its epoch is not older than what the producer has written.
-    pub(super) fn check_marker(&self, marker: &Marker) -> Result<(), SequenceError> {
-        let Marker { producer_id, producer_epoch: got, .. } = *marker;
-        match self.by_id.get(&producer_id) {
-            Some(known) if got < known.epoch => {
-                Err(SequenceError::StaleEpoch { producer_id, got, known: known.epoch })
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// Notes that `batch` is in the log; true if it begins a transaction.
     pub(super) fn note(&mut self, batch: &BatchHeader) -> bool {
         if batch.producer_id < 0 || batch.is_control() {
@@ -148,7 +137,7 @@ impl Producers {
     fn in_epoch(&mut self, batch: &BatchHeader) -> &mut Producer {
         let epoch = batch.producer_epoch;
         let producer = self.by_id.entry(batch.producer_id).or_default();
-        if producer.epoch != epoch {
+        if producer.epoch < epoch {
             producer.epoch = epoch;
             producer.recent.clear();
         }
@@ -191,7 +180,7 @@ impl Producers {
 mod tests {
     use super::*;
     use crate::broker::log::{
-        marker::{self, Outcome},
+        marker::{self, Marker, Outcome},
         testing::BatchBuilder,
     };
     use proptest::prelude::*;
@@ -260,8 +249,6 @@ mod tests {
     fn a_marker_of_a_newer_epoch_fences_older_ones_and_starts_at_zero() {
         let mut producers = Producers::default();
         producers.note(&header(1, 0, 4));
-        let abort = Marker { producer_id: 9, producer_epoch: 0, outcome: Outcome::Abort };
-        assert!(producers.check_marker(&abort).is_err(), "an old coordinator");
         producers.note_marker(&at(4, marker(2, Outcome::Abort)));
         assert!(matches!(
             producers.check(&header(1, 4, 1)),

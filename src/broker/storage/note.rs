@@ -1,6 +1,6 @@
 //! What is written down besides records, and which of it still holds.
 
-use crate::broker::group::Committed;
+use crate::broker::{group::Committed, transaction::Transaction};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -56,6 +56,14 @@ pub(crate) enum Note {
         /// What it has committed.
         committed: Option<Committed>,
     },
+    /// A transactional id has another owner, or its transaction stands elsewhere; `None`: it is
+    /// forgotten.
+    Transaction {
+        /// The transactional id.
+        id: String,
+        /// What is known of it.
+        transaction: Option<Box<Transaction>>,
+    },
     /// A group is deleted.
     GroupGone {
         /// The group.
@@ -94,6 +102,8 @@ pub(crate) struct Held {
     pub(crate) epochs: BTreeMap<(Uuid, i32), i32>,
     /// Committed offsets, by group, topic and partition.
     pub(crate) commits: BTreeMap<String, BTreeMap<(String, i32), Committed>>,
+    /// What is known of transactional ids.
+    pub(crate) transactions: BTreeMap<String, Transaction>,
 }
 
 impl Held {
@@ -113,6 +123,7 @@ impl Held {
                 for commits in self.commits.values_mut() {
                     commits.retain(|(topic, _), _| *topic != name);
                 }
+                self.transactions.values_mut().for_each(|t| t.forget_topic(&name));
             }
             Note::Start { topic, partition, offset } => {
                 self.starts.insert((topic, partition), offset);
@@ -127,8 +138,15 @@ impl Held {
                     None => commits.remove(&(topic, partition)),
                 };
             }
+            Note::Transaction { id, transaction } => {
+                match transaction {
+                    Some(transaction) => self.transactions.insert(id, *transaction),
+                    None => self.transactions.remove(&id),
+                };
+            }
             Note::GroupGone { group } => {
                 self.commits.remove(&group);
+                self.transactions.values_mut().for_each(|t| t.forget_group(&group));
             }
         }
     }
@@ -159,6 +177,10 @@ impl Held {
                 committed: Some(committed.clone()),
             }));
         }
+        notes.extend(self.transactions.iter().map(|(id, transaction)| {
+            let (id, transaction) = (id.clone(), Some(Box::new(transaction.clone())));
+            Note::Transaction { id, transaction }
+        }));
         notes
     }
 }

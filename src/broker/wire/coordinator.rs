@@ -1,12 +1,12 @@
-//! FindCoordinator and InitProducerId.
+//! FindCoordinator.
 
 use super::{Context, text};
 use crate::broker::cluster::{Coordinated, Endpoint};
 use kafka_protocol::{
     ResponseError,
     messages::{
-        BrokerId, FindCoordinatorRequest, FindCoordinatorResponse, InitProducerIdRequest,
-        InitProducerIdResponse, ProducerId, find_coordinator_response::Coordinator,
+        BrokerId, FindCoordinatorRequest, FindCoordinatorResponse,
+        find_coordinator_response::Coordinator,
     },
     protocol::StrBytes,
 };
@@ -66,38 +66,13 @@ fn find<'a>(
 ) -> Result<&'a Endpoint, (ResponseError, &'static str)> {
     let of = match kind {
         GROUP => Coordinated::Group(id),
-        TRANSACTION => {
-            return Err((
-                ResponseError::TransactionalIdAuthorizationFailed,
-                "this broker has no transactions",
-            ));
+        TRANSACTION => Coordinated::Transaction(id),
+        _ => {
+            let message = "this broker coordinates consumer groups and transactions only";
+            return Err((ResponseError::InvalidRequest, message));
         }
-        _ => return Err((ResponseError::InvalidRequest, "this broker has consumer groups only")),
     };
     let cluster = &context.broker.cluster;
     let node = cluster.coordinator(of).and_then(|id| cluster.endpoint(id));
     node.ok_or((ResponseError::CoordinatorNotAvailable, "The coordinator is not available."))
-}
-
-/// A producer id that nobody has had.
-pub(super) fn init_producer_id(
-    context: &Context<'_>,
-    request: InitProducerIdRequest,
-) -> InitProducerIdResponse {
-    let refused = |error: ResponseError| {
-        InitProducerIdResponse::default()
-            .with_error_code(error.code())
-            .with_producer_id(ProducerId(-1))
-            .with_producer_epoch(-1)
-    };
-    if request.transactional_id.is_some() {
-        return refused(ResponseError::TransactionalIdAuthorizationFailed);
-    }
-    match context.broker.producer_ids.next() {
-        Ok(id) => InitProducerIdResponse::default().with_producer_id(ProducerId(id)),
-        Err(error) => {
-            tracing::error!(%error, "cannot give out a producer id");
-            refused(ResponseError::KafkaStorageError)
-        }
-    }
 }

@@ -5,6 +5,7 @@ use crate::broker::{
     cluster::Coordinated,
     group::{Committed, CommittedOffsets, Group},
     groups::Reply,
+    transaction::OpenOffsets,
 };
 use kafka_protocol::{
     ResponseError,
@@ -33,8 +34,10 @@ const CLASSIC: &str = "classic";
 /// What clients call groups in which the broker assigns, and the kind of their members.
 const CONSUMER: &str = "consumer";
 
-/// A topic's partitions with what was committed for each; `None` where nothing was.
-type Found = Vec<(String, Vec<(i32, Option<Committed>)>)>;
+/// What was committed for a partition; `None` if nothing was.
+type Answer = Result<Option<Committed>, ResponseError>;
+/// A topic's partitions with what was committed for each.
+type Found = Vec<(String, Vec<(i32, Answer)>)>;
 
 /// What groups have committed.
 pub(super) fn offset_fetch(
@@ -42,6 +45,7 @@ pub(super) fn offset_fetch(
     request: OffsetFetchRequest,
 ) -> OffsetFetchResponse {
     let check = |group: &GroupId| context.check_coordinator(Coordinated::Group(group));
+    let is_stable = request.require_stable;
     if context.version < BATCHED {
         if let Err(error) = check(&request.group_id) {
             return old_offset_fetch_error(context.version, &request, error);
@@ -49,12 +53,13 @@ pub(super) fn offset_fetch(
         let wanted = request.topics.map(|topics| {
             topics.into_iter().map(|t| (t.name.to_string(), t.partition_indexes)).collect()
         });
-        let topics = find(context, &request.group_id, wanted).into_iter();
+        let topics = find(context, &request.group_id, wanted, is_stable).into_iter();
         let topics = topics.map(|(topic, partitions)| {
-            let partitions = partitions.into_iter().map(|(number, committed)| {
-                let (offset, epoch, metadata) = parts(committed);
+            let partitions = partitions.into_iter().map(|(number, answer)| {
+                let (offset, epoch, metadata) = parts(&answer);
                 let response = OffsetFetchResponsePartition::default()
                     .with_partition_index(number)
+                    .with_error_code(code(answer.map(|_| ())))
                     .with_committed_offset(offset)
                     .with_metadata(Some(metadata));
                 if context.version >= 5 {
@@ -89,12 +94,13 @@ pub(super) fn offset_fetch(
                         .with_error_code(error.code());
                 }
             }
-            let topics = find(context, &wanted.group_id, topics).into_iter();
+            let topics = find(context, &wanted.group_id, topics, is_stable).into_iter();
             let topics = topics.map(|(topic, partitions)| {
-                let partitions = partitions.into_iter().map(|(number, committed)| {
-                    let (offset, epoch, metadata) = parts(committed);
+                let partitions = partitions.into_iter().map(|(number, answer)| {
+                    let (offset, epoch, metadata) = parts(&answer);
                     OffsetFetchResponsePartitions::default()
                         .with_partition_index(number)
+                        .with_error_code(code(answer.map(|_| ())))
                         .with_committed_offset(offset)
                         .with_committed_leader_epoch(epoch)
                         .with_metadata(Some(metadata))
@@ -135,20 +141,35 @@ fn old_offset_fetch_error(
     OffsetFetchResponse::default().with_topics(topics.collect())
 }
 
-/// The committed offsets of the wanted partitions, or of all that there are.
-fn find(context: &Context<'_>, group: &str, wanted: Option<Vec<(String, Vec<i32>)>>) -> Found {
+/// The committed offsets of the wanted partitions, or of all that there are. Who wants only stable
+/// ones is to ask again where an open transaction may change them.
+fn find(
+    context: &Context<'_>,
+    group: &str,
+    wanted: Option<Vec<(String, Vec<i32>)>>,
+    is_stable: bool,
+) -> Found {
+    // In front of what the group has: an offset leaves its transaction only when the group has it.
+    let open = is_stable.then(|| context.broker.transactions.open_offsets(group));
+    let answer = |topic: &str, partition: i32, committed: Option<&Committed>| {
+        let is_open = |open: &OpenOffsets| open.get(topic).is_some_and(|p| p.contains(&partition));
+        if open.as_ref().is_some_and(is_open) {
+            return (partition, Err(ResponseError::UnstableOffsetCommit));
+        }
+        (partition, Ok(committed.cloned()))
+    };
     let look = |offsets: &CommittedOffsets| match &wanted {
         None => offsets
             .iter()
             .map(|(topic, partitions)| {
-                let partitions = partitions.iter().map(|(n, c)| (*n, Some(c.clone())));
+                let partitions = partitions.iter().map(|(n, c)| answer(topic, *n, Some(c)));
                 (topic.to_owned(), partitions.collect())
             })
             .collect(),
         Some(wanted) => wanted
             .iter()
             .map(|(topic, numbers)| {
-                let find = |n: &i32| (*n, offsets.get(topic, *n).cloned());
+                let find = |n: &i32| answer(topic, *n, offsets.get(topic, *n));
                 (topic.clone(), numbers.iter().map(find).collect())
             })
             .collect(),
@@ -157,10 +178,10 @@ fn find(context: &Context<'_>, group: &str, wanted: Option<Vec<(String, Vec<i32>
     found.unwrap_or_else(|| look(&CommittedOffsets::default()))
 }
 
-fn parts(committed: Option<Committed>) -> (i64, i32, StrBytes) {
-    match committed {
-        Some(c) => (c.offset, c.leader_epoch, text(c.metadata)),
-        None => (-1, -1, StrBytes::new()),
+fn parts(answer: &Answer) -> (i64, i32, StrBytes) {
+    match answer {
+        Ok(Some(c)) => (c.offset, c.leader_epoch, text(&c.metadata)),
+        Ok(None) | Err(_) => (-1, -1, StrBytes::new()),
     }
 }
 
@@ -303,6 +324,9 @@ pub(super) fn delete_groups(
         let result = context
             .check_coordinator(Coordinated::Group(&id))
             .and_then(|()| context.broker.groups.delete(&id));
+        if result.is_ok() {
+            context.broker.transactions.forget_group(&id);
+        }
         DeletableGroupResult::default().with_group_id(id).with_error_code(code(result))
     };
     let results = request.groups_names.into_iter().map(delete).collect();

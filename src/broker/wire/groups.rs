@@ -28,7 +28,7 @@ const MAX_SESSION_TIMEOUT_MS: i32 = 1_800_000;
 /// First version of OffsetCommit that members of the `consumer` protocol may use.
 const EPOCHS: i16 = 9;
 /// Most bytes that a client may store with a committed offset.
-const MAX_METADATA_BYTES: usize = 4096;
+pub(super) const MAX_METADATA_BYTES: usize = 4096;
 
 /// A client joins a group; answered when the generation is complete.
 pub(super) async fn join_group(

@@ -24,6 +24,8 @@ mod shape;
 #[cfg(test)]
 mod tests;
 mod topics;
+mod transaction_admin;
+mod transactions;
 
 pub(crate) use api::is_served;
 pub(crate) use connection::serve;

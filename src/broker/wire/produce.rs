@@ -1,7 +1,10 @@
 //! Produce.
 
 use super::{Context, connection::Fault};
-use crate::broker::log::{AppendError, Appended, ProducedBatch};
+use crate::broker::{
+    log::{AppendError, Appended, BatchHeader, ProducedBatch},
+    transaction::Owner,
+};
 use bytes::Bytes;
 use kafka_protocol::{
     ResponseError,
@@ -31,19 +34,17 @@ pub(super) fn produce(
     request: ProduceRequest,
 ) -> Result<Option<ProduceResponse>, Fault> {
     let acks_known = matches!(request.acks, -1..=1);
-    let transactional = request.transactional_id.is_some();
+    let transactional_id = request.transactional_id.as_ref().map(|id| &***id);
     let mut failure = None;
     let mut responses = Vec::with_capacity(request.topic_data.len());
     for topic in request.topic_data {
         let mut partitions = Vec::with_capacity(topic.partition_data.len());
         for data in topic.partition_data {
-            let result = match (acks_known, transactional) {
-                (false, _) => Err(refused(ResponseError::InvalidRequiredAcks, "acks")),
-                (_, true) => Err(refused(
-                    ResponseError::TransactionalIdAuthorizationFailed,
-                    "this broker has no transactions",
-                )),
-                _ => append(context, request.acks, &topic.name, data.index, data.records),
+            let result = if acks_known {
+                let place = (&**topic.name, data.index);
+                append(context, (request.acks, transactional_id), place, data.records)
+            } else {
+                Err(refused(ResponseError::InvalidRequiredAcks, "acks"))
             };
             if let Err(Refused { error, message, .. }) = &result {
                 tracing::debug!(topic = &**topic.name, partition = data.index, %message, "refused");
@@ -79,31 +80,59 @@ impl From<AppendError> for Refused {
     }
 }
 
+/// What a producer is told whose batch belongs to no transaction, in words that all clients know.
+fn not_in_transaction(error: ResponseError) -> Refused {
+    let error = match error {
+        ResponseError::ProducerFenced => ResponseError::InvalidProducerEpoch,
+        // It is to try again, and does for this error.
+        ResponseError::ConcurrentTransactions => ResponseError::NotEnoughReplicas,
+        error => error,
+    };
+    refused(error, "the partition does not belong to a transaction of the producer")
+}
+
 fn append(
     context: &Context<'_>,
-    acks: i16,
-    topic: &str,
-    partition: i32,
+    (acks, transactional_id): (i16, Option<&str>),
+    (topic, number): (&str, i32),
     records: Option<Bytes>,
 ) -> Result<(Appended, i64), Refused> {
     let unknown = || refused(ResponseError::UnknownTopicOrPartition, "no such partition");
     let topic = context.broker.topics.get(topic).ok_or_else(unknown)?;
-    let partition = topic.partition(partition).ok_or_else(unknown)?;
+    let partition = topic.partition(number).ok_or_else(unknown)?;
     let records = records.ok_or_else(|| refused(ResponseError::InvalidRecord, "no records"))?;
     let batch = ProducedBatch::new(records).map_err(|e| refused((&e).into(), e))?;
-    if batch.header.is_transactional() {
-        return Err(refused(ResponseError::InvalidTxnState, "this broker has no transactions"));
+    if batch.header.is_transactional() && transactional_id.is_none() {
+        let error = ResponseError::TransactionalIdAuthorizationFailed;
+        return Err(refused(error, "the request names no transactional id"));
     }
     let now_ms = context.broker.config.clock.now_ms();
-    let (appended, start) = {
+    let append = |may_begin: bool| {
         let mut log =
             context.lead(partition).map_err(|e| refused(e, "this node does not lead it"))?;
         if acks == ALL && !topic.has_enough_replicas(partition) {
             return Err(refused(ResponseError::NotEnoughReplicas, "too few replicas are in sync"));
         }
-        let appended = log.append(&batch, topic.policy, now_ms)?;
-        context.broker.note_change(&topic, &log);
-        (appended, log.start_offset())
+        let appended = if may_begin {
+            log.begin(&batch, topic.policy, now_ms)
+        } else {
+            log.append(&batch, topic.policy, now_ms)
+        };
+        if appended.is_ok() {
+            context.broker.note_change(&topic, &log);
+        }
+        Ok(appended.map(|appended| (appended, log.start_offset())))
+    };
+    let (appended, start) = match (append(false)?, transactional_id) {
+        // The first of its transaction here: the coordinator says whether it belongs to one.
+        (Err(AppendError::NotInTransaction), Some(id)) => {
+            let BatchHeader { producer_id, producer_epoch: epoch, .. } = batch.header;
+            let by = Owner { producer_id, epoch };
+            let place = (topic.name.as_str(), number);
+            let within = context.broker.transactions.within(id, by, place, || append(true));
+            within.map_err(not_in_transaction)???
+        }
+        (appended, _) => appended?,
     };
     if !appended.is_duplicate {
         partition.wake();

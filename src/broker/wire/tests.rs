@@ -169,7 +169,6 @@ fn admin_requests() -> Vec<(ApiKey, i16, Bytes)> {
         ElectLeadersRequest::default().with_topic_partitions(Some(vec![topic]))
     }));
     all.extend(bodies(ApiKey::DescribeCluster, |_| DescribeClusterRequest::default()));
-    all.extend(bodies(ApiKey::InitProducerId, |_| InitProducerIdRequest::default()));
     all.extend(bodies(ApiKey::FindCoordinator, |v| match v {
         4.. => FindCoordinatorRequest::default().with_coordinator_keys(vec![text("g")]),
         _ => FindCoordinatorRequest::default().with_key(text("g")),
@@ -292,10 +291,66 @@ fn consumer_group_requests() -> Vec<(ApiKey, i16, Bytes)> {
     all
 }
 
+fn transaction_requests() -> Vec<(ApiKey, i16, Bytes)> {
+    use messages::{
+        add_partitions_to_txn_request::*, describe_producers_request::*,
+        txn_offset_commit_request::*, *,
+    };
+    let mut all = bodies(ApiKey::InitProducerId, |_| {
+        InitProducerIdRequest::default()
+            .with_transactional_id(Some(name("x")))
+            .with_transaction_timeout_ms(1_000)
+    });
+    all.extend(bodies(ApiKey::AddPartitionsToTxn, |_| {
+        let topic = AddPartitionsToTxnTopic::default().with_name(name("t"));
+        AddPartitionsToTxnRequest::default()
+            .with_v3_and_below_transactional_id(name("x"))
+            .with_v3_and_below_topics(vec![topic.with_partitions(vec![0, 1])])
+    }));
+    all.extend(bodies(ApiKey::AddOffsetsToTxn, |_| {
+        AddOffsetsToTxnRequest::default().with_transactional_id(name("x")).with_group_id(name("g"))
+    }));
+    all.extend(bodies(ApiKey::TxnOffsetCommit, |v| {
+        let partition = TxnOffsetCommitRequestPartition::default()
+            .with_committed_offset(3)
+            .with_committed_metadata(Some(text("m")));
+        let topic = TxnOffsetCommitRequestTopic::default().with_name(name("t"));
+        let request = TxnOffsetCommitRequest::default()
+            .with_transactional_id(name("x"))
+            .with_group_id(name("g"))
+            .with_topics(vec![topic.with_partitions(vec![partition])]);
+        if v >= 3 { request.with_group_instance_id(Some(text("i"))) } else { request }
+    }));
+    all.extend(bodies(ApiKey::EndTxn, |_| {
+        EndTxnRequest::default().with_transactional_id(name("x")).with_committed(true)
+    }));
+    all.extend(bodies(ApiKey::DescribeProducers, |_| {
+        let topic = TopicRequest::default().with_name(name("t")).with_partition_indexes(vec![0, 9]);
+        DescribeProducersRequest::default().with_topics(vec![topic])
+    }));
+    all.extend(bodies(ApiKey::DescribeTransactions, |_| {
+        DescribeTransactionsRequest::default().with_transactional_ids(vec![name("x"), name("y")])
+    }));
+    all.extend(bodies(ApiKey::ListTransactions, |v| {
+        let request = ListTransactionsRequest::default()
+            .with_state_filters(vec![text("Ongoing")])
+            .with_producer_id_filters(vec![ProducerId(0), ProducerId(1)]);
+        if v >= 1 { request.with_duration_filter(10) } else { request }
+    }));
+    all
+}
+
 pub(super) fn requests() -> &'static [(ApiKey, i16, Bytes)] {
     static REQUESTS: OnceLock<Vec<(ApiKey, i16, Bytes)>> = OnceLock::new();
     REQUESTS.get_or_init(|| {
-        [log_requests(), admin_requests(), group_requests(), consumer_group_requests()].concat()
+        let all = [
+            log_requests(),
+            admin_requests(),
+            group_requests(),
+            consumer_group_requests(),
+            transaction_requests(),
+        ];
+        all.concat()
     })
 }
 

@@ -206,6 +206,7 @@ fn delete(context: &Context<'_>, wanted: &DeleteTopicState) -> Result<(String, U
     };
     let topic = broker.topics.delete(&name)?;
     broker.groups.forget_topic(&name);
+    broker.transactions.forget_topic(&name);
     Ok((name, topic.id))
 }
 

@@ -15,7 +15,6 @@ import pytest
 from confluent_kafka import (
     Consumer,
     KafkaError,
-    KafkaException,
     Message,
     Producer,
     TopicPartition,
@@ -141,13 +140,6 @@ def test_topics_are_not_made_on_the_way_if_told_so(start_broker: StartBroker) ->
     producer.flush(10)
     assert errors[0] is not None
     assert errors[0].code() in {KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART}
-
-
-def test_a_transaction_is_refused_with_a_reason(start_broker: StartBroker) -> None:
-    config = {"bootstrap.servers": start_broker().address, "transactional.id": "t", "log_level": 0}
-    with pytest.raises(KafkaException) as refused:
-        Producer(config).init_transactions(10)
-    assert refused.value.args[0].code() == KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
 
 
 def test_a_member_that_was_killed_makes_room(start_broker: StartBroker) -> None:
