@@ -5,7 +5,7 @@ Internal: `turbine` wraps all of it. Byte strings are Kafka bytes, times are in 
 says otherwise.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol, Self, TypeAlias, final
 
 __version__: Final[str]
@@ -32,11 +32,22 @@ class EmbeddedBroker:
         nodes: int = 1,
         advertised: str | None = None,
         retention_bytes: int | None = None,
+        memory_bytes: int | None = ...,
         initial_rebalance_delay_ms: int = 0,
-        consumer_heartbeat_interval_ms: int = 5000,
-        consumer_session_timeout_ms: int = 45000,
+        consumer_heartbeat_interval_ms: int = 5_000,
+        consumer_session_timeout_ms: int = 45_000,
+        tls: bool | tuple[str, str] | tuple[str, str, str] | None = None,
+        verify_clients: bool = False,
+        users: Mapping[str, str] | None = None,
+        mechanisms: Sequence[str] | None = None,
         clock: Clock | None = None,
-    ) -> Self: ...
+    ) -> Self:
+        """
+        Start; the meaning of the keywords is in docs/guides/broker.md.
+
+        *tls* is True for certificates made at the start, or the paths of certificate, key and, if
+        clients must show one, the authorities of clients. *users* are names and passwords.
+        """
     @property
     def address(self) -> str:
         """``host:port`` to give to clients; of several nodes all, with commas between."""
@@ -45,6 +56,32 @@ class EmbeddedBroker:
         """``host:port`` of every node, of node 1 first."""
     def stop(self) -> None:
         """Close every connection and the log; idempotent."""
+    @property
+    def ca_certificate(self) -> str | None:
+        """Certificate, in PEM, that clients have to trust, if one was made at the start."""
+    @property
+    def client_certificate(self) -> tuple[str, str] | None:
+        """Certificate and key, in PEM, for clients, if they were made at the start."""
+    def topics(self) -> dict[str, int]:
+        """Topic name to partition count."""
+    def records(
+        self,
+        topic: str,
+        partition: int | None = None,
+        start: int = 0,
+        limit: int | None = None,
+        *,
+        committed: bool = True,
+    ) -> list[tuple[int, int, int, bytes | None, bytes | None, list[tuple[str, bytes | None]]]]:
+        """
+        (partition, offset, timestamp in ms, key, value, headers) of records, without a client.
+
+        *committed* leaves out what is in open or aborted transactions, as consumers do by default.
+        """
+    def groups(self) -> dict[str, tuple[str, dict[str, str]]]:
+        """Group id to its state and its members, member id to ``client.id``."""
+    def committed(self, group: str) -> dict[tuple[str, int], int]:
+        """(topic, partition) to the committed offset."""
     def down(self, node: int) -> None:
         """Take a node down, as if killed; what it leads moves to others where there are any."""
     def up(self, node: int) -> None:

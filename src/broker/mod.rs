@@ -19,6 +19,7 @@
 //! | `listener` | a port that closes and opens |
 //! | `server` | threads, start and stop, nodes that go down |
 //! | `faults` | which rules for faults it can follow |
+//! | `look` | what tests ask without a client |
 //!
 //! # Not here
 //!
@@ -32,6 +33,7 @@ mod group;
 mod groups;
 mod listener;
 mod log;
+mod look;
 mod memory;
 mod peer;
 mod producer_ids;
@@ -46,5 +48,6 @@ mod upkeep;
 mod wire;
 
 pub use config::BrokerConfig;
+pub use look::{GroupState, TopicRecord, Wanted};
 pub use security::{Mechanism, Secret, Security, Tls};
 pub use server::Broker;

@@ -307,6 +307,11 @@ impl Broker {
         })
     }
 
+    /// What connections share.
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     /// What goes wrong on purpose.
     #[must_use]
     pub fn faults(&self) -> &Rules {

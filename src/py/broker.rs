@@ -2,18 +2,29 @@
 
 use super::{
     clock::Clock,
+    detached::Detached,
     faults::{self, ErrorCode, Fault},
+    security::{TlsFiles, security},
 };
 use crate::{
-    broker::{Broker, BrokerConfig},
+    broker::{Broker, BrokerConfig, Wanted},
     faults::{Action, Direction},
 };
-use pyo3::prelude::*;
-use std::path::PathBuf;
+use pyo3::{prelude::*, types::PyBytes};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+    sync::Arc,
+};
+
+type Headers<'py> = Vec<(String, Option<Bound<'py, PyBytes>>)>;
+/// Partition, offset, timestamp in ms, key, value, headers.
+type Row<'py> =
+    (i32, i64, i64, Option<Bound<'py, PyBytes>>, Option<Bound<'py, PyBytes>>, Headers<'py>);
 
 /// A Kafka-protocol broker inside this process, on loopback.
 #[pyclass(frozen, module = "turbine._native")]
-pub struct EmbeddedBroker(Broker);
+pub struct EmbeddedBroker(Detached<Broker>);
 
 impl EmbeddedBroker {
     fn add(
@@ -42,11 +53,16 @@ impl EmbeddedBroker {
         nodes = 1,
         advertised = None,
         retention_bytes = None,
+        memory_bytes = Some(1 << 30),
         initial_rebalance_delay_ms = 0,
-        consumer_heartbeat_interval_ms = 5000,
-        consumer_session_timeout_ms = 45000,
+        consumer_heartbeat_interval_ms = 5_000,
+        consumer_session_timeout_ms = 45_000,
+        tls = None,
+        verify_clients = false,
+        users = None,
+        mechanisms = None,
         clock = None,
-    ), text_signature = "(*, host='127.0.0.1', port=0, data_dir=None, default_partitions=4, auto_create_topics=True, nodes=1, advertised=None, retention_bytes=None, initial_rebalance_delay_ms=0, consumer_heartbeat_interval_ms=5000, consumer_session_timeout_ms=45000, clock=None)")]
+    ), text_signature = "(*, host='127.0.0.1', port=0, data_dir=None, default_partitions=4, auto_create_topics=True, nodes=1, advertised=None, retention_bytes=None, memory_bytes=1073741824, initial_rebalance_delay_ms=0, consumer_heartbeat_interval_ms=5000, consumer_session_timeout_ms=45000, tls=None, verify_clients=False, users=None, mechanisms=None, clock=None)")]
     #[expect(clippy::too_many_arguments, reason = "keywords of Python")]
     fn new(
         py: Python<'_>,
@@ -58,9 +74,14 @@ impl EmbeddedBroker {
         nodes: i32,
         advertised: Option<String>,
         retention_bytes: Option<u64>,
+        memory_bytes: Option<u64>,
         initial_rebalance_delay_ms: u64,
         consumer_heartbeat_interval_ms: u64,
         consumer_session_timeout_ms: u64,
+        tls: Option<TlsFiles>,
+        verify_clients: bool,
+        users: Option<HashMap<String, String>>,
+        mechanisms: Option<Vec<String>>,
         clock: Option<&Bound<'_, Clock>>,
     ) -> PyResult<Self> {
         let config = BrokerConfig {
@@ -72,13 +93,16 @@ impl EmbeddedBroker {
             nodes,
             advertised,
             retention_bytes,
+            memory_bytes,
             initial_rebalance_delay_ms,
             consumer_heartbeat_interval_ms,
             consumer_session_timeout_ms,
+            security: security(tls, verify_clients, users, mechanisms)?,
             clock: Clock::or_system(clock),
             ..BrokerConfig::default()
         };
-        Ok(Self(py.detach(|| Broker::start(config))?))
+        let broker = py.detach(|| Broker::start(config))?;
+        Ok(Self(Detached::new(Arc::new(broker))))
     }
 
     /// `host:port` to give to clients.
@@ -91,6 +115,58 @@ impl EmbeddedBroker {
     #[getter]
     fn addresses(&self) -> Vec<String> {
         self.0.addresses()
+    }
+
+    /// Certificate, in PEM, that clients have to trust, if one was made at the start.
+    #[getter]
+    fn ca_certificate(&self) -> Option<&str> {
+        self.0.ca_certificate()
+    }
+
+    /// Certificate and key, in PEM, for clients, if they must show one and it was made at the start.
+    #[getter]
+    fn client_certificate(&self) -> Option<(&str, &str)> {
+        self.0.client_certificate()
+    }
+
+    /// Topics and their number of partitions.
+    fn topics(&self, py: Python<'_>) -> BTreeMap<String, usize> {
+        py.detach(|| self.0.topics())
+    }
+
+    /// Records of a topic, without a client.
+    #[pyo3(signature = (topic, partition = None, start = 0, limit = None, *, committed = true))]
+    fn records<'py>(
+        &self,
+        py: Python<'py>,
+        topic: &str,
+        partition: Option<i32>,
+        start: i64,
+        limit: Option<usize>,
+        committed: bool,
+    ) -> PyResult<Vec<Row<'py>>> {
+        let limit = limit.unwrap_or(usize::MAX);
+        let wanted = Wanted { partition, from: start, limit, committed };
+        let records = py.detach(|| self.0.records(topic, wanted))?;
+        let bytes = |bytes: Option<Vec<u8>>| bytes.map(|bytes| PyBytes::new(py, &bytes));
+        let rows = records.into_iter().map(|record| {
+            let headers = record.headers.into_iter().map(|(name, value)| (name, bytes(value)));
+            let (key, value) = (bytes(record.key), bytes(record.value));
+            let place = (record.partition, record.offset, record.timestamp_ms);
+            (place.0, place.1, place.2, key, value, headers.collect())
+        });
+        Ok(rows.collect())
+    }
+
+    /// Groups: their state, and the `client.id` of each member by member id.
+    fn groups(&self, py: Python<'_>) -> BTreeMap<String, (String, BTreeMap<String, String>)> {
+        let groups = py.detach(|| self.0.groups());
+        groups.into_iter().map(|(id, group)| (id, (group.state, group.members))).collect()
+    }
+
+    /// Committed offsets of a group.
+    fn committed(&self, py: Python<'_>, group: &str) -> BTreeMap<(String, i32), i64> {
+        py.detach(|| self.0.committed(group))
     }
 
     /// A node goes: nobody can reach it, and others lead and coordinate what it did.

@@ -13,6 +13,7 @@ mod faults;
 mod logs;
 mod producer;
 mod proxy;
+mod security;
 mod worker;
 
 use pyo3::prelude::*;

@@ -15,6 +15,7 @@
 
 mod batch;
 mod compression;
+mod content;
 mod epochs;
 mod marker;
 mod policy;
@@ -31,6 +32,7 @@ mod transaction_tests;
 mod transactions;
 
 pub(crate) use batch::{BatchError, BatchHeader, ProducedBatch, TimestampType};
+pub(crate) use content::{Content, contents};
 pub(crate) use marker::{Marker, Outcome};
 pub(crate) use policy::LogPolicy;
 pub(crate) use producers::{ProducerState, SequenceError};

@@ -50,11 +50,13 @@ pub(crate) fn without_key(batch: &[u8]) -> io::Result<Vec<i32>> {
     Ok(found)
 }
 
-fn parse(batch: &[u8]) -> io::Result<BatchHeader> {
+/// The header of a batch.
+pub(super) fn parse(batch: &[u8]) -> io::Result<BatchHeader> {
     BatchHeader::parse(batch).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e.to_string()))
 }
 
-fn open<'a>(header: &BatchHeader, batch: &'a [u8]) -> io::Result<Cow<'a, [u8]>> {
+/// The records of a batch, unpacked.
+pub(super) fn open<'a>(header: &BatchHeader, batch: &'a [u8]) -> io::Result<Cow<'a, [u8]>> {
     let packed = batch.get(HEADER_BYTES..header.bytes).ok_or(io::ErrorKind::UnexpectedEof)?;
     match header.codec() {
         0 => Ok(packed.into()),
@@ -106,7 +108,7 @@ impl Iterator for Records<'_> {
 }
 
 /// Takes a zigzag varint of up to ten bytes.
-fn varint(bytes: &mut &[u8]) -> Option<i64> {
+pub(super) fn varint(bytes: &mut &[u8]) -> Option<i64> {
     let mut value = 0u64;
     for shift in (0..70).step_by(7) {
         let (byte, rest) = bytes.split_first()?;
