@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from turbine.exceptions import AppNotFound, BrokerUnavailable, KafkaError, SendError, TurbineError
 
@@ -201,16 +201,11 @@ def run_worker(app: "App", given: Invocation) -> int:
 
 
 @contextlib.contextmanager
-def run_broker(host: str, port: int, data_dir: Path | None, partitions: int) -> Iterator[str]:
-    """Run the embedded broker; gives ``host:port``."""
+def run_broker(**options: Any) -> Iterator[str]:
+    """Run an embedded broker with these options; gives ``host:port``, of several nodes all."""
     from turbine._native import EmbeddedBroker
 
-    broker = EmbeddedBroker(
-        host=host,
-        port=port,
-        data_dir=None if data_dir is None else str(data_dir),
-        default_partitions=partitions,
-    )
+    broker = EmbeddedBroker(**options)
     try:
         yield broker.address
     finally:

@@ -20,6 +20,7 @@ __all__ = ["cli", "main"]
 
 _LEVEL = click.Choice(["debug", "info", "warning", "error", "critical"], case_sensitive=False)
 _PORT = click.IntRange(0, 65_535)
+_FILE = click.Path(exists=True, dir_okay=False)
 _CONTEXT = {"help_option_names": ["--help"], "max_content_width": 100}
 
 
@@ -256,6 +257,18 @@ def topics(given: Invocation, /) -> None:
 @click.option("--port", type=_PORT, default=9_092, show_default=True, help="Port; 0: any free one.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
 @click.option(
+    "--advertised",
+    metavar="HOST[:PORT]",
+    help="What clients are told instead, where a proxy or a container lies between.",
+)
+@click.option(
+    "--nodes",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Nodes of the cluster, each with the next port.",
+)
+@click.option(
     "--data-dir",
     type=click.Path(file_okay=False, path_type=Path),
     help="Keep records in this directory.",
@@ -268,29 +281,53 @@ def topics(given: Invocation, /) -> None:
     show_default=True,
     help="Partitions of a topic that is created by its first use.",
 )
+@click.option("--tls-cert", type=_FILE, help="Certificate for TLS, in PEM, with --tls-key.")
+@click.option("--tls-key", type=_FILE, help="Its key, in PEM, without a password.")
+@click.option("--tls-client-ca", type=_FILE, help="Who signs the certificates of clients, in PEM.")
+@click.option(
+    "--sasl-user",
+    "users",
+    multiple=True,
+    metavar="NAME:PASSWORD",
+    help="A user; with one, clients must authenticate. Several times for several. Others on this "
+    "machine can see the password.",
+)
 @click.pass_obj
-def broker(given: Invocation, /, *, port: int, host: str, memory: bool, **options: Any) -> None:
+def broker(given: Invocation, /, *, memory: bool, **options: Any) -> None:
     """
-    Run a broker for development: one process, no replicas, no security.
+    Run a broker for development: one process, no replicas.
 
     \b
     Examples:
       turbine broker
       turbine broker --port 9093 --data-dir ./broker-data
+      turbine broker --nodes 3
 
     Any Kafka client can use it. It ends with INT or TERM.
     """  # noqa: D301 - click's mark for "keep these lines"
-    data_dir, partitions = options["data_dir"], options["partitions"]
+    data_dir, host = options["data_dir"], options["host"]
     if memory and data_dir is not None:
         raise click.UsageError("--memory and --data-dir exclude each other: keep one")
+    users = dict(_user(text) for text in options["users"])
+    tls = _tls(options["tls_cert"], options["tls_key"], options["tls_client_ca"])
     given.start_logging(given.loglevel or "warning")
-    if not support.is_loopback(host):
+    if not support.is_loopback(host) and not users and not options["tls_client_ca"]:
         click.echo(
             f"Warning: whoever reaches {host} can read and write every record: "
-            "this broker has no security",
+            "this broker asks nobody for a password",
             err=True,
         )
-    with support.run_broker(host, port, data_dir, partitions) as address:
+    wanted = support.run_broker(
+        host=host,
+        port=options["port"],
+        advertised=options["advertised"],
+        nodes=options["nodes"],
+        data_dir=None if data_dir is None else str(data_dir),
+        default_partitions=options["partitions"],
+        tls=tls,
+        users=users,
+    )
+    with wanted as address:
         where = f"in {data_dir}" if data_dir is not None else "in memory"
         if given.as_json:
             click.echo(json.dumps({"address": address, "records": where}))
@@ -298,6 +335,21 @@ def broker(given: Invocation, /, *, port: int, host: str, memory: bool, **option
             click.echo(f"broker at {address}, records {where}")
             click.echo(f"next: TURBINE_BROKER={address} turbine -A path/to/app.py worker")
         support.until_signal()
+
+
+def _tls(certificate: str | None, key: str | None, client_ca: str | None) -> Any:
+    given = [name for name in (certificate, key, client_ca) if name is not None]
+    if given and (certificate is None or key is None):
+        raise click.UsageError("TLS: give both --tls-cert and --tls-key")
+    return tuple(given) or None
+
+
+def _user(text: str) -> tuple[str, str]:
+    name, colon, password = text.partition(":")
+    if not (name and colon and password):
+        # What is wrong with it is not shown: it may be a password.
+        raise click.UsageError("--sasl-user: give NAME:PASSWORD")
+    return name, password
 
 
 def main(argv: Sequence[str] | None = None, *, app: "App | None" = None) -> None:
