@@ -260,6 +260,8 @@ class Admin:
         """Create what is missing; the names that were created."""
     def watermarks(self, topic: str, timeout_ms: int = 10_000) -> dict[int, tuple[int, int]]:
         """Partition to (oldest offset, end offset)."""
+    def committed(self, group: str, topic: str, timeout_ms: int = 10_000) -> dict[int, int]:
+        """Partition to the next offset that *group* will read; without those never committed."""
     def cluster(self, timeout_ms: int = 10_000) -> tuple[int, str]:
         """(number of brokers, name of the first); raises `KafkaError` when none answers."""
 

@@ -33,7 +33,14 @@ _LONGEST_SLEEP_S = 30.0
 
 
 class Clock(Protocol):
-    """Where jobs read the time; tests put their own in."""
+    """
+    Where jobs read the time; tests put their own in.
+
+    Attributes:
+        can_be_set: Whether its time may jump, so that who waits for long has to look again.
+    """
+
+    can_be_set: bool
 
     def monotonic(self) -> float:
         """Seconds that never go back."""
@@ -47,6 +54,8 @@ class Clock(Protocol):
 
 class SystemClock:
     """The time of this machine."""
+
+    can_be_set = True
 
     def monotonic(self) -> float:
         """Seconds that never go back."""
@@ -199,7 +208,7 @@ class Crontab(Job):
         after = clock.now(zone)
         while (due := next(CronSim(self.expression, after), None)) is not None:
             while (delay_s := due.timestamp() - clock.now(zone).timestamp()) > 0:
-                await clock.sleep(min(delay_s, _LONGEST_SLEEP_S))
+                await clock.sleep(min(delay_s, _LONGEST_SLEEP_S) if clock.can_be_set else delay_s)
             await self.call()
             after = max(due, clock.now(zone), key=datetime.timestamp)
             self.missed += _skipped(self.expression, due, after)

@@ -30,7 +30,7 @@ from turbine.types import TP
 if TYPE_CHECKING:
     from turbine.app import App
 
-__all__ = ["Runtime", "run"]
+__all__ = ["Runtime", "run", "write_logs"]
 
 logger = logging.getLogger("turbine.worker")
 
@@ -162,6 +162,8 @@ class Runtime:
     async def abandon(self) -> None:
         """End what `kill` has let go of: handlers are cancelled, nothing is waited for."""
         await cancel_all([*self._jobs, *self._tasks, *self._signals])
+        # Again, for what a handler sent meanwhile: nobody is to wait for its acknowledgement.
+        self._native.kill()
         await self._abort()
 
     def dump(self) -> str:

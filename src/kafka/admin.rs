@@ -4,7 +4,7 @@ use super::{failed, failed_code, settings};
 use crate::error::{Act, Error, Result};
 use parking_lot::Mutex;
 use rdkafka::{
-    ClientConfig, ClientContext,
+    ClientConfig, ClientContext, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer, ConsumerContext},
@@ -93,6 +93,38 @@ impl Admin {
             .fetch_metadata(None, timeout)
             .map_err(|e| self.unreachable("connecting", &e))?;
         Ok((metadata.brokers().len(), metadata.orig_broker_name().to_owned()))
+    }
+
+    /// What `group` has committed for `topic`: partition to the next offset to read.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kafka`] when no broker answers within `timeout`.
+    pub fn committed(
+        &self,
+        group: &str,
+        topic: &str,
+        timeout: Duration,
+    ) -> Result<BTreeMap<i32, i64>> {
+        let what = || format!("asking for the offsets of group {group}");
+        let mut config = self.config.clone();
+        config.set("group.id", group);
+        // It asks and never joins.
+        let asker: BaseConsumer<Quiet> = config
+            .create_with_context(Quiet::default())
+            .map_err(|e| failed("creating an admin client", &e))?;
+        let metadata =
+            asker.fetch_metadata(Some(topic), timeout).map_err(|e| failed(what(), &e))?;
+        let mut wanted = TopicPartitionList::new();
+        for partition in metadata.topics().iter().flat_map(|t| t.partitions()) {
+            wanted.add_partition(topic, partition.id());
+        }
+        let found = asker.committed_offsets(wanted, timeout).map_err(|e| failed(what(), &e))?;
+        let offsets = found.elements().into_iter().filter_map(|e| match e.offset() {
+            Offset::Offset(offset) => Some((e.partition(), offset)),
+            _ => None,
+        });
+        Ok(offsets.collect())
     }
 
     /// Creates the topics that are missing; the names that were created.

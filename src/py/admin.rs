@@ -53,6 +53,20 @@ impl Admin {
         Ok(py.detach(|| self.0.watermarks(topic, Duration::from_millis(timeout_ms)))?)
     }
 
+    #[pyo3(
+        signature = (group, topic, timeout_ms = 10_000),
+        text_signature = "($self, group, topic, timeout_ms=10000)"
+    )]
+    fn committed(
+        &self,
+        py: Python<'_>,
+        group: &str,
+        topic: &str,
+        timeout_ms: u64,
+    ) -> PyResult<BTreeMap<i32, i64>> {
+        Ok(py.detach(|| self.0.committed(group, topic, Duration::from_millis(timeout_ms)))?)
+    }
+
     #[pyo3(signature = (timeout_ms = 10_000))]
     fn cluster(&self, py: Python<'_>, timeout_ms: u64) -> PyResult<(usize, String)> {
         Ok(py.detach(|| self.0.cluster(Duration::from_millis(timeout_ms)))?)

@@ -68,6 +68,9 @@ impl Group {
     fn commit_round(&self) {
         let _one_at_a_time = self.committing.lock();
         let Some(member) = self.member.get() else { return };
+        if self.is_killed() {
+            return;
+        }
         let tasks = self.tasks();
         let mut offsets = Vec::new();
         for task in &tasks {
@@ -107,6 +110,9 @@ impl Group {
     ) -> Result<()> {
         let began = Instant::now();
         self.settle_sent(self.drain_timeout)?;
+        if self.is_killed() {
+            return Ok(());
+        }
         member.commit(offsets)?;
         let seconds = began.elapsed().as_secs_f64();
         for task in tasks {
@@ -123,13 +129,18 @@ impl Group {
     fn settle_sent(&self, timeout: Duration) -> Result<()> {
         let Some(epochs) = &self.epochs else { return Ok(()) };
         epochs.settle(timeout).inspect_err(|error| {
-            if error.act() != Act::Retry {
+            // What a killed worker sent is lost on purpose.
+            if error.act() != Act::Retry && !self.is_killed() {
                 let reason = format!(
                     "a record that an agent sent was not delivered: {error}. Offsets stay where they were; restart to read again from there"
                 );
                 self.tasks().iter().for_each(|task| task.status().fail(&reason));
             }
         })
+    }
+
+    fn is_killed(&self) -> bool {
+        self.killed.load(Ordering::Acquire)
     }
 
     /// Drains every task at once, without waiting.
@@ -213,7 +224,7 @@ impl Listener for Group {
             partitions.iter().filter_map(|tp| tasks.get(tp).cloned()).collect()
         };
         going.iter().for_each(Task::drain);
-        let abandon = lost || self.killed.load(Ordering::Acquire);
+        let abandon = lost || self.is_killed();
         if !abandon {
             self.wait_until_settled(&going);
         }

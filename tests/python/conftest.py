@@ -192,6 +192,8 @@ def worker_process(
 def _no_threads_left(request: pytest.FixtureRequest) -> Iterator[None]:
     if "cluster" in request.fixturenames:
         request.getfixturevalue("cluster")  # its threads are not the test's
+    if "turbine_broker" in request.fixturenames:
+        request.getfixturevalue("turbine_session_broker")
     threads = Threads()
     yield
     left = threads.left()

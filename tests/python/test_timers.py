@@ -24,6 +24,8 @@ class StopTheJob(BaseException):
 class TurnedClock:
     """A clock on which sleeping takes no time, and only sleeping and `work` let time pass."""
 
+    can_be_set = True
+
     def __init__(self, start: datetime | None = None) -> None:
         self.passed_s = 0.0
         self.start = start or datetime(2030, 1, 1, tzinfo=UTC)

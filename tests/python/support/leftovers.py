@@ -32,7 +32,9 @@ class Threads:
     """The threads at one moment, to compare with later."""
 
     def __init__(self) -> None:
-        self._before = set(_names())
+        # All of them: a thread has its number a moment before its name.
+        numbers = {int(task.name) for task in Path("/proc/self/task").glob("*")}
+        self._before = numbers | set(_names())
 
     def left(self) -> list[str]:
         """Names of threads that have come since, after giving them time to end."""

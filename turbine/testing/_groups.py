@@ -1,0 +1,24 @@
+"""Which groups an app is a member of, and what they read."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from turbine.app import App
+
+__all__ = ["groups_of", "reads_of"]
+
+
+def reads_of(app: "App") -> dict[str, set[str]]:
+    """Topics that each group of *app* reads."""
+    reads: dict[str, set[str]] = {}
+    for agent in app.agents.values():
+        if agent.topics:
+            reads.setdefault(agent.group, set()).update(agent.topics)
+    for subscription in app.subscriptions.values():
+        reads.setdefault(subscription.group, set()).update(subscription.topics)
+    return reads
+
+
+def groups_of(app: "App") -> list[str]:
+    """Groups that *app* is a member of."""
+    return list(reads_of(app))
