@@ -108,6 +108,7 @@ impl Shared {
                 commits.into_iter().map(|((topic, n), committed)| (topic, n, Some(committed)));
             groups.restore(&group, offsets.collect());
         }
+        groups.restore_members(held.groups);
         let (topics, groups) = (Arc::new(topics), Arc::new(groups));
         let producer_ids =
             Arc::new(ProducerIds::new(Arc::clone(&storage), held.producer_ids_below));

@@ -10,8 +10,10 @@ use kafka_protocol::{
     protocol::{Decodable, Encodable, StrBytes},
 };
 use std::{
+    fs,
     io::{Read, Write},
     net::TcpStream,
+    path::Path,
     time::{Duration, Instant},
 };
 use turbine::{
@@ -107,6 +109,45 @@ fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
         assert!(Instant::now() < end, "in vain: {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
+}
+
+/// The files as a kill would leave them: a copy, while the broker runs.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let (path, name) = (entry.as_ref().unwrap().path(), entry.unwrap().file_name());
+        if path.is_dir() {
+            copy(&path, &to.join(name))
+        } else {
+            fs::copy(&path, to.join(name)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn members_go_on_in_their_generation_after_the_broker_was_killed() {
+    let (before, after) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let clock = Clock::standing_at(1_700_000_000_000);
+    let config = |dir: &Path| BrokerConfig {
+        data_dir: Some(dir.into()),
+        clock: clock.clone(),
+        ..BrokerConfig::default()
+    };
+    let broker = Broker::start(config(before.path())).unwrap();
+    let mut client = Client::of(&broker);
+    let stays = client.join("stays");
+    let leaves = client.join("leaves");
+    copy(before.path(), after.path());
+    broker.stop();
+
+    let broker = Broker::start(config(after.path())).unwrap();
+    let mut client = Client::of(&broker);
+    assert_eq!((client.members_of("stays"), client.members_of("leaves")), (1, 1));
+    assert_eq!(client.heartbeat("stays", &stays), 0);
+    clock.advance(Duration::from_millis(SESSION_MS as u64 + 1));
+    wait_until("the session of who does not come back ends", || client.members_of("leaves") == 0);
+    assert_eq!(client.heartbeat("leaves", &leaves), UNKNOWN_MEMBER_ID);
+    assert_eq!(client.heartbeat("stays", &stays), 0);
 }
 
 /// A minute of a test takes no time: who is connected could not have sent its heartbeats, and who

@@ -1,11 +1,12 @@
 //! Who is to own what.
 
 use super::{Member, Partitions};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// How partitions are shared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Assignor {
     /// As equally as can be, and as few as can be move.
     Uniform,

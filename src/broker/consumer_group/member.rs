@@ -2,6 +2,7 @@
 
 use super::{Assignor, LEAVE_PLACE_EPOCH, Partitions};
 use regex::Regex;
+use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeSet,
     time::{Duration, Instant},
@@ -55,7 +56,7 @@ impl PartialEq for Subscription {
 }
 
 /// How far a member is on its way to the target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Progress {
     /// It has what the target of its epoch gives it.
     Stable,

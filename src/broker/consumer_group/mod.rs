@@ -32,6 +32,7 @@
 
 mod assign;
 mod heartbeat;
+mod kept;
 mod member;
 mod outside;
 mod reconcile;
@@ -40,6 +41,7 @@ mod tests;
 
 pub(crate) use assign::Assignor;
 pub(crate) use heartbeat::{Answer, Heartbeat};
+pub(crate) use kept::{Kept, KeptMember, by_topic};
 pub(crate) use member::{Member, Progress, Subscription};
 
 use super::topics::Catalog;

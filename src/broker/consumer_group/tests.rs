@@ -64,6 +64,16 @@ impl Play {
         self.group.members[member_id].assigned.clone()
     }
 
+    /// The broker is killed and started again.
+    fn restart(&mut self) {
+        let (kept, members) = self.group.kept();
+        let text = serde_json::to_string(&(kept, members)).unwrap();
+        let (kept, members): (Kept, BTreeMap<String, KeptMember>) =
+            serde_json::from_str(&text).unwrap();
+        let members = members.into_values();
+        self.group = ConsumerGroup::restore("g", SESSION, kept, members, self.now);
+    }
+
     /// `a` and `b`, with two partitions of `t` each, in epoch 2.
     fn of_two() -> Self {
         let mut play = Self::new();
@@ -267,6 +277,20 @@ fn a_member_that_is_still_there_is_excused_and_one_that_left_its_place_is_not() 
     assert_eq!(left, ["a"]);
 }
 
+#[test]
+fn members_of_a_restored_group_go_on_in_their_epoch() {
+    let mut play = Play::of_two();
+    play.told(&join("c", &["t"]));
+    let owned = Some(partitions("t", 2..4));
+    let told = play.told(&beat("b", 2, owned.clone()));
+    play.restart();
+    assert_eq!(play.told(&beat("a", 2, None)).0, 3);
+    assert_eq!(play.told(&beat("b", 2, owned)), (2, None), "it has to give up the same one");
+    assert_eq!(play.told(&beat("b", 2, told.1)).0, 3);
+    assert_eq!(play.told(&beat("c", 3, None)).1.unwrap().len(), 1);
+    assert_eq!((play.group.state(), play.group.epoch()), (State::Stable, 3));
+}
+
 /// A client that does what the broker says, sooner or later.
 #[derive(Clone, Default)]
 struct Client {
@@ -292,6 +316,7 @@ enum Step {
     Topic(&'static str, i32),
     Pass(u64),
     StartOver,
+    Restart,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -310,6 +335,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => topic.prop_map(|(name, count)| Step::Topic(name, count)),
         2 => (1..50u64).prop_map(Step::Pass),
         1 => Just(Step::StartOver),
+        1 => Just(Step::Restart),
     ];
     proptest::collection::vec(step, 1..120)
 }
@@ -398,6 +424,7 @@ impl World {
                 self.play.group.expire(self.play.now);
             }
             Step::StartOver => drop(self.play.group.start_over()),
+            Step::Restart => self.play.restart(),
         }
     }
 

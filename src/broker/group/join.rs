@@ -203,6 +203,7 @@ impl<T> Group<T> {
     fn replace(&mut self, at: usize, mut join: Join, reply: T, now: Instant) {
         let member = &mut self.members[at];
         let former = std::mem::replace(&mut member.id, join.new_member_id.clone());
+        self.has_news = true;
         let waiting = (member.join.take(), member.sync.take());
         let was_leader = self.leader == former;
         if was_leader {
@@ -266,6 +267,7 @@ impl<T> Group<T> {
             }
         }
         self.state = State::Stable;
+        self.has_news = true;
         for at in 0..self.members.len() {
             let synced = self.synced(at);
             let member = &mut self.members[at];

@@ -22,6 +22,7 @@
 //! Locks, timers and persistence ([`crate::broker::groups`]).
 
 mod join;
+mod kept;
 mod member;
 mod offsets;
 mod outside;
@@ -31,6 +32,7 @@ mod subscription;
 mod tests;
 
 pub(crate) use join::{Join, JoinRefused, Joined, JoinedMember, Sync, Synced};
+pub(crate) use kept::Kept;
 pub(crate) use member::Member;
 pub(crate) use offsets::{Committed, CommittedOffsets};
 
@@ -104,6 +106,8 @@ pub(crate) struct Group<T> {
     /// Ids whose owners may join with them.
     pending: Vec<Pending>,
     answers: Vec<(T, Answer)>,
+    /// True if something has changed that has to survive a restart.
+    has_news: bool,
     /// What the group has committed.
     pub(crate) offsets: CommittedOffsets,
 }
@@ -121,6 +125,7 @@ impl<T> Group<T> {
             members: Vec::new(),
             pending: Vec::new(),
             answers: Vec::new(),
+            has_news: false,
             offsets: CommittedOffsets::default(),
         }
     }

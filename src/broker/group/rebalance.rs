@@ -101,6 +101,7 @@ impl<T> Group<T> {
             self.generation += 1;
             self.protocol.clear();
             self.state = State::Empty;
+            self.has_news = true;
             return;
         }
         if self.leader.is_empty() {

@@ -390,6 +390,28 @@ fn a_group_that_starts_over_asks_everybody_to_join_again() {
     assert_eq!((play.joined("a").generation, play.joined("b").generation), (3, 3));
 }
 
+#[test]
+fn members_of_a_restored_group_go_on_in_their_generation() {
+    let mut play = Play::of_two();
+    let kept = play.group.take_news().unwrap();
+    assert_eq!(play.group.take_news(), None, "nothing has changed since");
+    let mut after = Play::new();
+    after.group.restore(kept.clone(), after.now);
+    assert_eq!(after.heartbeat("a", 2), Ok(()));
+    assert_eq!(after.group.may_commit("b", None, 2, after.now), Ok(()));
+    after.sync("b", sync_as("b", 2, &[]));
+    assert_eq!(after.synced("b").unwrap(), "1");
+    assert_eq!(after.group.next_deadline(), Some(after.now + SESSION), "sessions begin anew");
+
+    after.group.leave("a", None, after.now).unwrap();
+    assert_eq!(after.group.take_news(), None, "a rebalance that a kill cuts short begins anew");
+    after.group.leave("b", None, after.now).unwrap();
+    let empty = after.group.take_news().unwrap();
+    assert_eq!((empty.members.len(), empty.generation), (0, 3));
+    let text = serde_json::to_string(&kept).unwrap();
+    assert_eq!(serde_json::from_str::<Kept>(&text).unwrap(), kept);
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Join(usize, bool),

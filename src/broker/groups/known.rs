@@ -1,7 +1,7 @@
 //! One group as the broker knows it: what it has committed, its members in either protocol, and the
 //! clients that speak for them.
 
-use super::Reply;
+use super::{Reply, keeping::Written};
 use crate::broker::{consumer_group::ConsumerGroup, group::Group, peer::Peer};
 use std::{collections::HashMap, sync::Arc, time::Instant};
 
@@ -13,12 +13,14 @@ pub(super) struct Known {
     pub(super) consumers: Option<ConsumerGroup>,
     /// The client that last spoke for a member, by member id; kept only where it is asked for.
     pub(super) peers: HashMap<String, Arc<Peer>>,
+    /// What is written down of `consumers`.
+    pub(super) written: Written,
 }
 
 impl Known {
     /// A group that nobody is in.
     pub(super) fn new(group: Group<Reply>) -> Self {
-        Self { group, consumers: None, peers: HashMap::new() }
+        Self { group, consumers: None, peers: HashMap::new(), written: Written::default() }
     }
 
     /// True if there are no members, in no protocol.
@@ -64,7 +66,7 @@ impl Known {
 
     /// `peer` has spoken for a member.
     pub(super) fn heard(&mut self, member_id: &str, peer: &Arc<Peer>) {
-        let Self { group, consumers, peers } = self;
+        let Self { group, consumers, peers, .. } = self;
         let knows = |id: &str| group.knows(id) || consumers.as_ref().is_some_and(|c| c.knows(id));
         peers.retain(|id, _| knows(id));
         if knows(member_id) {

@@ -2,6 +2,7 @@
 //! lock, and their clock.
 
 mod consumers;
+mod keeping;
 mod known;
 mod transactional;
 
@@ -189,6 +190,7 @@ impl Groups {
     ) -> Option<R> {
         let known = inner.by_id.get_mut(id)?;
         let result = work(known, self.clock.now());
+        self.keep(id, known);
         send(&mut known.group);
         let due = known.next_deadline();
         if due.is_some_and(|due| inner.alarm.is_none_or(|alarm| due < alarm)) {
@@ -293,9 +295,10 @@ impl Groups {
     fn expire(&self, now: Instant) -> Option<Instant> {
         let mut inner = self.inner.lock();
         let mut next: Option<Instant> = None;
-        for known in inner.by_id.values_mut() {
+        for (id, known) in &mut inner.by_id {
             if known.next_deadline().is_some_and(|due| due <= now) {
                 known.expire(now, self.clock.is_virtual());
+                self.keep(id, known);
                 send(&mut known.group);
             }
             next = [next, known.next_deadline()].into_iter().flatten().min();

@@ -7,11 +7,13 @@
 //! * A batch or a note that was cut short is not half there after a restart, but gone.
 
 mod directory;
+mod group_note;
 mod journal;
 mod note;
 mod segments;
 
 pub(crate) use directory::Directory;
+pub(crate) use group_note::{GroupNote, HeldConsumers, HeldGroups};
 pub(crate) use note::{Held, Note, TopicNote};
 
 use super::log::{Log, MemoryStore, MemoryUse, SyncWork};

@@ -1,5 +1,6 @@
 //! What is written down besides records, and which of it still holds.
 
+use super::group_note::{GroupNote, HeldGroups};
 use crate::broker::{group::Committed, transaction::Transaction};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -64,6 +65,8 @@ pub(crate) enum Note {
         /// What is known of it.
         transaction: Option<Box<Transaction>>,
     },
+    /// The members of a group have changed.
+    Group(GroupNote),
     /// A group is deleted.
     GroupGone {
         /// The group.
@@ -104,6 +107,8 @@ pub(crate) struct Held {
     pub(crate) commits: BTreeMap<String, BTreeMap<(String, i32), Committed>>,
     /// What is known of transactional ids.
     pub(crate) transactions: BTreeMap<String, Transaction>,
+    /// Groups and their members.
+    pub(crate) groups: HeldGroups,
 }
 
 impl Held {
@@ -144,7 +149,9 @@ impl Held {
                     None => self.transactions.remove(&id),
                 };
             }
+            Note::Group(note) => self.groups.apply(note),
             Note::GroupGone { group } => {
+                self.groups.forget(&group);
                 self.commits.remove(&group);
                 self.transactions.values_mut().for_each(|t| t.forget_group(&group));
             }
@@ -169,6 +176,7 @@ impl Held {
             partition,
             epoch,
         }));
+        notes.extend(self.groups.notes().into_iter().map(Note::Group));
         for (group, commits) in &self.commits {
             notes.extend(commits.iter().map(|((topic, partition), committed)| Note::Commit {
                 group: group.clone(),
@@ -221,9 +229,31 @@ pub(super) mod tests {
             start,
             epoch,
             commit,
+            group_notes().prop_map(Note::Group),
             name().prop_map(|group| Note::GroupGone { group }),
         ];
         proptest::collection::vec(note, 0..40)
+    }
+
+    fn group_notes() -> impl Strategy<Value = GroupNote> {
+        use crate::broker::{consumer_group, group};
+        let name = || prop_oneof![Just("a".to_owned()), Just("b".to_owned())];
+        let classic = (name(), any::<i32>(), proptest::collection::vec(any::<u8>(), 0..9))
+            .prop_map(|(group, generation, bytes)| {
+                let kept = group::Kept::of_one(generation, bytes);
+                GroupNote::Classic { group, kept }
+            });
+        let consumers = (name(), 0..9i32).prop_map(|(group, epoch)| {
+            let kept = consumer_group::Kept { epoch, ..consumer_group::Kept::default() };
+            GroupNote::Consumers { group, kept }
+        });
+        let member = (name(), name(), 0..9i32).prop_map(|(group, id, partition)| {
+            let kept = consumer_group::KeptMember::with_partition(&id, partition);
+            GroupNote::Member { group, kept }
+        });
+        let gone = (name(), name())
+            .prop_map(|(group, member_id)| GroupNote::MemberGone { group, member_id });
+        prop_oneof![classic, consumers, member, gone]
     }
 
     pub(crate) fn held(notes: &[Note]) -> Held {

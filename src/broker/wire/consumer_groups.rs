@@ -5,7 +5,7 @@ use crate::broker::{
     cluster::Coordinated,
     consumer_group::{
         Assignor, ConsumerGroup, Heartbeat, JOIN_EPOCH, LEAVE_PLACE_EPOCH, Member, Partitions,
-        Refused,
+        Refused, by_topic,
     },
     topics::Catalog,
 };
@@ -144,14 +144,6 @@ fn assignor(name: &str) -> Result<Assignor, Refused> {
             format!("ServerAssignor {name} is not supported. Supported assignors: {names}."),
         )
     })
-}
-
-fn by_topic(partitions: &Partitions) -> BTreeMap<Uuid, Vec<i32>> {
-    let mut topics: BTreeMap<Uuid, Vec<i32>> = BTreeMap::new();
-    for (topic, partition) in partitions {
-        topics.entry(*topic).or_default().push(*partition);
-    }
-    topics
 }
 
 fn assignment(partitions: Partitions) -> Assignment {

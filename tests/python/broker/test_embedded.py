@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import (
@@ -282,6 +283,66 @@ def test_no_acknowledged_record_or_commit_is_lost_when_the_broker_is_killed(
     assert [record for record in acked if got[record[0], record[1]] != record[2]] == []  # type: ignore[index]
     assert sorted(int(value or b"") for value in got.values()) == list(range(sent))
     assert cluster.committed("g", topic) == {0: 5}
+    broker.kill()
+
+
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_members_of_a_group_go_on_after_the_broker_was_killed(
+    tmp_path: Path, protocol: str
+) -> None:
+    """Generations, epochs and assignments are there again: nobody has to join anew."""
+    broker = BrokerProcess(tmp_path)
+    broker.start()
+    topic = Cluster(broker.address).make_topic(partitions=4)
+    moves: list[str] = []
+    members = []
+    for _ in range(2):
+        settings: dict[str, Any] = {"group.protocol": protocol}
+        if protocol == "classic":
+            settings |= {"session.timeout.ms": 6000, "heartbeat.interval.ms": 100}
+        member = Consumer(
+            {
+                "bootstrap.servers": broker.address,
+                "group.id": "g",
+                "log_level": 0,
+                "enable.auto.commit": False,
+                "reconnect.backoff.max.ms": 100,
+                **settings,
+            }
+        )
+        member.subscribe(
+            [topic],
+            on_assign=lambda *_: moves.append("assigned"),
+            on_revoke=lambda *_: moves.append("revoked"),
+            on_lost=lambda *_: moves.append("lost"),
+        )
+        members.append(member)
+
+    def polled() -> list[int]:
+        for member in members:
+            member.poll(0.02)
+        return [len(member.assignment()) for member in members]
+
+    eventually(lambda: polled() == [2, 2])
+    for round_ in range(3):
+        moves.clear()
+        broker.kill()
+        broker.start()
+        polled()
+        for member in members:
+            first = member.assignment()[0]
+            member.commit(
+                offsets=[TopicPartition(topic, first.partition, round_)], asynchronous=False
+            )
+        committed = Cluster(broker.address).committed("g", topic)
+        assert sorted(committed.values()) == [round_, round_]
+        # Long enough for members of the classic protocol to be told by a heartbeat.
+        end = time.monotonic() + 1
+        while time.monotonic() < end:
+            assert polled() == [2, 2]
+        assert moves == []
+    for member in members:
+        member.close()
     broker.kill()
 
 
