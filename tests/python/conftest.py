@@ -40,6 +40,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="memory|kafka|HOST:PORT",
         help="the embedded broker, an Apache Kafka started for the tests, or one that runs",
     )
+    parser.addoption(
+        "--kills",
+        type=int,
+        default=10,
+        help="how often the broker is killed by the test of transactions that survive it",
+    )
 
 
 WORKERS = pytest.StashKey[list[WorkerProcess]]()
