@@ -112,7 +112,7 @@ impl Shared {
         let (topics, groups) = (Arc::new(topics), Arc::new(groups));
         let producer_ids =
             Arc::new(ProducerIds::new(Arc::clone(&storage), held.producer_ids_below));
-        let upkeep = Arc::new(Upkeep::new(memory));
+        let upkeep = Arc::new(Upkeep::new(memory, config.clock.clone()));
         let around = Surroundings {
             upkeep: Arc::clone(&upkeep),
             topics: Arc::clone(&topics),

@@ -156,6 +156,9 @@ impl TopicConfig {
             None => retention_bytes,
         };
         let deletes = is_set("cleanup.policy", "delete");
+        let compacts = is_set("cleanup.policy", "compact");
+        let (segment_ms, max_lag_ms) = (number("segment.ms"), number("max.compaction.lag.ms"));
+        let ratio = Setting::find("min.cleanable.dirty.ratio").expect("a name of the table");
         LogPolicy {
             max_message_bytes: usize::try_from(number("max.message.bytes")).unwrap_or(usize::MAX),
             timestamp_type: if is_set("message.timestamp.type", "LogAppendTime") {
@@ -165,9 +168,15 @@ impl TopicConfig {
             },
             max_ahead_ms: number("message.timestamp.after.max.ms"),
             deletes,
-            compacts: is_set("cleanup.policy", "compact"),
+            compacts,
             retention_bytes: retention_bytes.filter(|_| deletes),
             retention_ms: Some(number("retention.ms")).filter(|ms| deletes && *ms >= 0),
+            segment_bytes: u64::try_from(number("segment.bytes")).unwrap_or(u64::MAX),
+            segment_ms: if compacts { segment_ms.min(max_lag_ms) } else { segment_ms },
+            min_dirty_ratio: self.value(ratio).parse().expect("values are checked when set"),
+            min_lag_ms: number("min.compaction.lag.ms"),
+            max_lag_ms,
+            delete_retention_ms: number("delete.retention.ms"),
         }
     }
 }

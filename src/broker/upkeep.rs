@@ -1,4 +1,5 @@
-//! What happens to logs without anybody's request: old records go, and memory stays in its bounds.
+//! What happens to logs without anybody's request: old records go, and of each key the last one stays
+//! where a topic is compacted.
 //!
 //! Whoever changes a log or the settings of a topic says when there could be something to do. A task
 //! sleeps until then, and for good when there is nothing.
@@ -9,6 +10,7 @@ use super::{
     server::Shared,
     topics::{Partition, Topic},
 };
+use crate::clock::Clock;
 use std::{
     sync::{
         Arc,
@@ -26,14 +28,15 @@ pub(crate) struct Upkeep {
     /// What the task sleeps for, in ms since the Unix epoch.
     alarm_ms: AtomicI64,
     earlier: Notify,
+    clock: Clock,
     /// The memory of the logs.
     pub(crate) memory: Arc<Memory>,
 }
 
 impl Upkeep {
-    /// For logs whose memory is `memory`.
-    pub(crate) fn new(memory: Arc<Memory>) -> Self {
-        Self { alarm_ms: AtomicI64::new(i64::MAX), earlier: Notify::new(), memory }
+    /// For logs whose memory is `memory`, by the time of `clock`.
+    pub(crate) fn new(memory: Arc<Memory>, clock: Clock) -> Self {
+        Self { alarm_ms: AtomicI64::new(i64::MAX), earlier: Notify::new(), clock, memory }
     }
 
     /// There may be something to do at `due_ms`.
@@ -45,7 +48,7 @@ impl Upkeep {
 
     /// `log` of `topic`, still locked, has grown or has a transaction less.
     pub(crate) fn note_change(&self, topic: &Topic, log: &Log) {
-        self.note(next_due(log, &topic.policy));
+        self.note(next_due(log, &topic.policy, self.clock.now_ms()));
     }
 
     /// There may be something to do: other settings, other times.
@@ -73,17 +76,39 @@ impl Shared {
 
     fn tidy_one(&self, topic: &Topic, partition: &Partition) -> Option<i64> {
         let now_ms = self.config.clock.now_ms();
-        let mut log = partition.log.lock();
-        if let Err(error) = log.expire(&topic.policy, now_ms) {
-            tracing::error!(topic = topic.name, %error, "cannot give up old records");
+        let done = expire_and_compact(&topic.policy, partition, now_ms);
+        if let Err(error) = done {
+            // The topic may be gone. If not, the next batch brings the next attempt.
+            if self.topics.by_id(topic.id).is_some() {
+                tracing::error!(topic = topic.name, %error, "cannot give up old records");
+            }
             return None;
         }
-        next_due(&log, &topic.policy)
+        next_due(&partition.log.lock(), &topic.policy, self.config.clock.now_ms())
     }
 }
 
-fn next_due(log: &Log, policy: &LogPolicy) -> Option<i64> {
-    log.next_expiry_ms(policy)
+fn expire_and_compact(
+    policy: &LogPolicy,
+    partition: &Partition,
+    now_ms: i64,
+) -> std::io::Result<()> {
+    let cleaning = {
+        let mut log = partition.log.lock();
+        log.expire(policy, now_ms)?;
+        log.start_cleaning(policy, now_ms)
+    };
+    match cleaning {
+        Some(cleaning) => {
+            let cleaned = cleaning.run()?;
+            partition.log.lock().finish_cleaning(cleaned)
+        }
+        None => Ok(()),
+    }
+}
+
+fn next_due(log: &Log, policy: &LogPolicy, now_ms: i64) -> Option<i64> {
+    [log.next_expiry_ms(policy), log.next_cleaning_ms(policy, now_ms)].into_iter().flatten().min()
 }
 
 /// Does what is due when it is due; never returns.

@@ -16,6 +16,7 @@ const CRC_END: usize = 21;
 const ATTR_LOG_APPEND_TIME: i16 = 0x08;
 pub(super) const ATTR_TRANSACTIONAL: i16 = 0x10;
 pub(super) const ATTR_CONTROL: i16 = 0x20;
+pub(super) const ATTR_DELETE_HORIZON: i16 = 0x40;
 
 /// What is wrong with bytes that should be one batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -140,6 +141,12 @@ impl BatchHeader {
     /// Sequence number of the last record; sequence numbers wrap to 0 behind `i32::MAX`.
     pub(crate) fn last_sequence(&self) -> i32 {
         add_sequence(self.base_sequence, self.last_delta)
+    }
+
+    /// When tombstones of the batch, or the marker that it is, may go; `None` as long as no
+    /// compaction has seen them.
+    pub(crate) fn delete_horizon_ms(&self) -> Option<i64> {
+        (self.attributes & ATTR_DELETE_HORIZON != 0).then_some(self.base_timestamp_ms)
     }
 
     /// Number of the compression codec.

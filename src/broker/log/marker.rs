@@ -5,16 +5,15 @@
 //! value  version (int16) = 0, coordinator epoch (int32)
 //! ```
 
-use super::batch::{ATTR_CONTROL, ATTR_TRANSACTIONAL, HEADER_BYTES, seal};
+use super::{
+    batch::{ATTR_CONTROL, ATTR_TRANSACTIONAL, HEADER_BYTES, seal},
+    record::varint,
+};
 use bytes::{BufMut, BytesMut};
 use serde::{Deserialize, Serialize};
 
 /// Epoch of the one coordinator that there ever is.
 pub(crate) const COORDINATOR_EPOCH: i32 = 0;
-
-/// Bytes of the control record's key, and where it starts in the record: behind its length,
-/// attributes, two deltas and the key's length, each of one byte.
-const KEY: std::ops::Range<usize> = HEADER_BYTES + 5..HEADER_BYTES + 9;
 
 /// How a transaction ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -75,7 +74,14 @@ impl Marker {
 /// How the transaction ends that the control batch in front of `bytes` belongs to; `None` if it is
 /// another kind of control batch, or its record is not there.
 pub(super) fn outcome(bytes: &[u8]) -> Option<Outcome> {
-    match bytes.get(KEY)? {
+    let mut record = bytes.get(HEADER_BYTES..)?;
+    varint(&mut record)?;
+    record = record.get(1..)?;
+    // Two deltas, which compaction may make longer, and the length of the key.
+    for _ in 0..3 {
+        varint(&mut record)?;
+    }
+    match record.get(..4)? {
         [0, 0, 0, 0] => Some(Outcome::Abort),
         [0, 0, 0, 1] => Some(Outcome::Commit),
         _ => None,

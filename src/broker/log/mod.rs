@@ -2,26 +2,33 @@
 //!
 //! # Guarantees
 //!
-//! * Records get consecutive offsets, in the order of the appends that succeeded.
+//! * Records get consecutive offsets, in the order of the appends that succeeded; compaction takes
+//!   records out and moves none.
 //! * A batch of an idempotent producer is in the log once, however often it is sent.
 //! * A reader of committed records sees nothing from the first record of the oldest open transaction
 //!   on, and learns which transactions in front of it were aborted.
 //! * Apart from offset, leader epoch and (where the topic says so) the broker's time, a batch is
-//!   given back byte for byte.
+//!   given back byte for byte, unless compaction has taken records out.
 //!
 //! # Not here
 //!
 //! Files ([`crate::broker::storage`]), waiting readers and locks ([`crate::broker::topics`]).
 
 mod batch;
+mod cleaning;
+mod compaction;
+#[cfg(test)]
+pub(crate) mod compaction_tests;
 mod compression;
 mod content;
 mod epochs;
 mod marker;
 mod policy;
 mod producers;
+mod rebuild;
 mod record;
 mod retention;
+mod segment;
 mod store;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -37,7 +44,7 @@ pub(crate) use marker::{Marker, Outcome};
 pub(crate) use policy::LogPolicy;
 pub(crate) use producers::{ProducerState, SequenceError};
 pub(crate) use record::RecordTime;
-pub(crate) use store::{MemoryStore, MemoryUse, Store, SyncWork};
+pub(crate) use store::{MemoryStore, MemoryUse, ORIGIN, Replacement, Rewrite, Store, SyncWork};
 pub(crate) use transactions::Aborted;
 
 use bytes::{Bytes, BytesMut};
@@ -160,6 +167,8 @@ pub(crate) struct Log {
     epochs: epochs::Epochs,
     producers: producers::Producers,
     transactions: transactions::Transactions,
+    active: segment::Active,
+    compacted: compaction::Compacted,
 }
 
 impl Log {
@@ -170,11 +179,13 @@ impl Log {
             entries: VecDeque::new(),
             start_offset: 0,
             end_offset: 0,
-            end_pos: 0,
+            end_pos: store::ORIGIN,
             leader_epoch: 0,
             epochs: epochs::Epochs::default(),
             producers: producers::Producers::default(),
             transactions: transactions::Transactions::default(),
+            active: segment::Active::new(0, store::ORIGIN),
+            compacted: compaction::Compacted::default(),
         }
     }
 
@@ -196,8 +207,10 @@ impl Log {
             }
             log.epochs.start(header.leader_epoch, header.base_offset);
             log.leader_epoch = header.leader_epoch;
+            log.recover_horizon(&header);
             log.push(&header, i64::MIN);
         }
+        log.recover_segment();
         log
     }
 
@@ -318,6 +331,7 @@ impl Log {
             batch::set_log_append_time(&mut copy, now_ms);
             header.max_timestamp_ms = now_ms;
         }
+        self.start_segment(&header, &policy, now_ms);
         self.store.append(base_offset, copy.freeze())?;
         self.take_note(&header);
         self.push(&header, now_ms);
@@ -351,6 +365,27 @@ impl Log {
             }
         } else if self.producers.note(header) {
             self.transactions.begin(header.producer_id, header.base_offset);
+        }
+    }
+
+    /// Starts a new segment, if `header` does not belong to the newest one.
+    fn start_segment(&mut self, header: &BatchHeader, policy: &LogPolicy, now_ms: i64) {
+        let (bytes, time) = (header.bytes, header.max_timestamp_ms);
+        if self.active.is_full(self.end_pos, bytes, time, now_ms, policy) {
+            self.store.end_segment();
+            self.active = segment::Active::new(self.end_offset, self.end_pos);
+        }
+        self.active.note(time, now_ms);
+    }
+
+    /// The newest segment of a recovered log is the one that its store goes on with.
+    fn recover_segment(&mut self) {
+        let pos = self.store.boundary(u64::MAX).min(self.end_pos);
+        let first = self.entries.partition_point(|e| e.pos < pos);
+        let base_offset = self.entries.get(first).map_or(self.end_offset, |e| e.base_offset);
+        self.active = segment::Active::new(base_offset, pos);
+        for entry in self.entries.range(first..).take(1) {
+            self.active.note(entry.max_timestamp_ms, 0);
         }
     }
 
@@ -427,10 +462,16 @@ impl Log {
 
     /// The record with the largest timestamp; the first of them, if there are several.
     pub(crate) fn latest_in_time(&self) -> io::Result<Option<RecordTime>> {
-        match self.entries.iter().map(|e| e.max_timestamp_ms).max() {
-            Some(max) => self.first_since(max),
-            None => Ok(None),
+        let mut times: Vec<i64> = self.entries.iter().map(|e| e.max_timestamp_ms).collect();
+        times.sort_unstable();
+        // The newest batch may have lost its records to compaction.
+        for time in times.into_iter().rev() {
+            let found = self.first_since(time)?;
+            if found.is_some() {
+                return Ok(found);
+            }
         }
+        Ok(None)
     }
 
     /// Gives up records in front of `offset`; the new start.

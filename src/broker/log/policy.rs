@@ -19,6 +19,18 @@ pub(crate) struct LogPolicy {
     pub(crate) retention_bytes: Option<u64>,
     /// Age at which batches go, by their timestamps, in ms. `None` keeps all.
     pub(crate) retention_ms: Option<i64>,
+    /// Size at which a segment ends.
+    pub(crate) segment_bytes: u64,
+    /// Age at which a segment ends, in ms; where it compacts, at most `max.compaction.lag.ms`.
+    pub(crate) segment_ms: i64,
+    /// Share of bytes that no compaction has seen, from which on one is worth it.
+    pub(crate) min_dirty_ratio: f64,
+    /// Age up to which a record is not compacted, in ms.
+    pub(crate) min_lag_ms: i64,
+    /// Age at which a record is compacted, worth it or not, in ms.
+    pub(crate) max_lag_ms: i64,
+    /// How long a tombstone stays after the compaction that found nothing older, in ms.
+    pub(crate) delete_retention_ms: i64,
 }
 
 impl LogPolicy {
@@ -37,5 +49,11 @@ impl LogPolicy {
         deletes: true,
         retention_bytes: None,
         retention_ms: None,
+        segment_bytes: 1 << 30,
+        segment_ms: 604_800_000,
+        min_dirty_ratio: 0.5,
+        min_lag_ms: 0,
+        max_lag_ms: i64::MAX,
+        delete_retention_ms: 86_400_000,
     };
 }

@@ -145,6 +145,12 @@ impl Producers {
         producer
     }
 
+    /// Base offset of the last batch of each producer, or of its marker if that is all there is.
+    pub(super) fn last_batches(&self) -> HashMap<i64, i64> {
+        let last = |p: &Producer| p.recent.back().map(|w| w.base_offset).or(p.last_marker);
+        self.by_id.iter().filter_map(|(id, p)| Some((*id, last(p)?))).collect()
+    }
+
     /// True if anything is known of a producer.
     pub(super) fn contains(&self, producer_id: i64) -> bool {
         self.by_id.contains_key(&producer_id)

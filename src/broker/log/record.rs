@@ -1,4 +1,4 @@
-//! Looks into a batch: offset and timestamp of each record, and whether it has a key.
+//! Looks into a batch: offset, timestamp and key of each record, and whether it has a value.
 
 use super::{
     batch::{BatchHeader, HEADER_BYTES, TimestampType},
@@ -23,12 +23,13 @@ pub(crate) fn first_since(
     from: i64,
 ) -> io::Result<Option<RecordTime>> {
     let header = parse(batch)?;
-    if header.timestamp_type() == TimestampType::LogAppend {
+    let is_whole = header.records == header.last_delta.wrapping_add(1);
+    if header.timestamp_type() == TimestampType::LogAppend && is_whole {
         let offset = header.base_offset.max(from);
         let first = RecordTime { offset, timestamp_ms: header.max_timestamp_ms };
         return Ok((header.max_timestamp_ms >= timestamp_ms).then_some(first));
     }
-    for record in (Records { header, rest: &open(&header, batch)?, left: header.records }) {
+    for record in records(&header, &open(&header, batch)?) {
         let time = record?.time;
         if time.timestamp_ms >= timestamp_ms && time.offset >= from {
             return Ok(Some(time));
@@ -41,9 +42,8 @@ pub(crate) fn first_since(
 pub(crate) fn without_key(batch: &[u8]) -> io::Result<Vec<i32>> {
     let header = parse(batch)?;
     let mut found = Vec::new();
-    let records = Records { header, rest: &open(&header, batch)?, left: header.records };
-    for (record, number) in records.zip(0..) {
-        if !record?.has_key {
+    for (record, number) in records(&header, &open(&header, batch)?).zip(0..) {
+        if record?.key.is_none() {
             found.push(number);
         }
     }
@@ -64,35 +64,64 @@ pub(super) fn open<'a>(header: &BatchHeader, batch: &'a [u8]) -> io::Result<Cow<
     }
 }
 
-/// What there is to know of a record.
-struct Record {
-    time: RecordTime,
-    has_key: bool,
+/// A record of an opened batch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Record<'a> {
+    /// Where and when.
+    pub(super) time: RecordTime,
+    /// Flags, of which there are none yet.
+    pub(super) attributes: u8,
+    /// Its key.
+    pub(super) key: Option<&'a [u8]>,
+    /// True if it has no value: it says that its key is gone.
+    pub(super) is_tombstone: bool,
+    /// Key, value and headers as they stand there.
+    pub(super) rest: &'a [u8],
+}
+
+/// The records of a batch whose opened records are `opened`.
+pub(super) fn records<'a>(header: &BatchHeader, opened: &'a [u8]) -> Records<'a> {
+    Records { header: *header, rest: opened, left: header.records }
 }
 
 /// The records of one opened batch, in offset order.
-struct Records<'a> {
+pub(super) struct Records<'a> {
     header: BatchHeader,
     rest: &'a [u8],
     left: i32,
 }
 
-impl Records<'_> {
+impl<'a> Records<'a> {
     /// A record: length, attributes (1 byte), timestamp delta, offset delta, key, value, headers.
-    fn read(&mut self) -> Option<Record> {
+    fn read(&mut self) -> Option<Record<'a>> {
         let length = usize::try_from(varint(&mut self.rest)?).ok()?;
         let (mut body, rest) = self.rest.split_at_checked(length)?;
         self.rest = rest;
-        body = body.get(1..)?;
-        let timestamp_ms = self.header.base_timestamp_ms.wrapping_add(varint(&mut body)?);
+        let (&attributes, after) = body.split_first()?;
+        body = after;
+        let delta_ms = varint(&mut body)?;
+        let timestamp_ms = match self.header.timestamp_type() {
+            TimestampType::Create => self.header.base_timestamp_ms.wrapping_add(delta_ms),
+            TimestampType::LogAppend => self.header.max_timestamp_ms,
+        };
         let offset = self.header.base_offset.wrapping_add(varint(&mut body)?);
-        let has_key = varint(&mut body)? >= 0;
-        Some(Record { time: RecordTime { offset, timestamp_ms }, has_key })
+        let rest = body;
+        let key = match usize::try_from(varint(&mut body)?) {
+            Ok(length) => {
+                let (key, after) = body.split_at_checked(length)?;
+                body = after;
+                Some(key)
+            }
+            Err(_) => None,
+        };
+        let is_tombstone = varint(&mut body)? < 0;
+        let time = RecordTime { offset, timestamp_ms };
+        Some(Record { time, attributes, key, is_tombstone, rest })
     }
 }
 
-impl Iterator for Records<'_> {
-    type Item = io::Result<Record>;
+impl<'a> Iterator for Records<'a> {
+    type Item = io::Result<Record<'a>>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.left <= 0 {
@@ -119,6 +148,16 @@ pub(super) fn varint(bytes: &mut &[u8]) -> Option<i64> {
         }
     }
     None
+}
+
+/// Appends a zigzag varint.
+pub(super) fn put_varint(out: &mut Vec<u8>, value: i64) {
+    let mut rest = ((value << 1) ^ (value >> 63)).cast_unsigned();
+    while rest >= 0x80 {
+        out.push((rest & 0x7f) as u8 | 0x80);
+        rest >>= 7;
+    }
+    out.push(rest as u8);
 }
 
 #[cfg(test)]
@@ -182,7 +221,7 @@ mod tests {
         #[test]
         fn varints_are_read_back(value in any::<i64>()) {
             let mut bytes = Vec::new();
-            crate::broker::log::testing::put_varint(&mut bytes, value);
+            put_varint(&mut bytes, value);
             prop_assert_eq!(varint(&mut &bytes[..]), Some(value));
         }
     }

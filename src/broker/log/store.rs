@@ -11,6 +11,10 @@ use std::{
     },
 };
 
+/// Position of the first byte of a log. There is room in front of it: what is written anew may be
+/// longer than what it replaces.
+pub(crate) const ORIGIN: u64 = 1 << 40;
+
 /// Work that brings bytes to stable storage; it takes its time and needs no lock.
 pub(crate) type SyncWork = Box<dyn FnOnce() -> io::Result<()> + Send>;
 
@@ -24,6 +28,43 @@ pub(crate) trait Store: Send {
     fn give_up_before(&mut self, pos: u64) -> io::Result<()>;
     /// What brings everything appended so far to stable storage; `None` if nothing needs it.
     fn take_unsynced(&mut self) -> Option<SyncWork>;
+    /// What is appended from here on may be replaced apart from what is there.
+    fn end_segment(&mut self);
+    /// The last position up to `pos` at which [`Store::rewrite`] can end.
+    fn boundary(&self, pos: u64) -> u64;
+    /// Begins to write anew what stands in front of `end`, for a log that starts with the offset
+    /// `first` or in front of it.
+    fn rewrite(&self, first: i64, end: u64) -> Box<dyn Rewrite>;
+    /// Puts what was written anew in the place of what stands in front of `end`: it ends there, and
+    /// behind it nothing moves.
+    fn replace(&mut self, end: u64, new: Replacement) -> io::Result<()>;
+}
+
+/// The front of a log, being written anew beside it. It needs no lock on the log.
+pub(crate) trait Rewrite: Send {
+    /// The `len` bytes from position `pos` on, as they were.
+    fn read(&self, pos: u64, len: usize) -> io::Result<Bytes>;
+    /// Adds a batch, whose first record has offset `base_offset`.
+    fn append(&mut self, base_offset: i64, batch: Bytes) -> io::Result<()>;
+    /// Ends it; the first offset that was not written anew is `end`.
+    fn finish(self: Box<Self>, end: i64) -> io::Result<Replacement>;
+}
+
+/// What was written anew.
+#[derive(Debug)]
+pub(crate) enum Replacement {
+    /// Batches in memory.
+    Batches(Vec<Bytes>),
+    /// Files, by what their names say: the offset of the first record, and in which round they were
+    /// written; and how many bytes each has.
+    Files {
+        /// Number of the round.
+        round: u64,
+        /// Offset and bytes.
+        files: Vec<(i64, u64)>,
+        /// The first offset that was not written anew.
+        end: i64,
+    },
 }
 
 /// A count of the memory that some logs need. Clones count together.
@@ -46,7 +87,7 @@ impl MemoryUse {
 }
 
 /// A store in memory.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct MemoryStore {
     /// Batches with their position, oldest first.
     batches: VecDeque<(u64, Bytes)>,
@@ -57,7 +98,13 @@ pub(crate) struct MemoryStore {
 impl MemoryStore {
     /// An empty store whose memory is counted in `used`.
     pub(crate) fn counted(used: &MemoryUse) -> Self {
-        Self { batches: VecDeque::new(), end: 0, used: used.clone() }
+        Self { batches: VecDeque::new(), end: ORIGIN, used: used.clone() }
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::counted(&MemoryUse::default())
     }
 }
 
@@ -114,6 +161,55 @@ impl Store for MemoryStore {
     fn take_unsynced(&mut self) -> Option<SyncWork> {
         None
     }
+
+    fn end_segment(&mut self) {}
+
+    fn boundary(&self, pos: u64) -> u64 {
+        pos.min(self.end)
+    }
+
+    fn rewrite(&self, _first: i64, end: u64) -> Box<dyn Rewrite> {
+        let behind = self.batches.partition_point(|(at, _)| *at < end);
+        let old = self.batches.range(..behind).cloned().collect();
+        Box::new(MemoryRewrite { old, new: Vec::new() })
+    }
+
+    fn replace(&mut self, end: u64, new: Replacement) -> io::Result<()> {
+        let Replacement::Batches(new) = new else {
+            return Err(io::Error::other("files cannot replace memory"));
+        };
+        self.give_up_before(end)?;
+        let mut pos = end;
+        for batch in new.into_iter().rev() {
+            pos -= batch.len() as u64;
+            self.used.add(&batch);
+            self.batches.push_front((pos, batch));
+        }
+        Ok(())
+    }
+}
+
+struct MemoryRewrite {
+    old: Vec<(u64, Bytes)>,
+    new: Vec<Bytes>,
+}
+
+impl Rewrite for MemoryRewrite {
+    fn read(&self, pos: u64, len: usize) -> io::Result<Bytes> {
+        // A batch at a time is read.
+        let found = self.old.binary_search_by_key(&pos, |(at, _)| *at);
+        let batch = found.ok().map(|number| &self.old[number].1);
+        batch.filter(|b| b.len() == len).cloned().ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+
+    fn append(&mut self, _base_offset: i64, batch: Bytes) -> io::Result<()> {
+        self.new.push(batch);
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>, _end: i64) -> io::Result<Replacement> {
+        Ok(Replacement::Batches(self.new))
+    }
 }
 
 #[cfg(test)]
@@ -135,19 +231,19 @@ mod tests {
     #[test]
     fn reads_go_across_batches() {
         let store = filled();
-        assert_eq!(store.read(0, 9).unwrap(), "abcdefghi");
-        assert_eq!(store.read(3, 2).unwrap(), "de");
-        assert_eq!(store.read(4, 3).unwrap(), "efg");
-        assert!(store.read(4, 6).is_err());
-        assert!(store.read(9, 1).is_err());
+        assert_eq!(store.read(ORIGIN + 0, 9).unwrap(), "abcdefghi");
+        assert_eq!(store.read(ORIGIN + 3, 2).unwrap(), "de");
+        assert_eq!(store.read(ORIGIN + 4, 3).unwrap(), "efg");
+        assert!(store.read(ORIGIN + 4, 6).is_err());
+        assert!(store.read(ORIGIN + 9, 1).is_err());
     }
 
     #[test]
     fn what_was_given_up_cannot_be_read_and_positions_stay() {
         let mut store = filled();
-        store.give_up_before(4).unwrap();
-        assert!(store.read(0, 3).is_err());
-        assert_eq!(store.read(3, 6).unwrap(), "defghi");
+        store.give_up_before(ORIGIN + 4).unwrap();
+        assert!(store.read(ORIGIN + 0, 3).is_err());
+        assert_eq!(store.read(ORIGIN + 3, 6).unwrap(), "defghi");
     }
 
     #[test]
@@ -155,9 +251,26 @@ mod tests {
         let used = MemoryUse::default();
         let mut store = filled_of(&used);
         assert_eq!(used.bytes(), 9 + 3 * BATCH_OVERHEAD);
-        store.give_up_before(5).unwrap();
+        store.give_up_before(ORIGIN + 5).unwrap();
         assert_eq!(used.bytes(), 4 + BATCH_OVERHEAD);
         drop(store);
         assert_eq!(used.bytes(), 0);
+    }
+
+    #[test]
+    fn the_front_is_replaced_and_nothing_moves_behind_it() {
+        let used = MemoryUse::default();
+        let mut store = filled_of(&used);
+        let end = ORIGIN + 5;
+        let mut rewrite = store.rewrite(0, end);
+        assert_eq!(rewrite.read(ORIGIN + 3, 2).unwrap(), "de");
+        assert!(rewrite.read(ORIGIN + 5, 4).is_err());
+        rewrite.append(0, Bytes::from("longer")).unwrap();
+        rewrite.append(1, Bytes::from("x")).unwrap();
+        store.append(3, Bytes::from("j")).unwrap();
+        let new = rewrite.finish(2).unwrap();
+        store.replace(end, new).unwrap();
+        assert_eq!(store.read(end - 7, 12).unwrap(), "longerxfghij");
+        assert_eq!(used.bytes(), 12 + 4 * BATCH_OVERHEAD);
     }
 }

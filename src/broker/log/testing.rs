@@ -1,8 +1,7 @@
 //! Batches for tests.
 
-use super::batch::ATTR_TRANSACTIONAL;
+use super::{batch::ATTR_TRANSACTIONAL, compression::pack, record::put_varint};
 use bytes::Bytes;
-use std::io::Write;
 
 /// Builds a batch as a producer would.
 pub(crate) struct BatchBuilder {
@@ -13,6 +12,8 @@ pub(crate) struct BatchBuilder {
     codec: i16,
     value_bytes: usize,
     key: Option<&'static [u8]>,
+    /// Key and whether there is a value, of each record; nothing if they are all the same.
+    keyed: Vec<(u8, bool)>,
 }
 
 impl BatchBuilder {
@@ -34,7 +35,13 @@ impl BatchBuilder {
             codec,
             value_bytes: 3,
             key: None,
+            keyed: Vec::new(),
         }
+    }
+
+    /// A record with this key, of one byte, for each; false for a tombstone.
+    pub(crate) fn keyed(records: &[(u8, bool)]) -> Self {
+        Self { keyed: records.to_vec(), ..Self::new(records.len()) }
     }
 
     pub(crate) fn producer(mut self, id: i64, epoch: i16, sequence: i32) -> Self {
@@ -86,17 +93,7 @@ impl BatchBuilder {
         body.extend(self.producer.1.to_be_bytes());
         body.extend(self.producer.2.to_be_bytes());
         body.extend((self.timestamps.len() as i32).to_be_bytes());
-        body.extend(match self.codec {
-            0 => records,
-            1 => {
-                let mut out =
-                    flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-                out.write_all(&records).unwrap();
-                out.finish().unwrap()
-            }
-            4 => zstd::encode_all(&records[..], 1).unwrap(),
-            other => panic!("no encoder for codec {other}"),
-        });
+        body.extend(pack(self.codec, records).unwrap());
         let mut batch = Vec::new();
         batch.extend(self.base_offset.to_be_bytes());
         batch.extend((body.len() as i32 + 9).to_be_bytes());
@@ -113,24 +110,20 @@ impl BatchBuilder {
             let mut record = vec![0];
             put_varint(&mut record, timestamp - base);
             put_varint(&mut record, delta as i64);
-            put_varint(&mut record, self.key.map_or(-1, |key| key.len() as i64));
-            record.extend(self.key.unwrap_or_default());
-            put_varint(&mut record, self.value_bytes as i64);
-            record.extend(std::iter::repeat_n(b'v', self.value_bytes));
+            let own = self.keyed.get(delta);
+            let key = own.map(|(key, _)| std::slice::from_ref(key)).or(self.key);
+            put_varint(&mut record, key.map_or(-1, |key| key.len() as i64));
+            record.extend(key.unwrap_or_default());
+            if own.is_none_or(|(_, has_value)| *has_value) {
+                put_varint(&mut record, self.value_bytes as i64);
+                record.extend(std::iter::repeat_n(b'v', self.value_bytes));
+            } else {
+                put_varint(&mut record, -1);
+            }
             put_varint(&mut record, 0);
             put_varint(&mut records, record.len() as i64);
             records.extend(record);
         }
         records
     }
-}
-
-/// Appends a zigzag varint.
-pub(crate) fn put_varint(out: &mut Vec<u8>, value: i64) {
-    let mut rest = ((value << 1) ^ (value >> 63)).cast_unsigned();
-    while rest >= 0x80 {
-        out.push((rest & 0x7f) as u8 | 0x80);
-        rest >>= 7;
-    }
-    out.push(rest as u8);
 }

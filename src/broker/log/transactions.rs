@@ -1,7 +1,7 @@
 //! Which transactions are open in a partition, and which were aborted: what a reader of committed
 //! records needs to know.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// A transaction whose records in a partition never count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +50,12 @@ impl Transactions {
     pub(super) fn aborted(&self, from: i64, to: i64) -> Vec<Aborted> {
         let first = self.aborted.partition_point(|a| a.last_offset < from);
         self.aborted[first..].iter().filter(|a| a.first_offset < to).copied().collect()
+    }
+
+    /// Forgets aborted transactions whose markers are gone: a reader that is told of them would wait
+    /// for the marker, and take what comes before the next one for aborted, too.
+    pub(super) fn forget_markers(&mut self, gone: &HashSet<i64>) {
+        self.aborted.retain(|a| !gone.contains(&a.last_offset));
     }
 
     /// Forgets aborted transactions that end in front of `offset`.

@@ -86,7 +86,9 @@ impl Directory {
         let path = self.log_path(topic, partition);
         let found = FileStore::recover(path.clone(), SEGMENT_BYTES)
             .map_err(|e| Error::io(format!("log {}", path.display()), &e))?;
-        Ok(Log::recover(Box::new(found.store), found.base_offset, found.headers))
+        let mut log = Log::recover(Box::new(found.store), found.base_offset, found.headers);
+        log.recover_compacted(found.compacted_upto);
+        Ok(log)
     }
 
     /// The log of a partition that did not exist.

@@ -10,6 +10,7 @@ mod directory;
 mod group_note;
 mod journal;
 mod note;
+mod rewrite;
 mod segments;
 
 pub(crate) use directory::Directory;

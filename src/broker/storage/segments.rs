@@ -1,6 +1,7 @@
 //! The bytes of a log in files of bounded size, each named by the offset of its first record.
 
-use crate::broker::log::{BatchHeader, Store, SyncWork};
+use super::rewrite::{self, FileRewrite};
+use crate::broker::log::{BatchHeader, ORIGIN, Replacement, Rewrite, Store, SyncWork};
 use bytes::{Bytes, BytesMut};
 use std::{
     collections::VecDeque,
@@ -14,16 +15,17 @@ use std::{
 /// A file is not continued beyond this size.
 pub(super) const SEGMENT_BYTES: u64 = 64 << 20;
 
-struct Segment {
+#[derive(Clone)]
+pub(super) struct Segment {
     /// Position of its first byte in the log.
-    start: u64,
-    bytes: u64,
+    pub(super) start: u64,
+    pub(super) bytes: u64,
     path: PathBuf,
-    file: Arc<File>,
+    pub(super) file: Arc<File>,
 }
 
 impl Segment {
-    fn end(&self) -> u64 {
+    pub(super) fn end(&self) -> u64 {
         self.start + self.bytes
     }
 }
@@ -35,6 +37,10 @@ pub(super) struct FileStore {
     segments: VecDeque<Segment>,
     /// Position of the first byte that is not in stable storage.
     unsynced_from: Option<u64>,
+    /// The next batch goes to a new file.
+    is_full: bool,
+    /// Number of the last round in which files were written anew.
+    round: u64,
 }
 
 /// What was found in a directory.
@@ -45,29 +51,37 @@ pub(super) struct Recovered {
     pub(super) base_offset: i64,
     /// Headers of its batches, in order.
     pub(super) headers: Vec<BatchHeader>,
+    /// Offset of the first record that no compaction has seen.
+    pub(super) compacted_upto: i64,
 }
 
 impl FileStore {
     /// An empty store, to be written to `directory`.
     pub(super) fn new(directory: PathBuf, segment_bytes: u64) -> Self {
-        Self { directory, segment_bytes, segments: VecDeque::new(), unsynced_from: None }
+        let segments = VecDeque::new();
+        Self { directory, segment_bytes, segments, unsynced_from: None, is_full: false, round: 0 }
     }
 
     /// Opens what `directory` holds. Files are cut in front of the first batch that is damaged or
     /// out of place, and files behind it are deleted.
     pub(super) fn recover(directory: PathBuf, segment_bytes: u64) -> io::Result<Recovered> {
         let mut store = Self::new(directory, segment_bytes);
+        // Compaction leaves holes up to this offset; from there on, there may be none.
+        let compacted_upto;
+        (store.round, compacted_upto) = rewrite::finish(&store.directory)?;
+        let follows =
+            |offset: i64, next: i64| offset == next || (offset > next && offset <= compacted_upto);
         let mut headers = Vec::new();
         let mut base_offset = 0;
         let mut next_offset = None;
         let mut is_torn = false;
-        let mut pos = 0;
+        let mut pos = ORIGIN;
         for (named_offset, path) in files(&store.directory)? {
             let next = *next_offset.get_or_insert(named_offset);
             if store.segments.is_empty() {
                 base_offset = named_offset;
             }
-            if is_torn || named_offset != next {
+            if is_torn || !follows(named_offset, next) {
                 tracing::warn!(path = %path.display(), "deleted: it stands behind lost records");
                 fs::remove_file(&path)?;
                 continue;
@@ -75,7 +89,9 @@ impl FileStore {
             let bytes = fs::read(&path)?;
             let mut whole = 0;
             let mut next = named_offset;
-            while let Some(header) = whole_batch(&bytes[whole..], next) {
+            while let Some(header) =
+                whole_batch(&bytes[whole..]).filter(|header| follows(header.base_offset, next))
+            {
                 whole += header.bytes;
                 next = header.last_offset() + 1;
                 headers.push(header);
@@ -93,33 +109,38 @@ impl FileStore {
             store.segments.push_back(Segment { start: pos, bytes, path, file: Arc::new(file) });
             pos += bytes;
         }
-        Ok(Recovered { store, base_offset, headers })
+        Ok(Recovered { store, base_offset, headers, compacted_upto })
     }
 
     /// The file that the next batch goes to.
     fn segment_for(&mut self, base_offset: i64, bytes: u64) -> io::Result<&mut Segment> {
         let limit = self.segment_bytes;
         let fits = |s: &Segment| s.bytes == 0 || s.bytes + bytes <= limit;
-        if !self.segments.back().is_some_and(fits) {
+        if self.is_full || !self.segments.back().is_some_and(fits) {
             fs::create_dir_all(&self.directory)?;
-            let path = self.directory.join(format!("{base_offset:020}.log"));
+            let path = log_path(&self.directory, base_offset);
             let mut options = OpenOptions::new();
             let file = options.read(true).write(true).create(true).truncate(true).open(&path)?;
-            let start = self.segments.back().map_or(0, Segment::end);
+            let start = self.segments.back().map_or(ORIGIN, Segment::end);
             self.segments.push_back(Segment { start, bytes: 0, path, file: Arc::new(file) });
+            self.is_full = false;
         }
         Ok(self.segments.back_mut().expect("there is one, or one was made"))
     }
 }
 
-/// The batch at the front, if it is undamaged and goes on where the one before it ended.
-fn whole_batch(bytes: &[u8], next_offset: i64) -> Option<BatchHeader> {
-    let header = BatchHeader::check(bytes).ok()?;
-    (header.base_offset == next_offset && header.last_delta >= 0).then_some(header)
+/// The batch at the front, if it is undamaged.
+fn whole_batch(bytes: &[u8]) -> Option<BatchHeader> {
+    BatchHeader::check(bytes).ok().filter(|header| header.last_delta >= 0)
+}
+
+/// The file whose first record has offset `base_offset`.
+pub(super) fn log_path(directory: &Path, base_offset: i64) -> PathBuf {
+    directory.join(format!("{base_offset:020}.log"))
 }
 
 /// The log files of a directory by the offset in their names.
-fn files(directory: &Path) -> io::Result<Vec<(i64, PathBuf)>> {
+pub(super) fn files(directory: &Path) -> io::Result<Vec<(i64, PathBuf)>> {
     let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
@@ -174,6 +195,49 @@ impl Store for FileStore {
         while self.segments.len() > 1 && self.segments[0].end() <= pos {
             fs::remove_file(&self.segments[0].path)?;
             self.segments.pop_front();
+        }
+        Ok(())
+    }
+
+    fn end_segment(&mut self) {
+        self.is_full = true;
+    }
+
+    fn boundary(&self, pos: u64) -> u64 {
+        let starts = self.segments.partition_point(|s| s.start <= pos);
+        starts.checked_sub(1).map_or(ORIGIN, |number| self.segments[number].start)
+    }
+
+    fn rewrite(&self, first: i64, end: u64) -> Box<dyn Rewrite> {
+        let behind = self.segments.partition_point(|s| s.start < end);
+        let old = self.segments.range(..behind).cloned().collect();
+        Box::new(FileRewrite::new(
+            &self.directory,
+            self.segment_bytes,
+            (self.round + 1, first),
+            old,
+        ))
+    }
+
+    fn replace(&mut self, end: u64, new: Replacement) -> io::Result<()> {
+        let Replacement::Files { round, files, end: end_offset } = new else {
+            return Err(io::Error::other("memory cannot replace files"));
+        };
+        self.round = round;
+        rewrite::commit(&self.directory, round, &files, end_offset)?;
+        let behind = self.segments.partition_point(|s| s.start < end);
+        for old in self.segments.drain(..behind) {
+            let is_new = files.iter().any(|(o, _)| log_path(&self.directory, *o) == old.path);
+            if !is_new {
+                fs::remove_file(&old.path)?;
+            }
+        }
+        let mut start = end;
+        for (base_offset, bytes) in files.into_iter().rev() {
+            let path = log_path(&self.directory, base_offset);
+            let file = Arc::new(OpenOptions::new().read(true).write(true).open(&path)?);
+            start -= bytes;
+            self.segments.push_front(Segment { start, bytes, path, file });
         }
         Ok(())
     }
