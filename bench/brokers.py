@@ -55,10 +55,11 @@ class Kafka:
 
 
 class Embedded:
-    """``turbine broker`` in memory, without a bound on its memory: nothing of the queue may go."""
+    """``turbine broker`` in memory, with room for the whole queue: nothing of it may go."""
 
     def __init__(self) -> None:
         command = [sys.executable, "-m", "turbine", "--json", "broker", "--port", "0"]
+        command += ["--memory-bytes", str(16 << 30)]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         line = self._process.stdout.readline()

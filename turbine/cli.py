@@ -281,6 +281,18 @@ def topics(given: Invocation, /) -> None:
     show_default=True,
     help="Partitions of a topic that is created by its first use.",
 )
+@click.option(
+    "--retention-bytes",
+    type=click.IntRange(min=1),
+    help="Bytes that a partition keeps unless its topic says otherwise.  [default: all]",
+)
+@click.option(
+    "--memory-bytes",
+    type=click.IntRange(min=1),
+    default=1 << 30,
+    show_default=True,
+    help="Most memory for records; beyond it, the oldest of the largest partitions go.",
+)
 @click.option("--tls-cert", type=_FILE, help="Certificate for TLS, in PEM, with --tls-key.")
 @click.option("--tls-key", type=_FILE, help="Its key, in PEM, without a password.")
 @click.option("--tls-client-ca", type=_FILE, help="Who signs the certificates of clients, in PEM.")
@@ -324,6 +336,8 @@ def broker(given: Invocation, /, *, memory: bool, **options: Any) -> None:
         nodes=options["nodes"],
         data_dir=None if data_dir is None else str(data_dir),
         default_partitions=options["partitions"],
+        retention_bytes=options["retention_bytes"],
+        memory_bytes=options["memory_bytes"],
         tls=tls,
         users=users,
     )

@@ -236,11 +236,10 @@ impl Model {
             while aborted.front().is_some_and(|a| a.first_offset <= header.last_offset()) {
                 skipped.extend(aborted.pop_front().map(|a| a.producer_id));
             }
+            let is_skipped = header.is_transactional() && skipped.contains(&header.producer_id);
             if header.outcome == Some(Outcome::Abort) {
                 skipped.remove(&header.producer_id);
-            } else if !header.is_control()
-                && !(header.is_transactional() && skipped.contains(&header.producer_id))
-            {
+            } else if !header.is_control() && !is_skipped {
                 let opened = open(&header, &bytes).unwrap();
                 let offsets = records(&header, &opened).map(|r| r.unwrap().time.offset);
                 found.extend(offsets.filter(|offset| *offset >= start));
