@@ -84,7 +84,7 @@ impl Log {
             }
         }
         self.transactions.forget_markers(&markers_gone);
-        self.store.give_up_before(self.entries.front().map_or(self.end_pos, |first| first.pos))
+        self.give_up_front()
     }
 
     /// A recovered log goes on compacting where it was.

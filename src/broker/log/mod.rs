@@ -481,9 +481,14 @@ impl Log {
         self.entries.drain(..keep);
         self.transactions.forget_before(self.start_offset);
         self.epochs.delete_before(self.start_offset);
-        let pos = self.entries.front().map_or(self.end_pos, |first| first.pos);
-        self.store.give_up_before(pos)?;
+        self.give_up_front()?;
         Ok(self.start_offset)
+    }
+
+    /// Lets the store give up what stands in front of the first batch.
+    fn give_up_front(&mut self) -> io::Result<()> {
+        let pos = self.entries.front().map_or(self.end_pos, |first| first.pos);
+        self.store.give_up_before(pos, self.start_offset)
     }
 
     /// What brings everything appended so far to stable storage; `None` if nothing needs it.

@@ -24,8 +24,8 @@ pub(crate) trait Store: Send {
     fn append(&mut self, base_offset: i64, batch: Bytes) -> io::Result<()>;
     /// The `len` bytes from position `pos` on.
     fn read(&self, pos: u64, len: usize) -> io::Result<Bytes>;
-    /// Gives up bytes in front of `pos`, as far as the medium lets it.
-    fn give_up_before(&mut self, pos: u64) -> io::Result<()>;
+    /// Gives up bytes in front of `pos`, as far as the medium lets it; the log starts with `offset`.
+    fn give_up_before(&mut self, pos: u64, offset: i64) -> io::Result<()>;
     /// What brings everything appended so far to stable storage; `None` if nothing needs it.
     fn take_unsynced(&mut self) -> Option<SyncWork>;
     /// What is appended from here on may be replaced apart from what is there.
@@ -149,7 +149,7 @@ impl Store for MemoryStore {
         Err(io::ErrorKind::UnexpectedEof.into())
     }
 
-    fn give_up_before(&mut self, pos: u64) -> io::Result<()> {
+    fn give_up_before(&mut self, pos: u64, _offset: i64) -> io::Result<()> {
         while self.batches.front().is_some_and(|(at, batch)| at + batch.len() as u64 <= pos) {
             if let Some((_, batch)) = self.batches.pop_front() {
                 self.used.remove(&batch);
@@ -178,7 +178,7 @@ impl Store for MemoryStore {
         let Replacement::Batches(new) = new else {
             return Err(io::Error::other("files cannot replace memory"));
         };
-        self.give_up_before(end)?;
+        self.give_up_before(end, 0)?;
         let mut pos = end;
         for batch in new.into_iter().rev() {
             pos -= batch.len() as u64;
@@ -241,7 +241,7 @@ mod tests {
     #[test]
     fn what_was_given_up_cannot_be_read_and_positions_stay() {
         let mut store = filled();
-        store.give_up_before(ORIGIN + 4).unwrap();
+        store.give_up_before(ORIGIN + 4, 0).unwrap();
         assert!(store.read(ORIGIN, 3).is_err());
         assert_eq!(store.read(ORIGIN + 3, 6).unwrap(), "defghi");
     }
@@ -251,7 +251,7 @@ mod tests {
         let used = MemoryUse::default();
         let mut store = filled_of(&used);
         assert_eq!(used.bytes(), 9 + 3 * BATCH_OVERHEAD);
-        store.give_up_before(ORIGIN + 5).unwrap();
+        store.give_up_before(ORIGIN + 5, 0).unwrap();
         assert_eq!(used.bytes(), 4 + BATCH_OVERHEAD);
         drop(store);
         assert_eq!(used.bytes(), 0);

@@ -20,6 +20,8 @@ pub(super) struct Segment {
     /// Position of its first byte in the log.
     pub(super) start: u64,
     pub(super) bytes: u64,
+    /// The offset in its name.
+    base_offset: i64,
     path: PathBuf,
     pub(super) file: Arc<File>,
 }
@@ -106,7 +108,13 @@ impl FileStore {
                 file.sync_all()?;
             }
             let bytes = whole as u64;
-            store.segments.push_back(Segment { start: pos, bytes, path, file: Arc::new(file) });
+            store.segments.push_back(Segment {
+                start: pos,
+                bytes,
+                base_offset: named_offset,
+                path,
+                file: Arc::new(file),
+            });
             pos += bytes;
         }
         Ok(Recovered { store, base_offset, headers, compacted_upto })
@@ -122,7 +130,13 @@ impl FileStore {
             let mut options = OpenOptions::new();
             let file = options.read(true).write(true).create(true).truncate(true).open(&path)?;
             let start = self.segments.back().map_or(ORIGIN, Segment::end);
-            self.segments.push_back(Segment { start, bytes: 0, path, file: Arc::new(file) });
+            self.segments.push_back(Segment {
+                start,
+                bytes: 0,
+                base_offset,
+                path,
+                file: Arc::new(file),
+            });
             self.is_full = false;
         }
         Ok(self.segments.back_mut().expect("there is one, or one was made"))
@@ -190,9 +204,13 @@ impl Store for FileStore {
         Ok(out.freeze())
     }
 
-    fn give_up_before(&mut self, pos: u64) -> io::Result<()> {
-        // The last file stays: its name and its batches say where the log goes on.
-        while self.segments.len() > 1 && self.segments[0].end() <= pos {
+    fn give_up_before(&mut self, pos: u64, offset: i64) -> io::Result<()> {
+        // The last file stays: its name and its batches say where the log goes on. And the names say
+        // where it starts, which may be in front of the first batch that compaction has left.
+        while self.segments.len() > 1
+            && self.segments[0].end() <= pos
+            && self.segments[1].base_offset <= offset
+        {
             fs::remove_file(&self.segments[0].path)?;
             self.segments.pop_front();
         }
@@ -237,7 +255,7 @@ impl Store for FileStore {
             let path = log_path(&self.directory, base_offset);
             let file = Arc::new(OpenOptions::new().read(true).write(true).open(&path)?);
             start -= bytes;
-            self.segments.push_front(Segment { start, bytes, path, file });
+            self.segments.push_front(Segment { start, bytes, base_offset, path, file });
         }
         Ok(())
     }
