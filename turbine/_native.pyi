@@ -364,8 +364,12 @@ class Cursor:
 class Worker:
     """One process of an app: consumers, tasks, producer, HTTP server."""
 
-    def __new__(cls, config: str, /) -> Self:
-        """*config* is the JSON of `WorkerConfig` (src/config.rs)."""
+    def __new__(cls, config: str, /, clock: Clock | None = None) -> Self:
+        """
+        *config* is the JSON of `WorkerConfig` (src/config.rs).
+
+        Rows of a subscription wait for more rows as long as *clock* says.
+        """
     def set_schema(self, subscription: str, schema: ArrowSchemaExportable | None, /) -> None:
         """Schema of a subscription, before `start`; None infers it."""
     def set_decoder(

@@ -70,7 +70,8 @@ class Runtime:
         self.hanging: list[str] = []
         self.failures: list[str] = []
         config = worker_config(app, http=http, brokers=brokers, kafka=kafka)
-        self._native = _native.Worker(json.dumps(config))
+        # A clock of tests has one for the core too.
+        self._native = _native.Worker(json.dumps(config), getattr(app.clock, "native", None))
         self._stop_asked = asyncio.Event()
         self._tasks: list[asyncio.Task[Any]] = []
         self._jobs: list[asyncio.Task[Any]] = []

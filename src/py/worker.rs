@@ -2,6 +2,7 @@
 
 use super::{
     batch::Batch,
+    clock::Clock,
     cursor::{AgentSide, Cursor},
     decode::Decode,
     detached::Detached,
@@ -37,11 +38,12 @@ pub struct Worker {
 #[pymethods]
 impl Worker {
     #[new]
-    #[pyo3(signature = (config, /))]
-    fn new(py: Python<'_>, config: &str) -> PyResult<Self> {
+    #[pyo3(signature = (config, /, clock = None))]
+    fn new(py: Python<'_>, config: &str, clock: Option<&Bound<'_, Clock>>) -> PyResult<Self> {
         let config: WorkerConfig = serde_json::from_str(config)
             .map_err(|e| Error::Config(format!("worker configuration: {e}")))?;
-        let worker = py.detach(|| worker::Worker::new(config))?;
+        let clock = Clock::or_system(clock);
+        let worker = py.detach(|| worker::Worker::new(config, clock))?;
         logs::attach(Arc::downgrade(worker.wake()));
         let worker = Detached::new(worker);
         Ok(Self { worker, agents: Mutex::default(), server: Mutex::default() })

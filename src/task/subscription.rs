@@ -13,6 +13,7 @@ use super::{
     watch::watch,
 };
 use crate::{
+    clock::Clock,
     codec::{
         json::{BadRecord, Decoded, Decoder},
         metadata,
@@ -47,6 +48,7 @@ pub struct Shared {
     /// State and metrics.
     pub status: Status,
     config: SubscriptionConfig,
+    clock: Clock,
     tracker: Mutex<Tracker>,
     /// Batches begun and not ended, wherever they are.
     open: AtomicUsize,
@@ -134,10 +136,11 @@ impl Job {
 impl Shared {
     /// A task at its beginning.
     #[must_use]
-    pub fn new(status: Status, config: SubscriptionConfig) -> Arc<Self> {
+    pub fn new(status: Status, config: SubscriptionConfig, clock: Clock) -> Arc<Self> {
         Arc::new(Self {
             status,
             config,
+            clock,
             tracker: Mutex::default(),
             open: AtomicUsize::new(0),
             halted_at: AtomicU64::new(Ticket::MAX),
@@ -268,18 +271,17 @@ impl Source {
             let full = records.len() >= config.batch_size || records.bytes() >= self.batch_bytes;
             if !records.is_empty() {
                 let wait = Duration::from_millis(config.batch_timeout_ms);
-                let due = *deadline.get_or_insert_with(|| Instant::now() + wait);
-                if full || self.shelf.is_hungry() || Instant::now() >= due {
+                let due = *deadline.get_or_insert_with(|| self.task.clock.now() + wait);
+                if full || self.shelf.is_hungry() || self.task.clock.now() >= due {
                     return Ok(Some(records));
                 }
             }
-            let recheck = Instant::now() + RECHECK;
-            let until = deadline.map_or(recheck, |due| due.min(recheck));
             tokio::select! {
                 () = self.queue.arrived() => {}
                 () = &mut hungry, if !records.is_empty() => {}
                 () = self.task.stopping.notified() => {}
-                () = tokio::time::sleep_until(until.into()) => {}
+                () = reach(&self.task.clock, deadline) => {}
+                () = tokio::time::sleep(RECHECK) => {}
             }
         }
     }
@@ -389,6 +391,14 @@ impl Source {
             records.offset(first.index),
             first.message
         );
+    }
+}
+
+/// Returns at `deadline`; never, without one.
+async fn reach(clock: &Clock, deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => clock.sleep_until(deadline).await,
+        None => std::future::pending().await,
     }
 }
 

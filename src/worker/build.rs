@@ -125,7 +125,11 @@ fn subscription_spawn(
     let (weak, runtime, config) = (Arc::downgrade(worker), runtime.clone(), config.clone());
     Ok(Box::new(move |tp, queue| {
         let worker = weak.upgrade().expect("a worker leaves its groups before it goes");
-        let task = subscription::Shared::new(status(&worker, &config.name, tp), config.clone());
+        let task = subscription::Shared::new(
+            status(&worker, &config.name, tp),
+            config.clone(),
+            worker.clock.clone(),
+        );
         let dead_letters = config.dlq.clone().filter(|_| config.on_error == OnError::Dlq);
         let sink = Sink::new(
             Arc::clone(&worker.producer),

@@ -20,6 +20,7 @@ mod build;
 mod look;
 
 use crate::{
+    clock::Clock,
     config::WorkerConfig,
     error::{Error, Result},
     kafka::{
@@ -61,6 +62,7 @@ pub fn label(name: &str, tp: &TopicPartition) -> String {
 /// See the module.
 pub struct Worker {
     pub(crate) config: WorkerConfig,
+    pub(crate) clock: Clock,
     pub(crate) metrics: Arc<Metrics>,
     producer: Arc<Producer>,
     runtime: Mutex<Option<Runtime>>,
@@ -75,12 +77,13 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker that has not contacted anybody; its producer connects in the background.
+    /// A worker that has not contacted anybody; its producer connects in the background. Rows wait for
+    /// more rows as long as `clock` says; every other time is that of the machine.
     ///
     /// # Errors
     ///
     /// [`Error::Config`] for settings that librdkafka refuses.
-    pub fn new(config: WorkerConfig) -> Result<Arc<Self>> {
+    pub fn new(config: WorkerConfig, clock: Clock) -> Result<Arc<Self>> {
         let wake = Arc::new(WakeFd::new()?);
         let waker = || -> crate::task::shelf::Wake {
             let wake = Arc::clone(&wake);
@@ -117,6 +120,7 @@ impl Worker {
             committers: Mutex::default(),
             stopping: AtomicBool::new(false),
             config,
+            clock,
         }))
     }
 

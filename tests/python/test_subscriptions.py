@@ -17,10 +17,12 @@ import pytest
 from pydantic import BaseModel
 
 import turbine
-from support.failing import failure_of
+from support.failing import failure_of, runtime_of
 from support.fixtures import Consume, MakeApp, MakeTopic, Produce
 from support.kafka import Cluster
 from support.wait import eventually_async as until
+from turbine import _native
+from turbine.timers import SystemClock
 
 
 class Order(turbine.Record):
@@ -152,6 +154,42 @@ async def test_an_idle_function_does_not_wait_for_more_rows(
             waits.append(loop.time() - began)
     # Far below batch_timeout_ms, even on a machine with other work.
     assert sorted(waits)[5] < 0.25, waits
+
+
+async def test_rows_wait_for_more_rows_as_long_as_the_clock_of_the_app_says(
+    app_factory: MakeApp, topics: tuple[str, str]
+) -> None:
+    class Standing(SystemClock):
+        native = _native.Clock()
+
+    app, sizes = app_factory(), []
+    app.clock = Standing()
+    may_go_on = threading.Event()
+
+    @app.subscribe(topics[0], model=Order, batch_timeout_ms=3_600_000)
+    def slow(batch: pa.RecordBatch) -> None:
+        sizes.append(batch.num_rows)
+        may_go_on.wait(20)
+
+    source = app.topic(topics[0])
+    async with app.running():
+        native = runtime_of(app).native
+
+        def rows_in_hand() -> int:
+            return sum(row["in_flight"] for row in native.assignments())
+
+        await source.send(value={"id": 1, "user": "u"})
+        await until(lambda: rows_in_hand() == 1, why="one is with the handler")
+        await source.send(value={"id": 2, "user": "u"})
+        await source.send(value={"id": 3, "user": "u"})
+        await asyncio.sleep(0.6)  # longer than the core looks away
+        assert rows_in_hand() == 1, "the others wait for more"
+        Standing.native.advance(3_600)
+        await until(lambda: rows_in_hand() == 3, why="the hour is over")
+        await source.send(value={"id": 4, "user": "u"})
+        may_go_on.set()
+        await until(lambda: sum(sizes) == 4)
+    assert sizes == [1, 2, 1]
 
 
 async def test_nothing_is_published_for_none(
