@@ -5,10 +5,12 @@ import subprocess
 import uuid
 
 import pytest
+from confluent_kafka import Producer
 
 from support.brokers import KAFKA_SH
 from support.fixtures import MakeTopic, Produce
 from support.kafka import Cluster
+from support.wait import eventually
 
 GROUP_COMMAND = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
 CONSOLE_CONSUMER = "org.apache.kafka.tools.consumer.ConsoleConsumer"
@@ -147,3 +149,39 @@ def test_the_performance_tools_move_their_records(
     )
     assert "50000 records sent" in report
     assert cluster.count(topic) == 50_000
+
+
+def test_transactions_are_listed_and_described(broker: str, make_topic: MakeTopic) -> None:
+    topic, name = make_topic("tx", partitions=1), f"java-{uuid.uuid4().hex[:8]}"
+    producer = Producer({"bootstrap.servers": broker, "transactional.id": name, "log_level": 0})
+    producer.init_transactions(10)
+    producer.begin_transaction()
+    producer.produce(topic, b"x")
+    assert producer.flush(10) == 0
+
+    def transactions(*args: str) -> list[dict[str, str]]:
+        command = "org.apache.kafka.tools.TransactionsCommand"
+        lines = tool(command, "--bootstrap-server", broker, *args).splitlines()
+        header, *rows = [[cell.strip() for cell in line.split("\t")] for line in lines if line]
+        return [dict(zip(header, row, strict=True)) for row in rows]
+
+    def state() -> str:
+        listed = {row["TransactionalId"]: row for row in transactions("list")}
+        return listed[name]["TransactionState"]
+
+    assert state() == "Ongoing"
+    (described,) = transactions("describe", "--transactional-id", name)
+    assert described["TransactionState"] == "Ongoing"
+    assert described["TransactionTimeoutMs"] == "60000"
+    assert described["ProducerEpoch"] == "0"
+    assert described["TopicPartitions"] == f"{topic}-0"
+    (writer,) = transactions("describe-producers", "--topic", topic, "--partition", "0")
+    assert writer["ProducerId"] == described["ProducerId"]
+    assert (writer["LatestCoordinatorEpoch"], writer["LastSequence"]) == ("-1", "0")
+    assert writer["CurrentTransactionStartOffset"] == "0"
+
+    producer.commit_transaction(10)
+    eventually(lambda: state() == "CompleteCommit", deadline_s=60)
+    (writer,) = transactions("describe-producers", "--topic", topic, "--partition", "0")
+    assert (writer["LatestCoordinatorEpoch"], writer["LastSequence"]) == ("0", "0")
+    assert writer["CurrentTransactionStartOffset"] == "None"
