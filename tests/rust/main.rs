@@ -5,3 +5,4 @@ mod groups;
 mod layers;
 mod nodes;
 mod security;
+mod transactions;
