@@ -102,7 +102,7 @@ impl Shared {
                 topics.restore(topic.name, topic.id, config, partitions);
             }
         }
-        let groups = Groups::new(Arc::clone(&storage), &config);
+        let groups = Groups::new(Arc::clone(&storage), Arc::clone(&cluster), &config);
         for (group, commits) in held.commits {
             let offsets =
                 commits.into_iter().map(|((topic, n), committed)| (topic, n, Some(committed)));
@@ -142,7 +142,7 @@ impl Shared {
 
     /// A node has gone or come: leaders and coordinators move.
     fn set_live(&self, node: i32, is_live: bool) {
-        if let Some(live) = self.cluster.set_live(node, is_live) {
+        if let Some(live) = self.groups.move_coordinators(|nodes| nodes.set_live(node, is_live)) {
             self.topics.settle(&live);
         }
     }

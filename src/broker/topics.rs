@@ -173,7 +173,7 @@ pub(crate) enum TopicError {
     Unknown,
     /// The name cannot be a topic's.
     #[error("Topic name is invalid: {0}")]
-    Name(&'static str),
+    Name(String),
     /// The number of partitions cannot be.
     #[error("{0}")]
     Partitions(String),
@@ -373,9 +373,14 @@ impl Topics {
         let topic = index.by_name.get(name).cloned().ok_or(TopicError::Unknown)?;
         let before = topic.partitions.len() as i32;
         check_count(count)?;
-        if count <= before {
+        if count == before {
+            let words = format!("Topic already has {before} partition(s).");
+            return Err(TopicError::Partitions(words));
+        }
+        if count < before {
             return Err(TopicError::Partitions(format!(
-                "Topic currently has {before} partitions, which is not less than the requested {count}."
+                "The topic {name} currently has {before} partition(s); {count} would not be an \
+                 increase."
             )));
         }
         let (nodes, live) = (self.cluster.nodes(), self.cluster.live());
@@ -501,7 +506,7 @@ fn copy(topic: &Topic) -> Topic {
 
 fn check_count(partitions: i32) -> Result<(), TopicError> {
     if partitions <= 0 {
-        let words = "Number of partitions must be larger than 0, or -1 to use the default value.";
+        let words = "Number of partitions was set to an invalid non-positive value.";
         return Err(TopicError::Partitions(words.into()));
     }
     if partitions > MAX_PARTITIONS {
@@ -514,12 +519,15 @@ fn check_count(partitions: i32) -> Result<(), TopicError> {
 fn check_name(name: &str) -> Result<(), TopicError> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let reason = match name {
-        "" => "the empty string is not allowed",
-        "." | ".." => "'.' or '..' is not allowed",
-        _ if name.len() > 249 => "the length is larger than the allowed 249 characters",
-        _ if !name.chars().all(allowed) => {
-            "only ASCII letters, digits, '.', '_' and '-' are allowed"
+        "" => "the empty string is not allowed".to_owned(),
+        "." | ".." => "'.' or '..' is not allowed".to_owned(),
+        _ if name.len() > 249 => {
+            format!("the length of '{name}' is longer than the max allowed length 249")
         }
+        _ if !name.chars().all(allowed) => format!(
+            "'{name}' contains one or more characters other than ASCII alphanumerics, '.', '_' and \
+             '-'"
+        ),
         _ => return Ok(()),
     };
     Err(TopicError::Name(reason))

@@ -15,6 +15,14 @@ impl ConsumerGroup {
         self.remove_where(|m| m.due() <= now);
     }
 
+    /// A coordinator that has heard of nobody yet takes over: all have their time from `now` on.
+    pub(crate) fn renew(&mut self, now: Instant) {
+        for member in self.members.values_mut() {
+            member.deadline = member.deadline.max(now + self.session_timeout);
+            member.must_revoke_by = member.must_revoke_by.map(|_| now + member.rebalance_timeout);
+        }
+    }
+
     /// True if the id is a member's.
     pub(crate) fn knows(&self, id: &str) -> bool {
         self.members.contains_key(id)

@@ -9,6 +9,21 @@ impl<T> Group<T> {
         self.members.iter().any(|m| m.id == id) || self.pending.iter().any(|p| p.id == id)
     }
 
+    /// A coordinator that has heard of nobody yet takes over: all have their time from `now` on.
+    pub(crate) fn renew(&mut self, now: Instant) {
+        self.members.iter_mut().for_each(|member| member.seen(now));
+        for pending in &mut self.pending {
+            pending.deadline = now + pending.session_timeout;
+        }
+        let longer = now + self.longest_rebalance();
+        match &mut self.state {
+            State::Preparing { deadline, .. } | State::Completing { deadline } => {
+                *deadline = longer
+            }
+            State::Empty | State::Stable => {}
+        }
+    }
+
     /// Counts as heard of, at `now`, whoever is overdue but still there; a phase that waits for one
     /// of them goes on.
     pub(crate) fn excuse(&mut self, now: Instant, is_there: impl Fn(&str) -> bool) {

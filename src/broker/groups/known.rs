@@ -50,6 +50,14 @@ impl Known {
         }
     }
 
+    /// A coordinator that has heard of nobody yet takes over at `now`.
+    pub(super) fn renew(&mut self, now: Instant) {
+        self.group.renew(now);
+        if let Some(consumers) = &mut self.consumers {
+            consumers.renew(now);
+        }
+    }
+
     /// Takes members out that have this member id, instance id or client id. Returns how many.
     pub(super) fn expel(&mut self, name: &str, now: Instant) -> usize {
         let consumers = self.consumers.as_mut().map_or(0, |consumers| consumers.expel(name));

@@ -8,6 +8,7 @@ mod transactional;
 
 use self::known::Known;
 use super::{
+    cluster::{Cluster, Coordinated},
     config::BrokerConfig,
     consumer_group::ConsumerGroup,
     group::{Answer, Committed, Group, Join},
@@ -32,6 +33,7 @@ pub(crate) type Reply = oneshot::Sender<Answer>;
 /// All groups.
 pub(crate) struct Groups {
     storage: Arc<Storage>,
+    cluster: Arc<Cluster>,
     initial_delay: Duration,
     /// Longest silence of a member of the `consumer` protocol.
     consumer_session: Duration,
@@ -50,9 +52,10 @@ struct Inner {
 
 impl Groups {
     /// No groups yet.
-    pub(crate) fn new(storage: Arc<Storage>, config: &BrokerConfig) -> Self {
+    pub(crate) fn new(storage: Arc<Storage>, cluster: Arc<Cluster>, config: &BrokerConfig) -> Self {
         Self {
             storage,
+            cluster,
             initial_delay: Duration::from_millis(config.initial_rebalance_delay_ms),
             consumer_session: Duration::from_millis(config.consumer_session_timeout_ms),
             clock: config.clock.clone(),
@@ -279,6 +282,25 @@ impl Groups {
         Ok(())
     }
 
+    /// Lets `change` move coordinators. As on Kafka, the new one knows who is in a group, but not
+    /// since when it is silent.
+    pub(crate) fn move_coordinators<R>(&self, change: impl FnOnce(&Cluster) -> R) -> R {
+        let mut inner = self.inner.lock();
+        let before: Vec<Option<i32>> = inner.by_id.keys().map(|id| self.coordinator(id)).collect();
+        let result = change(&self.cluster);
+        let now = self.clock.now();
+        for ((id, known), before) in inner.by_id.iter_mut().zip(before) {
+            if self.coordinator(id) != before {
+                known.renew(now);
+            }
+        }
+        result
+    }
+
+    fn coordinator(&self, id: &str) -> Option<i32> {
+        self.cluster.coordinator(Coordinated::Group(id))
+    }
+
     /// Lets time pass for the groups; never returns.
     pub(crate) async fn run_clock(&self) {
         loop {
@@ -297,9 +319,14 @@ impl Groups {
         let mut next: Option<Instant> = None;
         for (id, known) in &mut inner.by_id {
             if known.next_deadline().is_some_and(|due| due <= now) {
-                known.expire(now, self.clock.is_virtual());
-                self.keep(id, known);
-                send(&mut known.group);
+                if self.coordinator(id).is_some() {
+                    known.expire(now, self.clock.is_virtual());
+                    self.keep(id, known);
+                    send(&mut known.group);
+                } else {
+                    // Nobody is there to hear of its members, so nobody misses them.
+                    known.renew(now);
+                }
             }
             next = [next, known.next_deadline()].into_iter().flatten().min();
         }
@@ -321,5 +348,72 @@ fn send(group: &mut Group<Reply>) {
     for (reply, answer) in group.take_answers() {
         // The connection that asked may be gone.
         let _ = reply.send(answer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SESSION: Duration = Duration::from_secs(10);
+
+    fn groups(clock: &Clock) -> Groups {
+        let address = ("localhost".to_owned(), 9092);
+        let cluster = Arc::new(Cluster::new([address.clone(), address]));
+        let config = BrokerConfig { clock: clock.clone(), ..BrokerConfig::default() };
+        let groups = Groups::new(Arc::new(Storage::Memory), cluster, &config);
+        let join = Join {
+            member_id: String::new(),
+            new_member_id: "m".into(),
+            instance_id: None,
+            client_id: "c".into(),
+            client_host: "/127.0.0.1".into(),
+            session_timeout: SESSION,
+            rebalance_timeout: SESSION,
+            protocol_type: "consumer".into(),
+            protocols: vec![("range".into(), bytes::Bytes::new())],
+            takes_id_first: false,
+            may_skip_assignment: false,
+        };
+        groups.join("g", join, oneshot::channel().0, true).unwrap();
+        groups
+    }
+
+    fn members_after(groups: &Groups, clock: &Clock, time: Duration) -> usize {
+        clock.advance(time);
+        groups.expire(clock.now());
+        groups.with("g", |group, _| group.members().len())
+    }
+
+    #[test]
+    fn nobody_misses_a_member_while_there_is_no_coordinator() {
+        let clock = Clock::standing_at(0);
+        let groups = groups(&clock);
+        for node in [1, 2] {
+            groups.move_coordinators(|nodes| nodes.set_live(node, false));
+        }
+        assert_eq!(members_after(&groups, &clock, SESSION * 5), 1);
+        for node in [1, 2] {
+            groups.move_coordinators(|nodes| nodes.set_live(node, true));
+        }
+        assert_eq!(members_after(&groups, &clock, SESSION / 2), 1);
+        assert_eq!(members_after(&groups, &clock, SESSION), 0);
+    }
+
+    #[test]
+    fn a_new_coordinator_gives_members_all_their_time_and_another_node_changes_nothing() {
+        for (node, left) in [(1, 1), (2, 0)] {
+            let clock = Clock::standing_at(0);
+            let groups = groups(&clock);
+            assert_eq!(groups.coordinator("g"), Some(2));
+            groups.move_coordinators(|nodes| nodes.set_live(2, false));
+            assert_eq!(members_after(&groups, &clock, SESSION / 2), 1);
+            // Back to the first, or not.
+            groups.move_coordinators(|nodes| nodes.set_live(2, true));
+            if node == 1 {
+                groups.move_coordinators(|nodes| nodes.set_live(1, false));
+            }
+            assert_eq!(members_after(&groups, &clock, SESSION * 3 / 4), left, "without {node}");
+        }
     }
 }

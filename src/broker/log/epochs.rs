@@ -29,8 +29,11 @@ impl Epochs {
     }
 
     /// The newest epoch up to `epoch` that has records, and the offset behind them; the log ends at
-    /// `end`. `None` if the epoch is newer than all.
+    /// `end`. `None` if the epoch is newer than all, or none.
     pub(super) fn end_of(&self, epoch: i32, end: i64) -> Option<(i32, i64)> {
+        if epoch < 0 {
+            return None;
+        }
         let behind = self.starts.partition_point(|(e, _)| *e <= epoch);
         let up_to = behind.checked_sub(1).map(|at| self.starts[at].0);
         match self.starts.get(behind) {
@@ -67,6 +70,7 @@ mod tests {
         );
         assert_eq!(end(5), Some((5, 40)));
         assert_eq!(end(6), None, "nobody has heard of it");
+        assert_eq!(end(-1), None, "it stands for no epoch");
     }
 
     #[test]

@@ -65,15 +65,13 @@ impl Users {
         credentials.iter().filter(|(_, c)| !c.is_empty()).map(|(name, _)| name.clone()).collect()
     }
 
-    /// Changes a user's credentials; `None` takes one away.
-    pub(crate) fn change(&self, user: &str, changes: Vec<(ScramHash, Option<Credential>)>) {
+    /// Changes a user's credential of one kind; `None` takes it away.
+    pub(crate) fn change(&self, user: &str, hash: ScramHash, credential: Option<Credential>) {
         let mut credentials = self.credentials.write();
         let of_user = credentials.entry(user.to_owned()).or_default();
-        for (hash, credential) in changes {
-            match credential {
-                Some(credential) => drop(of_user.insert(hash, credential)),
-                None => drop(of_user.remove(&hash)),
-            }
+        match credential {
+            Some(credential) => drop(of_user.insert(hash, credential)),
+            None => drop(of_user.remove(&hash)),
         }
         if of_user.is_empty() {
             credentials.remove(user);
@@ -102,10 +100,10 @@ mod tests {
     fn credentials_come_and_go() {
         let users = users();
         assert_eq!(users.describe("ada").unwrap().len(), 2);
-        users.change("ada", vec![(ScramHash::Sha256, None)]);
+        users.change("ada", ScramHash::Sha256, None);
         assert_eq!(users.describe("ada"), Some(vec![(ScramHash::Sha512, Credential::ITERATIONS)]));
         assert!(users.credential("ada", ScramHash::Sha256).is_none());
-        users.change("ada", vec![(ScramHash::Sha512, None)]);
+        users.change("ada", ScramHash::Sha512, None);
         assert!(users.describe("ada").is_none() && users.names().is_empty());
     }
 

@@ -1,7 +1,10 @@
 //! ElectLeaders.
 
 use super::{Context, text, topic_name};
-use crate::broker::{cluster::NotElected, topics::TopicError};
+use crate::broker::{
+    cluster::{Cluster, NotElected},
+    topics::TopicError,
+};
 use kafka_protocol::{
     ResponseError,
     messages::{
@@ -38,7 +41,7 @@ pub(super) fn elect_leaders(
         wanted.into_iter().map(|t| (t.topic.to_string(), t.partitions)).collect()
     } else {
         if !unclean {
-            context.broker.cluster.prefer_first_coordinators();
+            context.broker.groups.move_coordinators(Cluster::prefer_first_coordinators);
         }
         let numbers = |count: usize| (0..).take(count).collect();
         topics.all().iter().map(|t| (t.name.clone(), numbers(t.partitions.len()))).collect()
@@ -48,7 +51,8 @@ pub(super) fn elect_leaders(
         let elected = numbers.into_iter().map(|n| (n, topics.elect(&topic, n, unclean)));
         let needed =
             elected.filter(|(_, r)| !of_all || !matches!(r, Ok(Err(NotElected::NotNeeded))));
-        let partitions: Vec<_> = needed.map(|(n, result)| response(n, unclean, &result)).collect();
+        let partitions: Vec<_> =
+            needed.map(|(n, result)| response(&topic, n, unclean, &result)).collect();
         if !partitions.is_empty() {
             results.push(
                 ReplicaElectionResult::default()
@@ -61,6 +65,7 @@ pub(super) fn elect_leaders(
 }
 
 fn response(
+    topic: &str,
     number: i32,
     unclean: bool,
     result: &Result<Result<(), NotElected>, TopicError>,
@@ -80,6 +85,10 @@ fn response(
             ResponseError::PreferredLeaderNotAvailable,
             "The preferred leader was not available.".to_owned(),
         ),
+        Err(TopicError::Unknown) => {
+            let error = ResponseError::UnknownTopicOrPartition;
+            (error, format!("No such partition as {topic}-{number}"))
+        }
         Err(error) => (error.into(), error.to_string()),
     };
     response.with_error_code(error.code()).with_error_message(Some(text(message)))

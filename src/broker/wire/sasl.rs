@@ -17,7 +17,7 @@ use kafka_protocol::{
     },
     protocol::StrBytes,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 /// Most bytes of a request from a client that nobody knows yet.
 pub(super) const MAX_BYTES: usize = 512 << 10;
@@ -131,41 +131,39 @@ pub(super) fn describe_credentials(
 }
 
 /// What is asked for one user.
-type Changes = Result<Vec<(ScramHash, Option<Credential>)>, (ResponseError, &'static str)>;
+type Change = Result<(ScramHash, Option<Credential>), (ResponseError, &'static str)>;
 
 /// Users come, go, and get other passwords; those of this broker's memory, a restart forgets them.
 pub(super) fn alter_credentials(
     context: &Context<'_>,
     request: AlterUserScramCredentialsRequest,
 ) -> AlterUserScramCredentialsResponse {
-    let users = &context.broker.users;
-    let mut wanted: BTreeMap<StrBytes, Vec<(i8, Changes)>> = BTreeMap::new();
+    let mut wanted: BTreeMap<StrBytes, Change> = BTreeMap::new();
+    let mut want = |user: StrBytes, change: &dyn Fn(&str) -> Change| match wanted.entry(user) {
+        Entry::Vacant(place) => {
+            let change = change(place.key());
+            place.insert(change);
+        }
+        Entry::Occupied(mut place) if place.get().is_ok() => {
+            let message = "A user credential cannot be altered twice in the same request";
+            *place.get_mut() = Err((ResponseError::DuplicateResource, message));
+        }
+        Entry::Occupied(_) => {}
+    };
     for deletion in request.deletions {
-        let change = deleted(context, &deletion.name, deletion.mechanism);
-        wanted.entry(deletion.name).or_default().push((deletion.mechanism, change));
+        want(deletion.name, &|user| deleted(context, user, deletion.mechanism));
     }
     for upsertion in request.upsertions {
         let (salt, salted) = (&upsertion.salt, &upsertion.salted_password);
-        let change =
-            upserted(&upsertion.name, upsertion.mechanism, upsertion.iterations, salt, salted);
-        wanted.entry(upsertion.name).or_default().push((upsertion.mechanism, change));
+        let (mechanism, iterations) = (upsertion.mechanism, upsertion.iterations);
+        want(upsertion.name, &|user| upserted(user, mechanism, iterations, salt, salted));
     }
     let mut results = Vec::with_capacity(wanted.len());
-    for (user, changes) in wanted {
-        let mut kinds: Vec<i8> = changes.iter().map(|(kind, _)| *kind).collect();
-        kinds.sort_unstable();
-        let changes: Changes = if kinds.windows(2).any(|pair| pair[0] == pair[1]) {
-            Err((
-                ResponseError::DuplicateResource,
-                "A user credential cannot be altered twice in the same request",
-            ))
-        } else {
-            changes.into_iter().map(|(_, c)| c).collect::<Result<Vec<_>, _>>().map(|c| c.concat())
-        };
+    for (user, change) in wanted {
         let result = AlterUserScramCredentialsResult::default().with_user(user.clone());
-        results.push(match changes {
-            Ok(changes) => {
-                users.change(&user, changes);
+        results.push(match change {
+            Ok((hash, credential)) => {
+                context.broker.users.change(&user, hash, credential);
                 result
             }
             Err((error, message)) => {
@@ -183,10 +181,10 @@ fn check(user: &str, mechanism: i8) -> Result<ScramHash, (ResponseError, &'stati
     hash(mechanism).ok_or((ResponseError::UnsupportedSaslMechanism, "Unknown SCRAM mechanism"))
 }
 
-fn deleted(context: &Context<'_>, user: &str, mechanism: i8) -> Changes {
+fn deleted(context: &Context<'_>, user: &str, mechanism: i8) -> Change {
     let hash = check(user, mechanism)?;
     match context.broker.users.credential(user, hash) {
-        Some(_) => Ok(vec![(hash, None)]),
+        Some(_) => Ok((hash, None)),
         None => Err((
             ResponseError::ResourceNotFound,
             "Attempt to delete a user credential that does not exist",
@@ -194,7 +192,7 @@ fn deleted(context: &Context<'_>, user: &str, mechanism: i8) -> Changes {
     }
 }
 
-fn upserted(user: &str, mechanism: i8, iterations: i32, salt: &Bytes, salted: &Bytes) -> Changes {
+fn upserted(user: &str, mechanism: i8, iterations: i32, salt: &Bytes, salted: &Bytes) -> Change {
     let hash = check(user, mechanism)?;
     let refused = |message| Err((ResponseError::UnacceptableCredential, message));
     if iterations < *ITERATIONS.start() {
@@ -207,7 +205,7 @@ fn upserted(user: &str, mechanism: i8, iterations: i32, salt: &Bytes, salted: &B
         return refused("Salt and salted password must not be empty");
     }
     match Credential::of_salted(hash, salted, salt.to_vec(), iterations as u32) {
-        Ok(credential) => Ok(vec![(hash, Some(credential))]),
+        Ok(credential) => Ok((hash, Some(credential))),
         Err(_) => refused("The credential cannot be kept"),
     }
 }
