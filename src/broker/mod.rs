@@ -10,7 +10,7 @@
 //! | `consumer_group` | a consumer group of the `consumer` protocol; pure |
 //! | `transaction` | the coordinator of transactions as a state machine; pure |
 //! | `cluster` | the nodes, and who leads and coordinates what |
-//! | `topics`, `groups`, `transactions`, `producer_ids` | the state of the cluster, behind locks |
+//! | `topics`, `partition`, `groups`, `transactions`, `producer_ids` | the state of the cluster, behind locks |
 //! | `peer` | whether the client of a connection is still there |
 //! | `upkeep`, `memory` | old records go, memory stays bounded |
 //! | `security` | certificates, users, passwords |
@@ -35,6 +35,7 @@ mod listener;
 mod log;
 mod look;
 mod memory;
+mod partition;
 mod peer;
 mod producer_ids;
 mod security;

@@ -1,4 +1,6 @@
-//! The topics and their partitions, and who waits for new records.
+//! The topics and their partitions.
+
+pub(crate) use super::partition::{Partition, Waiter};
 
 use super::{
     cluster::{self, Cluster, Layout, NodeIds, NotElected, Replicas},
@@ -7,108 +9,16 @@ use super::{
     storage::{Note, Storage, TopicNote},
     topic_config::TopicConfig,
 };
-use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
+use parking_lot::RwLock;
 use std::{
     collections::{BTreeMap, HashMap},
     io,
     sync::Arc,
 };
-use tokio::sync::Notify;
 use uuid::Uuid;
 
 /// Most partitions of a topic; clients hold some memory for each.
 pub(crate) const MAX_PARTITIONS: i32 = 10_000;
-
-/// One partition.
-pub(crate) struct Partition {
-    /// Its log.
-    pub(crate) log: Mutex<Log>,
-    /// Changed only by who holds the log.
-    replicas: RwLock<Replicas>,
-    waiting: Mutex<Vec<Arc<Notify>>>,
-}
-
-impl Partition {
-    fn new(mut log: Log, replicas: Replicas) -> Arc<Self> {
-        log.start_epoch(replicas.epoch());
-        let (log, replicas) = (Mutex::new(log), RwLock::new(replicas));
-        Arc::new(Self { log, replicas, waiting: Mutex::default() })
-    }
-
-    /// The log, if `node` leads the partition; it does as long as the log is held.
-    pub(crate) fn log_of_leader(&self, node: i32) -> Option<MutexGuard<'_, Log>> {
-        let log = self.log.lock();
-        let leads = self.replicas.read().leader() == Some(node);
-        leads.then_some(log)
-    }
-
-    /// The log, if `node` leads the partition or follows its leader.
-    pub(crate) fn log_of_replica(&self, node: i32) -> Option<MutexGuard<'_, Log>> {
-        let log = self.log.lock();
-        let follows = self.replicas.read().is_follower(node);
-        follows.then_some(log)
-    }
-
-    /// Who holds the partition and who leads it. Take no lock of a log while you have this.
-    pub(crate) fn replicas(&self) -> RwLockReadGuard<'_, Replicas> {
-        self.replicas.read()
-    }
-
-    /// Lets `change` choose another leader; its epoch, if it did.
-    fn lead<R>(&self, change: impl FnOnce(&mut Replicas) -> R) -> (R, Option<i32>) {
-        let mut log = self.log.lock();
-        let mut replicas = self.replicas.write();
-        let before = replicas.epoch();
-        let result = change(&mut replicas);
-        let epoch = replicas.epoch();
-        if epoch == before {
-            return (result, None);
-        }
-        if replicas.leader().is_some() {
-            log.start_epoch(epoch);
-        }
-        drop((log, replicas));
-        self.wake();
-        (result, Some(epoch))
-    }
-
-    /// Tells those who wait that something has changed.
-    pub(crate) fn wake(&self) {
-        for waiting in self.waiting.lock().iter() {
-            waiting.notify_one();
-        }
-    }
-}
-
-/// Waits for changes of partitions; stops waiting when dropped.
-pub(crate) struct Waiter {
-    notify: Arc<Notify>,
-    partitions: Vec<Arc<Partition>>,
-}
-
-impl Waiter {
-    /// From here on, no change of `partitions` is missed.
-    pub(crate) fn new(partitions: Vec<Arc<Partition>>) -> Self {
-        let notify = Arc::new(Notify::new());
-        for partition in &partitions {
-            partition.waiting.lock().push(Arc::clone(&notify));
-        }
-        Self { notify, partitions }
-    }
-
-    /// Returns after a change.
-    pub(crate) async fn changed(&self) {
-        self.notify.notified().await;
-    }
-}
-
-impl Drop for Waiter {
-    fn drop(&mut self) {
-        for partition in &self.partitions {
-            partition.waiting.lock().retain(|other| !Arc::ptr_eq(other, &self.notify));
-        }
-    }
-}
 
 /// A topic. It never changes: a change of settings or partitions makes a new one in its place.
 pub(crate) struct Topic {
@@ -142,7 +52,7 @@ impl Topic {
 
     /// Copies of each partition.
     pub(crate) fn replication_factor(&self) -> i16 {
-        self.partitions.first().map_or(0, |p| p.replicas.read().assigned().len() as i16)
+        self.partitions.first().map_or(0, |p| p.replicas().assigned().len() as i16)
     }
 
     /// True if a client that wants its records on every replica in sync gets them on as many as
@@ -153,7 +63,7 @@ impl Topic {
             .set()
             .get("min.insync.replicas")
             .map_or(1, |value| value.parse().expect("values are checked when set"));
-        let replicas = partition.replicas.read();
+        let replicas = partition.replicas();
         replicas.in_sync().len() >= replicas.assigned().len().min(wanted)
     }
 
@@ -577,17 +487,5 @@ mod tests {
             let made = topics.create("a", count, TopicConfig::default());
             assert!(matches!(made, Err(TopicError::Partitions(_))), "{count}");
         }
-    }
-
-    #[tokio::test]
-    async fn a_change_between_looking_and_waiting_is_not_missed() {
-        let topics = topics();
-        topics.create("a", 2, TopicConfig::default()).unwrap();
-        let partition = topics.partition("a", 1).unwrap();
-        let waiter = Waiter::new(vec![Arc::clone(&partition)]);
-        partition.wake();
-        waiter.changed().await;
-        drop(waiter);
-        assert!(partition.waiting.lock().is_empty());
     }
 }
