@@ -214,16 +214,22 @@ impl Topics {
         catalog
     }
 
+    /// Is this a name that a new topic can have?
+    pub(crate) fn check_new_name(&self, name: &str) -> Result<(), TopicError> {
+        check_name(name)?;
+        if self.index.read().by_name.contains_key(name) {
+            return Err(TopicError::Exists(name.to_owned()));
+        }
+        Ok(())
+    }
+
     /// The nodes of every partition, if a topic could be made.
     pub(crate) fn check_new(
         &self,
         name: &str,
         layout: &Layout,
     ) -> Result<Vec<Vec<i32>>, TopicError> {
-        check_name(name)?;
-        if self.index.read().by_name.contains_key(name) {
-            return Err(TopicError::Exists(name.to_owned()));
-        }
+        self.check_new_name(name)?;
         self.lay_out(layout, &self.cluster.live())
     }
 

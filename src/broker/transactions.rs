@@ -255,7 +255,7 @@ impl Effects for Surroundings {
         let Some(found) = topic.partition(partition) else { return Ok(()) };
         {
             let mut log = found.log.lock();
-            log.mark(marker, self.clock.now_ms())?;
+            log.mark(marker, topic.policy, self.clock.now_ms())?;
             self.upkeep.note_change(&topic, &log);
         }
         found.wake();

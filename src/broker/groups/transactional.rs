@@ -15,10 +15,13 @@ impl Groups {
         generation: i32,
     ) -> Result<(), ResponseError> {
         let is_nobody = generation < 0 && member_id.is_empty() && instance_id.is_none();
-        let inner = self.inner.lock();
+        let mut inner = self.inner.lock();
+        if generation < 0 {
+            // It is there from now on, also if nothing comes of the transaction.
+            inner.by_id.entry(id.to_owned()).or_insert_with(|| self.new_group());
+        }
         match inner.by_id.get(id) {
             _ if is_nobody => Ok(()),
-            None if generation < 0 => Ok(()),
             None => Err(ResponseError::IllegalGeneration),
             Some(known) => match &known.consumers {
                 Some(consumers) => {

@@ -104,7 +104,7 @@ pub(crate) fn check(
                     let outcome = if commits { Outcome::Commit } else { Outcome::Abort };
                     let (producer_id, producer_epoch) = (i64::from(producer), 0);
                     let marker = Marker { producer_id, producer_epoch, outcome };
-                    log.mark(marker, model.now_ms).unwrap();
+                    log.mark(marker, TIGHT, model.now_ms).unwrap();
                     if !commits {
                         model.aborted.extend(offsets);
                     }

@@ -6,7 +6,9 @@
 //! ```
 
 use super::{
-    batch::{ATTR_CONTROL, ATTR_TRANSACTIONAL, HEADER_BYTES, seal},
+    batch::{
+        ATTR_CONTROL, ATTR_TRANSACTIONAL, HEADER_BYTES, TimestampType, seal, set_log_append_time,
+    },
     record::varint,
 };
 use bytes::{BufMut, BytesMut};
@@ -36,8 +38,8 @@ pub(crate) struct Marker {
 }
 
 impl Marker {
-    /// The batch, with `now_ms` as its time.
-    pub(super) fn build(self, now_ms: i64) -> BytesMut {
+    /// The batch, with `now_ms` as its time, marked as the others of the topic are.
+    pub(super) fn build(self, timestamps: TimestampType, now_ms: i64) -> BytesMut {
         let mut key_and_value = BytesMut::new();
         key_and_value.put_i16(0);
         key_and_value.put_i16(match self.outcome {
@@ -66,7 +68,10 @@ impl Marker {
         batch.put_i32(1);
         batch.put_u8((record.len() * 2) as u8);
         batch.put_slice(&record);
-        seal(&mut batch);
+        match timestamps {
+            TimestampType::Create => seal(&mut batch),
+            TimestampType::LogAppend => set_log_append_time(&mut batch, now_ms),
+        }
         batch
     }
 }
@@ -91,7 +96,7 @@ pub(super) fn outcome(bytes: &[u8]) -> Option<Outcome> {
 /// The batch, for tests of other modules.
 #[cfg(test)]
 pub(crate) fn build(marker: Marker, now_ms: i64) -> bytes::Bytes {
-    marker.build(now_ms).freeze()
+    marker.build(TimestampType::Create, now_ms).freeze()
 }
 
 #[cfg(test)]

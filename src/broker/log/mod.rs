@@ -298,30 +298,19 @@ impl Log {
         now_ms: i64,
         may_begin: bool,
     ) -> Result<Appended, AppendError> {
-        let (bytes, limit) = (batch.bytes.len(), policy.max_message_bytes);
-        if bytes > limit {
-            return Err(AppendError::TooLarge { bytes, limit });
+        let is_open = self.producers.is_open(batch.header.producer_id);
+        // Before anything else: the coordinator knows better who the producer is.
+        if batch.header.is_transactional() && !is_open && !may_begin {
+            return Err(AppendError::NotInTransaction);
         }
+        policy.check(batch, now_ms)?;
         if let Some(base_offset) = self.producers.check(&batch.header)? {
             return Ok(Appended { base_offset, log_append_time_ms: None, is_duplicate: true });
         }
-        match (batch.header.is_transactional(), self.producers.is_open(batch.header.producer_id)) {
-            (true, false) if !may_begin => return Err(AppendError::NotInTransaction),
-            (false, true) => return Err(AppendError::OutsideTransaction),
-            _ => {}
+        if is_open && !batch.header.is_transactional() {
+            return Err(AppendError::OutsideTransaction);
         }
-        let (timestamp_ms, limit_ms) = (batch.header.max_timestamp_ms, policy.max_ahead_ms);
         let stamped = policy.timestamp_type == TimestampType::LogAppend;
-        if !stamped && timestamp_ms.saturating_sub(now_ms) > limit_ms {
-            return Err(AppendError::Ahead { timestamp_ms, limit_ms });
-        }
-        if policy.compacts {
-            let keyless = record::without_key(&batch.bytes)
-                .map_err(|e| AppendError::Damaged(e.to_string()))?;
-            if !keyless.is_empty() {
-                return Err(AppendError::NoKey(keyless));
-            }
-        }
         let base_offset = self.end_offset;
         let mut header = batch.header;
         header.base_offset = base_offset;
@@ -344,9 +333,14 @@ impl Log {
 
     /// Ends the open transaction of a producer, if there is one, and fences its older epochs; the
     /// offset of the marker.
-    pub(crate) fn mark(&mut self, marker: Marker, now_ms: i64) -> io::Result<i64> {
+    pub(crate) fn mark(
+        &mut self,
+        marker: Marker,
+        policy: LogPolicy,
+        now_ms: i64,
+    ) -> io::Result<i64> {
         let base_offset = self.end_offset;
-        let mut bytes = marker.build(now_ms);
+        let mut bytes = marker.build(policy.timestamp_type, now_ms);
         batch::set_position(&mut bytes, base_offset, self.leader_epoch);
         let header = BatchHeader::parse(&bytes).expect("a marker is a batch");
         self.store.append(base_offset, bytes.freeze())?;

@@ -1,6 +1,6 @@
 //! The settings of a topic that its logs obey.
 
-use super::batch::TimestampType;
+use super::{AppendError, ProducedBatch, batch::TimestampType, record};
 
 /// The settings of a topic that its logs obey.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -37,6 +37,27 @@ impl LogPolicy {
     /// True if nothing goes but records whose key has a newer one.
     pub(crate) fn only_compacts(&self) -> bool {
         self.compacts && !self.deletes
+    }
+
+    /// Whether a batch may be in the topic, whoever wrote it.
+    pub(super) fn check(&self, batch: &ProducedBatch, now_ms: i64) -> Result<(), AppendError> {
+        let (bytes, limit) = (batch.bytes.len(), self.max_message_bytes);
+        if bytes > limit {
+            return Err(AppendError::TooLarge { bytes, limit });
+        }
+        let (timestamp_ms, limit_ms) = (batch.header.max_timestamp_ms, self.max_ahead_ms);
+        let stamped = self.timestamp_type == TimestampType::LogAppend;
+        if !stamped && timestamp_ms.saturating_sub(now_ms) > limit_ms {
+            return Err(AppendError::Ahead { timestamp_ms, limit_ms });
+        }
+        if self.compacts {
+            let keyless = record::without_key(&batch.bytes)
+                .map_err(|e| AppendError::Damaged(e.to_string()))?;
+            if !keyless.is_empty() {
+                return Err(AppendError::NoKey(keyless));
+            }
+        }
+        Ok(())
     }
 
     /// That of a topic for which nothing is set, except that it keeps everything.

@@ -159,7 +159,7 @@ mod tests {
         log.keep_bytes(0).unwrap();
         assert_eq!(log.start_offset(), 1);
         let marker = Marker { producer_id: 7, producer_epoch: 0, outcome: Outcome::Commit };
-        log.mark(marker, 4).unwrap();
+        log.mark(marker, LogPolicy::KEEP, 4).unwrap();
         assert!(log.expire(&DAY, 10 * DAY_MS).unwrap());
         assert_eq!((log.start_offset(), log.end_offset()), (4, 4));
     }

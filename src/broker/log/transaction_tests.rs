@@ -52,13 +52,13 @@ fn a_transaction_begins_only_where_the_caller_answers_for_it() {
     log.append(&transactional(1, 0, 2, 1), POLICY, 0).unwrap();
     let plain = produced(&BatchBuilder::new(1).producer(1, 0, 3));
     assert!(matches!(log.append(&plain, POLICY, 0), Err(AppendError::OutsideTransaction)));
-    log.mark(marker(1, 0, Outcome::Commit), 0).unwrap();
+    log.mark(marker(1, 0, Outcome::Commit), POLICY, 0).unwrap();
     assert!(matches!(
         log.append(&transactional(1, 0, 3, 1), POLICY, 0),
         Err(AppendError::NotInTransaction)
     ));
     log.append(&plain, POLICY, 0).unwrap();
-    let again = log.append(&first, POLICY, 0).unwrap();
+    let again = log.begin(&first, POLICY, 0).unwrap();
     assert!(again.is_duplicate, "a batch that is sent again is known as before");
 }
 
@@ -73,9 +73,9 @@ fn committed_readers_stop_at_the_oldest_open_transaction() {
     assert!(log.read_committed(3, 1 << 20, true).unwrap().0.is_empty(), "not even one batch");
     assert!(log.read_committed(6, 1 << 20, true).unwrap().0.is_empty(), "not an error either");
 
-    log.mark(marker(2, 0, Outcome::Commit), 0).unwrap();
+    log.mark(marker(2, 0, Outcome::Commit), POLICY, 0).unwrap();
     assert_eq!(log.last_stable_offset(), 3, "the older one is open");
-    log.mark(marker(1, 0, Outcome::Abort), 0).unwrap();
+    log.mark(marker(1, 0, Outcome::Abort), POLICY, 0).unwrap();
     assert_eq!(log.last_stable_offset(), 9);
     let (records, aborted) = log.read_committed(0, 1 << 20, true).unwrap();
     assert_eq!(headers(records).len(), 5);
@@ -93,7 +93,7 @@ fn what_is_deleted_holds_nobody_back() {
     assert_eq!(log.last_stable_offset(), 0);
     log.delete_before(2).unwrap();
     assert_eq!(log.last_stable_offset(), 2);
-    log.mark(marker(1, 0, Outcome::Abort), 0).unwrap();
+    log.mark(marker(1, 0, Outcome::Abort), POLICY, 0).unwrap();
     assert_eq!(log.read_committed(2, 1 << 20, true).unwrap().1.len(), 1);
     log.delete_before(5).unwrap();
     assert!(log.read_committed(5, 1 << 20, true).unwrap().1.is_empty());
@@ -103,7 +103,7 @@ fn what_is_deleted_holds_nobody_back() {
 fn a_marker_without_the_records_in_front_does_not_reset_a_producer() {
     let mut log = log();
     log.begin(&transactional(1, 0, 0, 4), POLICY, 0).unwrap();
-    log.mark(marker(1, 0, Outcome::Commit), 0).unwrap();
+    log.mark(marker(1, 0, Outcome::Commit), POLICY, 0).unwrap();
     log.delete_before(4).unwrap();
     let mut again = recovered(&log);
     assert_eq!(again.start_offset(), 4);
@@ -177,7 +177,7 @@ proptest! {
                     model.extend(vec![(producer, None); records]);
                 }
                 Step::End { producer, outcome } => {
-                    log.mark(marker(producer, 0, outcome), 0).unwrap();
+                    log.mark(marker(producer, 0, outcome), POLICY, 0).unwrap();
                     for (whose, end) in &mut model {
                         if *whose == producer {
                             end.get_or_insert(outcome);

@@ -36,13 +36,8 @@ impl Transaction {
             State::PrepareCommit | State::PrepareAbort => {
                 Err(ResponseError::ConcurrentTransactions)
             }
-            // A zombie may not abort the transaction of its successor.
-            State::Ongoing => match init.expected {
-                Some(expected) if expected.epoch != self.epoch => {
-                    Err(ResponseError::ProducerFenced)
-                }
-                _ => Ok(Initialized::AbortFirst),
-            },
+            // Even for a zombie, which is fenced when it asks again: so does Kafka.
+            State::Ongoing => Ok(Initialized::AbortFirst),
             State::Empty | State::CompleteCommit | State::CompleteAbort => {
                 let is_last = init.expected.is_none_or(|expected| expected.epoch == self.epoch);
                 if self.epoch >= EXHAUSTED && is_last {

@@ -254,7 +254,8 @@ impl Transaction {
     pub(super) fn fenced(&self, end_offset: impl Fn(&str, i32) -> i64, now_ms: i64) -> Self {
         let mut next = self.decided(Outcome::Abort, end_offset, now_ms);
         next.epoch += 1;
-        next.last_epoch = NO_EPOCH;
+        // The owner may ask what became of it and go on; a successor gets yet another epoch.
+        next.last_epoch = self.epoch;
         next
     }
 

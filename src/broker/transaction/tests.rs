@@ -106,7 +106,7 @@ impl Effects for World {
 
     fn mark(&self, _: &str, partition: i32, marker: Marker) -> io::Result<()> {
         self.step()?;
-        self.logs.borrow_mut()[partition as usize].mark(marker, 0).map(drop)
+        self.logs.borrow_mut()[partition as usize].mark(marker, POLICY, 0).map(drop)
     }
 
     /// A crash may let only the first notes through.
@@ -220,7 +220,7 @@ fn a_new_owner_fences_the_old_one_and_aborts_its_transaction() {
     assert_eq!(c.add_partitions("x", old, &[t(1)], &world, 1), Err(Error::ProducerFenced));
     assert_eq!(c.add_group("x", old, "g", &world, 1), Err(Error::ProducerFenced));
     assert_eq!(c.end("x", old, Outcome::Commit, &world, 1), Err(Error::ProducerFenced));
-    assert_eq!(write(&world, &c, ("x", old), 1, 0), Err(Error::InvalidProducerEpoch));
+    assert_eq!(write(&world, &c, ("x", old), 1, 0), Err(Error::ProducerFenced));
     let stranger = Owner { producer_id: 99, epoch: 0 };
     assert_eq!(
         c.end("x", stranger, Outcome::Commit, &world, 1),
@@ -246,8 +246,9 @@ fn an_owner_that_says_who_it_is_keeps_its_id_and_a_zombie_cannot() {
     let zombie = Init { expected: Some(second), ..INIT };
     assert_eq!(c.init("x", zombie, &world, 0), Err(Error::ProducerFenced));
     c.add_partitions("x", new, &[t(0)], &world, 0).unwrap();
+    assert_eq!(c.init("x", zombie, &world, 0), Err(Error::ConcurrentTransactions));
+    assert_eq!(state(&c), State::CompleteAbort, "as on Kafka, it aborts what it finds");
     assert_eq!(c.init("x", zombie, &world, 0), Err(Error::ProducerFenced));
-    assert_eq!(state(&c), State::Ongoing, "its transaction goes on");
 }
 
 #[test]
@@ -283,7 +284,7 @@ fn timeouts_are_checked_and_kept() {
     assert_eq!(state(&c), State::CompleteAbort);
     assert_eq!(world.markers(), [(0, Outcome::Abort)]);
     assert_eq!(c.end("x", owner, Outcome::Commit, &world, 1_000), Err(Error::ProducerFenced));
-    assert_eq!(write(&world, &c, ("x", owner), 1, 0), Err(Error::InvalidProducerEpoch));
+    assert_eq!(write(&world, &c, ("x", owner), 1, 0), Err(Error::ProducerFenced));
     let week = 7 * 24 * 3_600_000;
     assert_eq!(c.expire(&world, week), Some(week + 1_000));
     c.expire(&world, week + 1_000);

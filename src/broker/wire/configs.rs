@@ -220,10 +220,15 @@ fn alter(
     }
     let refused = |error: TopicError| ((&error).into(), error.to_string());
     let topics = &context.broker.topics;
-    let topic = topics.get(name).ok_or_else(|| refused(TopicError::Unknown))?;
-    let config = change(topic.config.set().clone())
+    let topic = topics.get(name);
+    // Of a wrong value and a missing topic Kafka names the value.
+    let before = topic.as_ref().map(|topic| topic.config.set().clone()).unwrap_or_default();
+    let config = change(before)
         .and_then(TopicConfig::new)
         .map_err(|message| (ResponseError::InvalidConfig, message))?;
+    if topic.is_none() {
+        return Err(refused(TopicError::Unknown));
+    }
     if validate_only {
         return Ok(());
     }

@@ -123,6 +123,7 @@ fn failed(wanted: &FetchPartition, error: ResponseError) -> PartitionData {
         .with_partition_index(wanted.partition)
         .with_error_code(error.code())
         .with_high_watermark(-1)
+        .with_last_stable_offset(-1)
         .with_records(Some(Bytes::new()))
 }
 
@@ -142,21 +143,21 @@ fn read(
     };
     let Some(log) = log else { return failed(wanted, ResponseError::NotLeaderOrFollower) };
     let limit = usize::try_from(wanted.partition_max_bytes).unwrap_or(0).min(left);
-    let data = match records(&log, wanted.fetch_offset, limit, at_least_one, isolation) {
-        Ok((records, aborted)) => PartitionData::default()
-            .with_partition_index(wanted.partition)
-            .with_aborted_transactions(aborted)
-            .with_records(Some(records)),
-        Err(error) => {
-            tracing::debug!(%error, "fetch refused");
-            failed(wanted, (&error).into())
-        }
-    };
-    let data = data
+    let (records, aborted) =
+        match records(&log, wanted.fetch_offset, limit, at_least_one, isolation) {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::debug!(%error, "fetch refused");
+                return failed(wanted, (&error).into());
+            }
+        };
+    let data = PartitionData::default()
+        .with_partition_index(wanted.partition)
+        .with_aborted_transactions(aborted)
+        .with_records(Some(records))
         .with_high_watermark(log.end_offset())
         .with_last_stable_offset(log.last_stable_offset());
-    let has_start = context.version >= 5 && data.error_code == 0;
-    if has_start { data.with_log_start_offset(log.start_offset()) } else { data }
+    if context.version >= 5 { data.with_log_start_offset(log.start_offset()) } else { data }
 }
 
 type Records = (Bytes, Option<Vec<AbortedTransaction>>);

@@ -14,7 +14,7 @@ use kafka_protocol::{
         join_group_response::JoinGroupResponseMember,
         leave_group_request::MemberIdentity,
         leave_group_response::MemberResponse,
-        offset_commit_request::OffsetCommitRequestPartition,
+        offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic},
         offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic},
     },
     protocol::StrBytes,
@@ -231,7 +231,14 @@ pub(super) fn offset_commit(
     let broker = context.broker;
     let (group, generation) = (&*request.group_id, request.generation_id_or_member_epoch);
     let instance_id = request.group_instance_id.as_deref();
-    let mut allowed = if group.is_empty() {
+    let exists = |topic: &str, number| broker.topics.partition(topic, number).is_some();
+    let any = |t: &OffsetCommitRequestTopic| {
+        t.partitions.iter().any(|p| exists(&t.name, p.partition_index))
+    };
+    let mut allowed = if !request.topics.iter().any(any) {
+        // Kafka looks for the partitions first, and asks the group only about those it finds.
+        Ok(())
+    } else if group.is_empty() {
         Err(ResponseError::InvalidGroupId)
     } else if !context.coordinates(Coordinated::Group(group)) {
         Err(ResponseError::NotCoordinator)
@@ -253,8 +260,11 @@ pub(super) fn offset_commit(
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for partition in &topic.partitions {
             let number = partition.partition_index;
-            let exists = broker.topics.partition(&topic.name, number).is_some();
-            let result = allowed.and_then(|()| committed(context.version, partition, exists));
+            let result = if exists(&topic.name, number) {
+                allowed.and_then(|()| committed(context.version, partition))
+            } else {
+                Err(ResponseError::UnknownTopicOrPartition)
+            };
             let response = OffsetCommitResponsePartition::default().with_partition_index(number);
             partitions
                 .push(response.with_error_code(code(result.as_ref().map(|_| ()).map_err(|e| *e))));
@@ -281,11 +291,7 @@ pub(super) fn offset_commit(
 fn committed(
     version: i16,
     partition: &OffsetCommitRequestPartition,
-    exists: bool,
 ) -> Result<Committed, ResponseError> {
-    if !exists {
-        return Err(ResponseError::UnknownTopicOrPartition);
-    }
     let metadata = partition.committed_metadata.as_ref().map(|m| m.to_string()).unwrap_or_default();
     if metadata.len() > MAX_METADATA_BYTES {
         return Err(ResponseError::OffsetMetadataTooLarge);

@@ -161,6 +161,9 @@ fn delete_before(
     let topic = context.broker.topics.get(topic).ok_or(ResponseError::UnknownTopicOrPartition)?;
     let found = topic.partition(partition).ok_or(ResponseError::UnknownTopicOrPartition)?;
     let mut log = context.lead(found)?;
+    if topic.policy.only_compacts() {
+        return Err(ResponseError::PolicyViolation);
+    }
     let offset = if offset == -1 { log.end_offset() } else { offset };
     if offset < 0 || offset > log.end_offset() {
         return Err(ResponseError::OffsetOutOfRange);

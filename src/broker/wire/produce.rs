@@ -2,7 +2,7 @@
 
 use super::{Context, connection::Fault};
 use crate::broker::{
-    log::{AppendError, Appended, BatchHeader, ProducedBatch},
+    log::{AppendError, Appended, BatchHeader, ProducedBatch, SequenceError},
     transaction::Owner,
 };
 use bytes::Bytes;
@@ -26,6 +26,8 @@ struct Refused {
     message: String,
     /// The records that are at fault, counted from 0; empty if it is the whole batch.
     records: Vec<i32>,
+    /// Where the log starts; -1 if the mistake was seen before anybody looked there.
+    log_start: i64,
 }
 
 /// Appends records; no response if the client wants none.
@@ -67,12 +69,23 @@ pub(super) fn produce(
 }
 
 fn refused(error: ResponseError, message: impl ToString) -> Refused {
-    Refused { error, message: message.to_string(), records: Vec::new() }
+    Refused { error, message: message.to_string(), records: Vec::new(), log_start: -1 }
 }
 
-impl From<AppendError> for Refused {
-    fn from(error: AppendError) -> Self {
+/// What Kafka tells only after a look at the records, or at what the producer wrote before.
+fn is_seen_in_log(error: &AppendError) -> bool {
+    use AppendError::{Ahead, NoKey, OutsideTransaction, Sequence};
+    matches!(error, Sequence(_) | NoKey(_) | Ahead { .. } | OutsideTransaction)
+}
+
+impl Refused {
+    fn by_log(error: AppendError, batch: &BatchHeader, log_start: i64) -> Self {
         let mut refused = refused((&error).into(), &error);
+        // An old epoch of a transaction is the coordinator's finding, on Kafka.
+        let stale = matches!(error, AppendError::Sequence(SequenceError::StaleEpoch { .. }));
+        if is_seen_in_log(&error) && !(stale && batch.is_transactional()) {
+            refused.log_start = log_start;
+        }
         if let AppendError::NoKey(records) = error {
             refused.records = records;
         }
@@ -121,19 +134,26 @@ fn append(
         if appended.is_ok() {
             context.broker.note_change(&topic, &log);
         }
-        Ok(appended.map(|appended| (appended, log.start_offset())))
+        let start = log.start_offset();
+        match appended {
+            Ok(appended) => Ok(Some((appended, start))),
+            Err(AppendError::NotInTransaction) if !may_begin => Ok(None),
+            Err(error) => Err(Refused::by_log(error, &batch.header, start)),
+        }
     };
-    let (appended, start) = match (append(false)?, transactional_id) {
+    let appended = match (append(false)?, transactional_id) {
         // The first of its transaction here: the coordinator says whether it belongs to one.
-        (Err(AppendError::NotInTransaction), Some(id)) => {
+        (None, Some(id)) => {
             let BatchHeader { producer_id, producer_epoch: epoch, .. } = batch.header;
             let by = Owner { producer_id, epoch };
             let place = (topic.name.as_str(), number);
             let within = context.broker.transactions.within(id, by, place, || append(true));
-            within.map_err(not_in_transaction)???
+            within.map_err(not_in_transaction)??
         }
-        (appended, _) => appended?,
+        (appended, _) => appended,
     };
+    let (appended, start) =
+        appended.ok_or_else(|| not_in_transaction(ResponseError::InvalidTxnState))?;
     if !appended.is_duplicate {
         partition.wake();
         context.broker.storage.written();
@@ -155,11 +175,14 @@ fn partition_response(
                 .with_log_append_time_ms(appended.log_append_time_ms.unwrap_or(-1));
             if version >= 5 { response.with_log_start_offset(start) } else { response }
         }
-        Err(Refused { error, message, records }) => {
-            let response = response
+        Err(Refused { error, message, records, log_start }) => {
+            let mut response = response
                 .with_error_code(error.code())
                 .with_base_offset(-1)
                 .with_log_append_time_ms(-1);
+            if version >= 5 {
+                response.log_start_offset = log_start;
+            }
             if version >= 8 {
                 let record = |number| {
                     BatchIndexAndErrorMessage::default()

@@ -58,7 +58,8 @@ fn create(
     topic: &CreatableTopic,
     validate_only: bool,
 ) -> Result<Created, Refused> {
-    let layout = layout(context, topic)?;
+    // Of several mistakes Kafka names the one in the name, then in the settings, then in the layout.
+    context.broker.topics.check_new_name(&topic.name)?;
     let config = |c: &kafka_protocol::messages::create_topics_request::CreatableTopicConfig| {
         let value = c.value.as_ref().ok_or_else(|| format!("{} has no value", &*c.name))?;
         Ok((c.name.to_string(), value.to_string()))
@@ -70,6 +71,7 @@ fn create(
         .collect::<Result<_, String>>()
         .and_then(TopicConfig::new)
         .map_err(|message| Refused(ResponseError::InvalidConfig, message))?;
+    let layout = layout(context, topic)?;
     let placed = context.broker.topics.check_new(&topic.name, &layout)?;
     let id = if validate_only {
         Uuid::nil()

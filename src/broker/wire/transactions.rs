@@ -16,7 +16,7 @@ use kafka_protocol::{
         add_partitions_to_txn_response::{
             AddPartitionsToTxnPartitionResult, AddPartitionsToTxnTopicResult,
         },
-        txn_offset_commit_request::TxnOffsetCommitRequestPartition,
+        txn_offset_commit_request::{TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic},
         txn_offset_commit_response::{
             TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic,
         },
@@ -148,8 +148,20 @@ pub(super) fn commit_offsets(
     let (id, group) = (&*request.transactional_id, &*request.group_id);
     let by = owner(request.producer_id, request.producer_epoch);
     // Clients know one error of this request for a fenced producer.
-    let fenced = fenced_as(0, 1);
-    let mut allowed = if group.is_empty() {
+    let version = context.version;
+    let fenced = move |error| match fenced_as(0, 1)(error) {
+        // A producer that knows the word may abort and go on.
+        ResponseError::InvalidTxnState if version >= 4 => ResponseError::TransactionAbortable,
+        error => error,
+    };
+    let exists = |topic: &str, number| broker.topics.partition(topic, number).is_some();
+    let any = |t: &TxnOffsetCommitRequestTopic| {
+        t.partitions.iter().any(|p| exists(&t.name, p.partition_index))
+    };
+    let mut allowed = if !request.topics.iter().any(any) {
+        // Kafka looks for the partitions first, and asks the group only about those it finds.
+        Ok(())
+    } else if group.is_empty() {
         Err(ResponseError::InvalidGroupId)
     } else if !context.coordinates(Coordinated::Group(group)) {
         Err(ResponseError::NotCoordinator)
@@ -167,8 +179,11 @@ pub(super) fn commit_offsets(
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for partition in &topic.partitions {
             let number = partition.partition_index;
-            let exists = broker.topics.partition(&topic.name, number).is_some();
-            let result = allowed.and_then(|()| committed(partition, exists));
+            let result = if exists(&topic.name, number) {
+                allowed.and_then(|()| committed(partition))
+            } else {
+                Err(ResponseError::UnknownTopicOrPartition)
+            };
             partitions.push((number, result.as_ref().map(|_| ()).map_err(|e| *e)));
             if let Ok(committed) = result {
                 offsets.push((topic.name.to_string(), number, committed));
@@ -192,13 +207,7 @@ pub(super) fn commit_offsets(
     TxnOffsetCommitResponse::default().with_topics(topics.into_iter().map(topic).collect())
 }
 
-fn committed(
-    partition: &TxnOffsetCommitRequestPartition,
-    exists: bool,
-) -> Result<Committed, ResponseError> {
-    if !exists {
-        return Err(ResponseError::UnknownTopicOrPartition);
-    }
+fn committed(partition: &TxnOffsetCommitRequestPartition) -> Result<Committed, ResponseError> {
     let metadata = partition.committed_metadata.as_deref().unwrap_or_default().to_owned();
     if metadata.len() > MAX_METADATA_BYTES {
         return Err(ResponseError::OffsetMetadataTooLarge);
