@@ -18,7 +18,7 @@ PYTEST ?=
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: ## System packages, .venv from the lock (PYTHON=... chooses the interpreter)
@@ -42,6 +42,8 @@ test: build ## Everything: Rust, Python on the embedded broker, Python on a real
 	@$(MAKE) test-rust
 	@$(MAKE) test-python
 	@$(MAKE) test-kafka
+	@$(MAKE) conformance
+	@$(MAKE) test-librdkafka
 
 .PHONY: test-rust
 test-rust: ## Rust tests only
@@ -58,6 +60,20 @@ test-kafka: build ## The same tests on a real Apache Kafka; TURBINE_NO_KAFKA=1 l
 	@scripts/section.sh "Python tests, Apache Kafka"
 	@if [ "$${TURBINE_NO_KAFKA:-0}" = 1 ]; then echo "left out: TURBINE_NO_KAFKA=1"; else \
 	    scripts/kafka.sh check && $(BIN)/python -m pytest --broker=kafka $(PYTEST); fi
+
+# How many random sequences `make conformance` compares; a longer run is SEQUENCES=20000.
+SEQUENCES ?= 1000
+
+.PHONY: conformance
+conformance: build ## Random requests to the embedded broker and to Apache Kafka, answers compared (SEQUENCES=1000)
+	@scripts/section.sh "The embedded broker beside Apache Kafka, $(SEQUENCES) sequences"
+	@if [ "$${TURBINE_NO_KAFKA:-0}" = 1 ]; then echo "left out: TURBINE_NO_KAFKA=1"; else \
+	    scripts/kafka.sh check && PYTHONPATH=tests/python $(BIN)/python -m support.conformance --sequences $(SEQUENCES) $(CONFORMANCE); fi
+
+.PHONY: test-librdkafka
+test-librdkafka: build ## librdkafka's own integration tests on the embedded broker (LIBRDKAFKA=--slow takes all)
+	@scripts/section.sh "librdkafka's tests, embedded broker"
+	@scripts/librdkafka_tests.sh $(LIBRDKAFKA)
 
 .PHONY: lint
 lint: build ## Format, clippy, ruff, mypy, stub, layers, sizes, licences; changes nothing

@@ -14,6 +14,7 @@
 # KAFKA_CONTROLLER_PORT   port of the controller (the next one)
 # KAFKA_DIR    where data and logs go, a folder a port ($TMPDIR/turbine-kafka-UID)
 # KAFKA_HEAP   heap of the broker (1g)
+# KAFKA_AUTO_CREATE   false: topics are there only when somebody creates them (true)
 # The jars are kept in $TURBINE_CACHE (~/.cache/turbine), or in ./target where that cannot be written.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -87,7 +88,7 @@ controller.listener.names=CONTROLLER
 controller.quorum.voters=1@127.0.0.1:$controller
 log.dirs=$home/data
 num.partitions=4
-auto.create.topics.enable=true
+auto.create.topics.enable=${KAFKA_AUTO_CREATE:-true}
 offsets.topic.num.partitions=4
 offsets.topic.replication.factor=1
 transaction.state.log.num.partitions=4
