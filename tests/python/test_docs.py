@@ -70,7 +70,7 @@ def test_the_program_of_the_readme_runs(
     cluster: Cluster, app_id: str, worker_process: MakeWorker
 ) -> None:
     """As a worker: its agent prints, its subscription publishes."""
-    [(_, source)] = blocks(ROOT / "README.md")
+    [source] = [code for title, code in blocks(ROOT / "README.md") if title is None]
     orders, taxed = cluster.make_topic("orders"), cluster.make_topic("taxed")
     source = with_own_names(source, app_id, orders=orders, taxed=taxed)
     with worker_process(source, env={"TURBINE_BROKER": cluster.address}) as worker:
@@ -82,7 +82,7 @@ def test_the_program_of_the_readme_runs(
 
 def test_the_program_of_the_readme_is_the_example() -> None:
     """Both read and write the same, so that the commands below it fit both."""
-    [(_, source)] = blocks(ROOT / "README.md")
+    [source] = [code for title, code in blocks(ROOT / "README.md") if title is None]
     example = (ROOT / "examples" / "hello.py").read_text(encoding="utf-8")
     for line in source.splitlines():
         if line.startswith("@app") or "print(" in line or "return" in line:

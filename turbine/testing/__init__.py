@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from turbine.testing._events import Sent, event_streams
     from turbine.testing._eventually import Eventually
     from turbine.testing._fixtures import MakeApp, MakeProcess, MakeTopic, StartWorker
+    from turbine.testing._kit import Kit
     from turbine.testing._match import ANY, record
     from turbine.testing._process import WorkerProcess
     from turbine.testing._topics import TopicHandle
@@ -29,6 +30,7 @@ __all__ = [
     "Eventually",
     "FaultProxy",
     "KafkaBroker",
+    "Kit",
     "MakeApp",
     "MakeProcess",
     "MakeTopic",
@@ -49,6 +51,7 @@ _HOMES = {
     "turbine.testing._eventually": ("Eventually",),
     "turbine.testing._events": ("Sent", "event_streams"),
     "turbine.testing._fixtures": ("MakeApp", "MakeProcess", "MakeTopic", "StartWorker"),
+    "turbine.testing._kit": ("Kit",),
     "turbine.testing._match": ("ANY", "record"),
     "turbine.testing._process": ("WorkerProcess",),
     "turbine.testing._topics": ("TopicHandle",),

@@ -2,7 +2,7 @@
 
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from turbine import _native
@@ -52,7 +52,6 @@ class Broker(ABC):
         self._admin: _native.Admin | None = None
         self._producer: _native.Producer | None = None
         self._faults: list[Fault] = []
-        self._readers: dict[str, TopicReader] = {}
 
     # -- faults ----------------------------------------------------------------------------
 
@@ -173,20 +172,18 @@ class Broker(ABC):
         """Partition to committed offset."""
         return self.admin.committed(group, topic, _ADMIN_MS)
 
+    @abstractmethod
     def records(self, topic: str) -> list[Raw]:
         """Every record that is in a topic now; of each partition in order."""
-        if topic not in self._readers:
-            self._readers[topic] = TopicReader(self.address, topic)
-        return self._readers[topic].records()
 
     @abstractmethod
     def link(self, client_id: str) -> Link:
         """A way to the broker for one worker."""
 
     @abstractmethod
-    def expire(self, client_id: str, groups: Iterable[str], *, required: bool = False) -> None:
+    def expire(self, client_id: str, *, required: bool = False) -> None:
         """
-        End the sessions of a client in some groups, where the broker can do that.
+        End the sessions of a client in every group, where the broker can do that.
 
         Raises:
             RuntimeError: It cannot, and that is *required*.
@@ -195,9 +192,6 @@ class Broker(ABC):
     def end_test(self) -> None:
         """Let go of what belongs to one test."""
         self.clear_faults()
-        for reader in self._readers.values():
-            reader.close()
-        self._readers.clear()
 
     def stop(self) -> None:
         """End what tests have used of it."""
@@ -231,6 +225,7 @@ class EmbeddedBroker(Broker):
             options["clock"] = clock.native
         self.native = _native.EmbeddedBroker(**options)
         self._down: set[int] = set()
+        self._ends: dict[tuple[str, int], int] = {}
         super().__init__(self.native.address)
 
     def delay(
@@ -303,11 +298,33 @@ class EmbeddedBroker(Broker):
         """A way to the broker for one worker."""
         return EmbeddedLink(self.native, client_id)
 
-    def expire(self, client_id: str, groups: Iterable[str], *, required: bool = False) -> None:
-        """End the sessions of a client in some groups."""
+    def expire(self, client_id: str, *, required: bool = False) -> None:
+        """End the sessions of a client in every group."""
         del required
-        for group in groups:
-            self.native.expire_member(group, client_id)
+        for group, (_, members) in self.native.groups().items():
+            if client_id in members.values():
+                self.native.expire_member(group, client_id)
+
+    def ends(self, topic: str) -> dict[int, int]:
+        """Partition to the offset behind its last record."""
+        for partition in range(self.native.topics().get(topic, 0)):
+            place = (topic, partition)
+            begin = self._ends.get(place, 0)
+            new = self.native.records(topic, partition, begin, committed=False)
+            self._ends[place] = new[-1][1] + 1 if new else begin
+        return {number: end for (name, number), end in self._ends.items() if name == topic}
+
+    def committed(self, group: str, topic: str) -> dict[int, int]:
+        """Partition to committed offset."""
+        found = self.native.committed(group)
+        return {number: offset for (name, number), offset in found.items() if name == topic}
+
+    def records(self, topic: str) -> list[Raw]:
+        """Every record that is in a topic now; of each partition in order."""
+        return [
+            Raw(partition, offset, key, value, tuple(headers), timestamp_ms)
+            for partition, offset, timestamp_ms, key, value, headers in self.native.records(topic)
+        ]
 
     def stop(self) -> None:
         """Close it; what is in it is gone."""
@@ -323,6 +340,7 @@ class KafkaBroker(Broker):
     def __init__(self, address: str) -> None:
         super().__init__(address)
         self._links: list[ProxyLink] = []
+        self._readers: dict[str, TopicReader] = {}
 
     def delay(
         self,
@@ -397,9 +415,9 @@ class KafkaBroker(Broker):
         self._links.append(link)
         return link
 
-    def expire(self, client_id: str, groups: Iterable[str], *, required: bool = False) -> None:
+    def expire(self, client_id: str, *, required: bool = False) -> None:
         """Not possible here."""
-        del client_id, groups
+        del client_id
         if required:
             raise self._only_embedded("expire", "wait for the session timeout")
 
@@ -407,6 +425,15 @@ class KafkaBroker(Broker):
         """Let go of what belongs to one test."""
         super().end_test()
         self._links.clear()
+        for reader in self._readers.values():
+            reader.close()
+        self._readers.clear()
+
+    def records(self, topic: str) -> list[Raw]:
+        """Every record that is in a topic now; of each partition in order."""
+        if topic not in self._readers:
+            self._readers[topic] = TopicReader(self.address, topic)
+        return self._readers[topic].records()
 
     def _proxies(self, call: str) -> "list[_native.FaultProxy]":
         if not self._links:

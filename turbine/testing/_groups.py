@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from turbine.app import App
 
-__all__ = ["groups_of", "reads_of"]
+__all__ = ["reads_of"]
 
 
 def reads_of(app: "App") -> dict[str, set[str]]:
@@ -17,8 +17,3 @@ def reads_of(app: "App") -> dict[str, set[str]]:
     for subscription in app.subscriptions.values():
         reads.setdefault(subscription.group, set()).update(subscription.topics)
     return reads
-
-
-def groups_of(app: "App") -> list[str]:
-    """Groups that *app* is a member of."""
-    return list(reads_of(app))

@@ -41,7 +41,6 @@ class WorkerProcess:
         self._harness = harness
         self.name = f"process-{next(_numbers)}"
         self.log_file = directory / f"{self.name}.log"
-        self._seen_groups: set[str] = set()
         command = [sys.executable, "-m", "turbine", "-A", app, "worker", "-l", "info"]
         place = directory / f"{self.name}-data"
         groups = "session.timeout.ms=10000;heartbeat.interval.ms=100"
@@ -81,10 +80,9 @@ class WorkerProcess:
     def kill(self) -> None:
         """SIGKILL; the embedded broker ends its sessions at once, as for `WorkerHandle.kill`."""
         self._harness.disturbed = True
-        self._groups()
         self._process.kill()
         self._process.wait()
-        self._harness.broker.expire(self.name, self._groups())
+        self._harness.broker.expire(self.name)
 
     def pause(self) -> None:
         """SIGSTOP."""
@@ -102,7 +100,7 @@ class WorkerProcess:
         Raises:
             RuntimeError: The broker is not the embedded one.
         """
-        self._harness.broker.expire(self.name, self._groups(), required=True)
+        self._harness.broker.expire(self.name, required=True)
 
     def stop(self, *, timeout: float = 20.0) -> Eventually[int]:
         """
@@ -128,12 +126,6 @@ class WorkerProcess:
         return rows
 
     # -- inside ----------------------------------------------------------------------------
-
-    def _groups(self) -> set[str]:
-        """Groups that it was in when it was asked last; of one that is gone nothing is learnt."""
-        if self.is_alive:
-            self._seen_groups |= {row["group"] for row in self.assignments()}
-        return self._seen_groups
 
     def _started(self, timeout_s: float, *, wait: bool) -> "Steps[WorkerProcess]":
         if wait:

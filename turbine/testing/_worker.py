@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from turbine.exceptions import HandlerError
 from turbine.testing._attach import CURRENT, workers_of
 from turbine.testing._eventually import Eventually, Steps, until
-from turbine.testing._groups import groups_of
 from turbine.testing._loop import TestLoop
 from turbine.worker import Runtime
 
@@ -86,7 +85,7 @@ class WorkerHandle:
         self._workers.retire(self._runtime)
         self._gate.set()
         self._tell("kill")
-        self._harness.broker.expire(self.name, groups_of(self.app))
+        self._harness.broker.expire(self.name)
 
     def replace(self, *, timeout: float = 20.0) -> "Eventually[WorkerHandle]":
         """Kill it, and start another worker of the app, which takes over; gives that one."""
@@ -124,7 +123,7 @@ class WorkerHandle:
             RuntimeError: The broker is not the embedded one.
         """
         self._harness.disturbed = True
-        self._harness.broker.expire(self.name, groups_of(self.app), required=True)
+        self._harness.broker.expire(self.name, required=True)
 
     def ready(self, *, timeout: float = 20.0) -> Eventually[None]:
         """
