@@ -3,8 +3,9 @@
 //! Fetch sessions are declined: the session id of every response is 0, and clients then send all
 //! their partitions in every request.
 
-use super::Context;
+use super::{Context, hints::Hints, text};
 use crate::broker::{
+    cluster::Endpoint,
     log::{Aborted, Isolation, Log, ReadError},
     topics::{Partition, Topic, Waiter},
 };
@@ -12,9 +13,12 @@ use bytes::Bytes;
 use kafka_protocol::{
     ResponseError,
     messages::{
-        FetchRequest, FetchResponse, ProducerId, TopicName,
+        BrokerId, FetchRequest, FetchResponse, ProducerId, TopicName,
         fetch_request::{FetchPartition, FetchTopic},
-        fetch_response::{AbortedTransaction, FetchableTopicResponse, PartitionData},
+        fetch_response::{
+            AbortedTransaction, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint,
+            PartitionData,
+        },
     },
 };
 use std::{sync::Arc, time::Duration};
@@ -24,6 +28,8 @@ use uuid::Uuid;
 /// First version that names topics by their ids.
 const TOPIC_IDS: i16 = 13;
 
+/// First version that is told where the leader is.
+const HINTS: i16 = 16;
 /// First version that may read from followers.
 const FROM_FOLLOWERS: i16 = 11;
 
@@ -32,6 +38,7 @@ struct Look {
     responses: Vec<FetchableTopicResponse>,
     bytes: usize,
     has_error: bool,
+    hints: Hints,
 }
 
 /// Reads records, and waits for them if there are too few.
@@ -56,7 +63,14 @@ pub(super) async fn fetch(context: &Context<'_>, request: FetchRequest) -> Fetch
             }
         }
     }
-    FetchResponse::default().with_responses(found.responses)
+    let response = FetchResponse::default().with_responses(found.responses);
+    let endpoint = |node: &Endpoint| {
+        NodeEndpoint::default()
+            .with_node_id(BrokerId(node.id))
+            .with_host(text(&node.host))
+            .with_port(node.port.into())
+    };
+    response.with_node_endpoints(found.hints.endpoints(context).into_iter().map(endpoint).collect())
 }
 
 fn topic(context: &Context<'_>, wanted: &FetchTopic) -> Option<Arc<Topic>> {
@@ -79,7 +93,8 @@ fn partitions(context: &Context<'_>, request: &FetchRequest) -> Vec<Arc<Partitio
 }
 
 fn look(context: &Context<'_>, request: &FetchRequest) -> Look {
-    let mut look = Look { responses: Vec::new(), bytes: 0, has_error: false };
+    let mut look =
+        Look { responses: Vec::new(), bytes: 0, has_error: false, hints: Hints::default() };
     let max_bytes = usize::try_from(request.max_bytes).unwrap_or(0);
     let isolation = super::isolation(request.isolation_level);
     for wanted in &request.topics {
@@ -87,10 +102,18 @@ fn look(context: &Context<'_>, request: &FetchRequest) -> Look {
         let mut partitions = Vec::with_capacity(wanted.partitions.len());
         for partition in &wanted.partitions {
             let left = max_bytes.saturating_sub(look.bytes);
-            let data = match topic.as_ref().and_then(|t| t.partition(partition.partition)) {
+            let mut data = match topic.as_ref().and_then(|t| t.partition(partition.partition)) {
                 Some(found) => read(context, found, partition, (left, look.bytes == 0), isolation),
                 None => failed(partition, unknown(context, topic.is_some())),
             };
+            if context.version >= HINTS
+                && data.error_code != 0
+                && let Some(found) = topic.as_ref().and_then(|t| t.partition(partition.partition))
+                && let Some((leader, epoch)) = look.hints.leader(found, data.error_code)
+            {
+                data.current_leader =
+                    LeaderIdAndEpoch::default().with_leader_id(leader).with_leader_epoch(epoch);
+            }
             look.bytes += data.records.as_ref().map_or(0, Bytes::len);
             look.has_error |= data.error_code != 0;
             partitions.push(data);

@@ -15,6 +15,7 @@ mod fetch;
 mod fuzz;
 mod group_admin;
 mod groups;
+mod hints;
 mod metadata;
 mod offsets;
 mod produce;

@@ -1,7 +1,8 @@
 //! Produce.
 
-use super::{Context, connection::Fault};
+use super::{Context, connection::Fault, hints::Hints};
 use crate::broker::{
+    cluster::Endpoint,
     log::{AppendError, Appended, BatchHeader, ProducedBatch, SequenceError},
     transaction::Owner,
 };
@@ -9,9 +10,10 @@ use bytes::Bytes;
 use kafka_protocol::{
     ResponseError,
     messages::{
-        ProduceRequest, ProduceResponse,
+        BrokerId, ProduceRequest, ProduceResponse,
         produce_response::{
-            BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
+            BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse,
+            TopicProduceResponse,
         },
     },
 };
@@ -30,6 +32,9 @@ struct Refused {
     log_start: i64,
 }
 
+/// First version that is told where the leader is.
+const HINTS: i16 = 10;
+
 /// Appends records; no response if the client wants none.
 pub(super) fn produce(
     context: &Context<'_>,
@@ -38,6 +43,7 @@ pub(super) fn produce(
     let acks_known = matches!(request.acks, -1..=1);
     let transactional_id = request.transactional_id.as_ref().map(|id| &***id);
     let mut failure = None;
+    let mut hints = Hints::default();
     let mut responses = Vec::with_capacity(request.topic_data.len());
     for topic in request.topic_data {
         let mut partitions = Vec::with_capacity(topic.partition_data.len());
@@ -52,7 +58,16 @@ pub(super) fn produce(
                 tracing::debug!(topic = &**topic.name, partition = data.index, %message, "refused");
                 failure.get_or_insert(*error);
             }
-            partitions.push(partition_response(context.version, data.index, result));
+            let mut response = partition_response(context.version, data.index, result);
+            if context.version >= HINTS
+                && response.error_code != 0
+                && let Some(found) = context.broker.topics.partition(&topic.name, data.index)
+                && let Some((leader, epoch)) = hints.leader(&found, response.error_code)
+            {
+                response.current_leader =
+                    LeaderIdAndEpoch::default().with_leader_id(leader).with_leader_epoch(epoch);
+            }
+            partitions.push(response);
         }
         responses.push(
             TopicProduceResponse::default()
@@ -64,7 +79,17 @@ pub(super) fn produce(
         // The client waits for no response: a closed connection is how it learns of a failure.
         (0, Some(error)) => Err(Fault::malformed(format!("produce without acks failed: {error}"))),
         (0, None) => Ok(None),
-        _ => Ok(Some(ProduceResponse::default().with_responses(responses))),
+        _ => {
+            let endpoint = |node: &Endpoint| {
+                NodeEndpoint::default()
+                    .with_node_id(BrokerId(node.id))
+                    .with_host(super::text(&node.host))
+                    .with_port(node.port.into())
+            };
+            let endpoints = hints.endpoints(context).into_iter().map(endpoint).collect();
+            let response = ProduceResponse::default().with_responses(responses);
+            Ok(Some(response.with_node_endpoints(endpoints)))
+        }
     }
 }
 
