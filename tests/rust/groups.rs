@@ -2,9 +2,11 @@
 
 use kafka_protocol::{
     messages::{
-        ApiKey, DescribeGroupsRequest, DescribeGroupsResponse, GroupId, HeartbeatRequest,
-        HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, RequestHeader, ResponseHeader,
-        SyncGroupRequest, SyncGroupResponse, join_group_request::JoinGroupRequestProtocol,
+        ApiKey, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse,
+        DescribeGroupsRequest, DescribeGroupsResponse, GroupId, HeartbeatRequest,
+        HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, MetadataRequest, MetadataResponse,
+        RequestHeader, ResponseHeader, SyncGroupRequest, SyncGroupResponse, TopicName,
+        join_group_request::JoinGroupRequestProtocol, metadata_request::MetadataRequestTopic,
         sync_group_request::SyncGroupRequestAssignment,
     },
     protocol::{Decodable, Encodable, StrBytes},
@@ -24,6 +26,7 @@ use turbine::{
 const SESSION_MS: i32 = 10_000;
 const UNKNOWN_MEMBER_ID: i16 = 25;
 const REBALANCE_IN_PROGRESS: i16 = 27;
+const GROUP_ID_NOT_FOUND: i16 = 69;
 
 fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
@@ -94,6 +97,37 @@ impl Client {
             .with_generation_id(1)
             .with_member_id(text(member_id));
         self.ask::<_, HeartbeatResponse>(ApiKey::Heartbeat, 3, &heartbeat).error_code
+    }
+
+    /// Speaks for a member of the `consumer` protocol, which reads `t`: error, epoch, and how many
+    /// partitions it is told to read.
+    fn consumer(&mut self, name: &str, member_id: &str, epoch: i32) -> (i16, i32, Option<usize>) {
+        let mut beat = ConsumerGroupHeartbeatRequest::default()
+            .with_group_id(group(name))
+            .with_member_id(text(member_id))
+            .with_member_epoch(epoch);
+        if epoch == 0 {
+            beat = beat
+                .with_rebalance_timeout_ms(SESSION_MS)
+                .with_subscribed_topic_names(Some(vec![TopicName(text("t"))]))
+                .with_topic_partitions(Some(Vec::new()));
+        }
+        let answer: ConsumerGroupHeartbeatResponse =
+            self.ask(ApiKey::ConsumerGroupHeartbeat, 1, &beat);
+        let assigned = answer.assignment.map(|assignment| {
+            assignment.topic_partitions.iter().map(|topic| topic.partitions.len()).sum()
+        });
+        (answer.error_code, answer.member_epoch, assigned)
+    }
+
+    /// Makes the topic `t` with four partitions.
+    fn create_topic(&mut self) {
+        let metadata = MetadataRequest::default()
+            .with_topics(Some(vec![
+                MetadataRequestTopic::default().with_name(Some(TopicName(text("t")))),
+            ]))
+            .with_allow_auto_topic_creation(true);
+        let _: MetadataResponse = self.ask(ApiKey::Metadata, 9, &metadata);
     }
 
     fn members_of(&mut self, name: &str) -> usize {
@@ -192,4 +226,53 @@ fn a_rebalance_by_hand_concerns_one_group_or_all() {
     assert_eq!(broker.rebalance(None), 2);
     assert_eq!(client.heartbeat("b", &b), REBALANCE_IN_PROGRESS);
     assert_eq!(broker.rebalance(Some("no such group")), 0);
+}
+
+#[test]
+fn members_that_the_broker_assigns_to_are_excused_as_well() {
+    let clock = Clock::standing_at(1_700_000_000_000);
+    let config = BrokerConfig { clock: clock.clone(), ..BrokerConfig::default() };
+    let broker = Broker::start(config).unwrap();
+    let (mut here, mut gone) = (Client::of(&broker), Client::of(&broker));
+    here.create_topic();
+    assert_eq!(here.consumer("g", "here", 0), (0, 1, Some(4)));
+    assert_eq!(gone.consumer("g", "gone", 0), (0, 2, Some(0)));
+    for _ in 0..10 {
+        clock.advance(Duration::from_secs(600));
+        assert_eq!(here.consumer("other", "nobody", 1).0, GROUP_ID_NOT_FOUND);
+    }
+    assert_eq!(gone.consumer("g", "gone", 2), (0, 2, None));
+    drop(gone);
+    clock.advance(Duration::from_secs(600));
+    wait_until("the member without a connection is out", || {
+        // Its own heartbeat counts it as here.
+        here.consumer("g", "here", 1) == (0, 3, None)
+    });
+    assert_eq!(here.consumer("g", "gone", 2).0, UNKNOWN_MEMBER_ID);
+}
+
+#[test]
+fn members_that_the_broker_assigns_to_go_on_after_it_was_killed() {
+    let (before, after) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let config =
+        |dir: &Path| BrokerConfig { data_dir: Some(dir.into()), ..BrokerConfig::default() };
+    let broker = Broker::start(config(before.path())).unwrap();
+    let mut client = Client::of(&broker);
+    client.create_topic();
+    assert_eq!(client.consumer("g", "a", 0), (0, 1, Some(4)));
+    assert_eq!(client.consumer("left", "b", 0), (0, 1, Some(4)));
+    assert_eq!(client.consumer("left", "b", -1).0, 0);
+    for _ in 0..100 {
+        assert_eq!(client.consumer("g", "a", 1), (0, 1, None));
+    }
+    let journal = fs::metadata(before.path().join("journal")).unwrap().len();
+    assert!(journal < 10_000, "{journal} bytes: heartbeats that change nothing are not written");
+    copy(before.path(), after.path());
+    broker.stop();
+
+    let broker = Broker::start(config(after.path())).unwrap();
+    let mut client = Client::of(&broker);
+    assert_eq!(client.consumer("g", "a", 1), (0, 1, None));
+    assert_eq!(client.consumer("left", "b", 1).0, UNKNOWN_MEMBER_ID);
+    assert_eq!(client.consumer("left", "c", 0), (0, 3, Some(4)), "epochs go on");
 }

@@ -155,9 +155,9 @@ impl<T> Group<T> {
         member.metadata(&self.protocol)
     }
 
-    /// True if nothing would be lost with the group.
+    /// True if there are no members; those who were given an id and have not come do not count.
     pub(crate) fn is_deletable(&self) -> bool {
-        self.members.is_empty() && self.pending.is_empty()
+        self.members.is_empty()
     }
 
     /// The requests that can be answered now.

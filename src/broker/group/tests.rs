@@ -361,6 +361,7 @@ fn a_handed_out_id_waits_for_a_client_that_is_still_there() {
     play.group.excuse(play.now, |id| id == "id");
     play.pass(Duration::ZERO);
     assert!(play.group.knows("id"));
+    assert!(play.group.is_deletable(), "who has not come is no member");
     play.pass(SESSION);
     assert!(!play.group.knows("id"));
 }

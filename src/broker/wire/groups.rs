@@ -30,6 +30,14 @@ const EPOCHS: i16 = 9;
 /// Most bytes that a client may store with a committed offset.
 pub(super) const MAX_METADATA_BYTES: usize = 4096;
 
+/// An error if nobody can be a member of the group here.
+fn check_group(context: &Context<'_>, group: &str) -> Result<(), ResponseError> {
+    if group.is_empty() {
+        return Err(ResponseError::InvalidGroupId);
+    }
+    context.check_coordinator(Coordinated::Group(group))
+}
+
 /// A client joins a group; answered when the generation is complete.
 pub(super) async fn join_group(
     context: &Context<'_>,
@@ -40,15 +48,12 @@ pub(super) async fn join_group(
         let member_id = request.member_id.to_string();
         join_response(context.version, Err(JoinRefused { error, member_id }))
     };
-    if group.is_empty() {
-        return refused(ResponseError::InvalidGroupId);
+    if let Err(error) = check_group(context, &group) {
+        return refused(error);
     }
     let shortest = context.broker.config.min_session_timeout_ms;
     if !(shortest..=MAX_SESSION_TIMEOUT_MS).contains(&request.session_timeout_ms) {
         return refused(ResponseError::InvalidSessionTimeout);
-    }
-    if let Err(error) = context.check_coordinator(Coordinated::Group(&group)) {
-        return refused(error);
     }
     let member_id = request.member_id.clone();
     let join = join(context, request);
@@ -158,7 +163,7 @@ pub(super) async fn sync_group(
             .collect(),
     };
     let group = request.group_id.to_string();
-    if let Err(error) = context.check_coordinator(Coordinated::Group(&group)) {
+    if let Err(error) = check_group(context, &group) {
         return SyncGroupResponse::default().with_error_code(error.code());
     }
     let groups = &context.broker.groups;
@@ -189,7 +194,7 @@ pub(super) async fn sync_group(
 /// A member is alive.
 pub(super) fn heartbeat(context: &Context<'_>, request: HeartbeatRequest) -> HeartbeatResponse {
     let instance_id = request.group_instance_id.as_deref();
-    let result = context.check_coordinator(Coordinated::Group(&request.group_id)).and_then(|()| {
+    let result = check_group(context, &request.group_id).and_then(|()| {
         let groups = &context.broker.groups;
         groups.heard(&request.group_id, &request.member_id, context.peer);
         let result = groups.with_existing(&request.group_id, |group, now| {
@@ -202,7 +207,7 @@ pub(super) fn heartbeat(context: &Context<'_>, request: HeartbeatRequest) -> Hea
 
 /// Members go.
 pub(super) fn leave_group(context: &Context<'_>, request: LeaveGroupRequest) -> LeaveGroupResponse {
-    if let Err(error) = context.check_coordinator(Coordinated::Group(&request.group_id)) {
+    if let Err(error) = check_group(context, &request.group_id) {
         return LeaveGroupResponse::default().with_error_code(error.code());
     }
     let leave = |member: &MemberIdentity| {
@@ -238,9 +243,8 @@ pub(super) fn offset_commit(
     let mut allowed = if !request.topics.iter().any(any) {
         // Kafka looks for the partitions first, and asks the group only about those it finds.
         Ok(())
-    } else if group.is_empty() {
-        Err(ResponseError::InvalidGroupId)
     } else if !context.coordinates(Coordinated::Group(group)) {
+        // The empty group is one like others, as long as nobody wants to join it.
         Err(ResponseError::NotCoordinator)
     } else if generation >= 0 && context.version < EPOCHS && broker.groups.has_consumers(group) {
         Err(ResponseError::UnsupportedVersion)

@@ -5,7 +5,7 @@ import subprocess
 import uuid
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from support.brokers import KAFKA_SH
 from support.fixtures import MakeTopic, Produce
@@ -135,6 +135,75 @@ def test_a_verifiable_consumer_reads_what_a_verifiable_producer_wrote(
     consumed = sum(e["count"] for e in events if e["name"] == "records_consumed")
     assert consumed == 5000
     assert sum(cluster.committed(group, topic).values()) == 5000
+
+
+@pytest.mark.parametrize("assignor", ["uniform", "range"])
+def test_java_consumers_share_what_the_broker_assigns(
+    cluster: Cluster, broker: str, make_topic: MakeTopic, produce: Produce, assignor: str
+) -> None:
+    topic, group = make_topic("verify", partitions=4), f"java-{uuid.uuid4().hex[:8]}"
+    produce(topic, [b"%d" % i for i in range(1000)])
+    read = tool(
+        "org.apache.kafka.tools.VerifiableConsumer",
+        *("--bootstrap-server", broker, "--topic", topic, "--group-id", group),
+        *("--max-messages", "1000", "--reset-policy", "earliest"),
+        *("--group-protocol", "consumer", "--group-remote-assignor", assignor),
+    )
+    events = [json.loads(line) for line in read.splitlines() if line.startswith("{")]
+    assert sum(e["count"] for e in events if e["name"] == "records_consumed") == 1000
+    assigned = next(e for e in events if e["name"] == "partitions_assigned")
+    assert sorted(p["partition"] for p in assigned["partitions"]) == [0, 1, 2, 3]
+    assert sum(cluster.committed(group, topic).values()) == 1000
+
+
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_groups_are_described_and_changed_in_both_protocols(
+    cluster: Cluster, broker: str, make_topic: MakeTopic, produce: Produce, protocol: str
+) -> None:
+    topic, group = make_topic("groups", partitions=2), f"java-{uuid.uuid4().hex[:8]}"
+    produce(topic, [b"x"] * 10)
+    member = Consumer(
+        {
+            "bootstrap.servers": broker,
+            "group.id": group,
+            "log_level": 0,
+            "client.id": "the-client",
+            "group.protocol": protocol,
+            "enable.auto.commit": False,
+        }
+    )
+    member.subscribe([topic])
+    eventually(lambda: member.poll(0.05) or len(member.assignment()) == 2)
+    member.commit(offsets=[TopicPartition(topic, 0, 4)], asynchronous=False)
+
+    def groups(*args: str) -> list[list[str]]:
+        printed = tool(GROUP_COMMAND, "--bootstrap-server", broker, *args)
+        return [line.split() for line in printed.splitlines() if line.strip()]
+
+    one = ("--group", group)
+    listed = groups("--list", "--type", protocol, "--state", "stable")
+    assert group in {row[0] for row in listed}
+    state = groups("--describe", *one, "--state")[-1]
+    assert (state[0], state[-2:]) == (group, ["Stable", "1"])
+    members = groups("--describe", *one, "--members", "--verbose")[-1]
+    assert "the-client" in members
+    assert any(word.startswith(f"{topic}(0,1)") or word == f"{topic}:0,1" for word in members)
+    rows = {row[2]: row[3:6] for row in groups("--describe", *one) if row[:2] == [group, topic]}
+    assert rows["0"][0] == "4"
+    assert sum(int(end) for _, end, _ in rows.values()) == 10
+
+    refused = groups("--delete", *one)
+    assert any("GroupNotEmptyException:" in word for row in refused for word in row), refused
+    member.close()
+
+    empty = groups("--describe", *one, "--state")[-1]
+    assert empty[-2:] == ["Empty", "0"]
+    groups(*one, "--topic", topic, "--reset-offsets", "--to-earliest", "--execute")
+    assert cluster.committed(group, topic) == {0: 0, 1: 0}
+    groups("--delete-offsets", *one, "--topic", f"{topic}:1")
+    assert cluster.committed(group, topic) == {0: 0}
+    groups("--delete", *one)
+    assert [group] not in groups("--list")
 
 
 def test_the_performance_tools_move_their_records(
