@@ -158,6 +158,16 @@ class FaultProxy:
     @property
     def connections(self) -> int:
         """Connections that clients have through the proxy."""
+    def fail(
+        self,
+        api: str,
+        error: str | int,
+        times: int | None = 1,
+        *,
+        topic: str | None = None,
+        client: str | None = None,
+    ) -> Fault:
+        """Answer the next requests with a Kafka error; they do not arrive, but for Metadata."""
     def delay(
         self,
         api: str,

@@ -6,10 +6,12 @@ use super::{
     server::Shared,
 };
 use crate::faults::{
-    Ending, Head, Stage,
+    Ending, Head, Rule, Stage,
+    refusal::{self, Refusal},
     topics::{self, TopicRef},
 };
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use kafka_protocol::messages::ApiKey;
 use parking_lot::Mutex;
 use std::{collections::VecDeque, io, net::Shutdown, os::fd::AsFd, sync::Arc};
 use tokio::{net::TcpStream, sync::Notify, time::sleep};
@@ -46,8 +48,19 @@ fn shut_down(socket: &TcpStream, how: Shutdown) -> io::Result<()> {
 struct Pending {
     head: RequestHead,
     topics: Vec<String>,
-    /// Its response closes the connection instead of going on.
-    is_dropped: bool,
+    fate: Fate,
+}
+
+/// What becomes of a request's response.
+enum Fate {
+    /// It goes on.
+    GoesOn,
+    /// It closes the connection instead.
+    Dropped,
+    /// Every topic that it names has this error.
+    Spoilt(i16, Arc<Rule>),
+    /// The node has not been asked: this is the response.
+    Made(Bytes),
 }
 
 /// What both directions of a connection know.
@@ -55,11 +68,13 @@ struct Line<'a> {
     shared: &'a Arc<Shared>,
     ends: &'a Ends,
     pending: Mutex<VecDeque<Pending>>,
+    /// There is a response that was made here.
+    made: Notify,
 }
 
 /// Carries frames until one side is done, or the connection is ended.
 pub(super) async fn carry(shared: &Arc<Shared>, ends: &Ends) {
-    let line = Line { shared, ends, pending: Mutex::default() };
+    let line = Line { shared, ends, pending: Mutex::default(), made: Notify::new() };
     let both_ways = async {
         tokio::select! {
             // The way of the responses ends when the node has answered everything it was asked.
@@ -80,6 +95,33 @@ pub(super) async fn carry(shared: &Arc<Shared>, ends: &Ends) {
     }
 }
 
+/// What a rule makes of a request that is to fail.
+fn refused(frame: &Bytes, head: &RequestHead, code: i16, rule: Arc<Rule>) -> io::Result<Fate> {
+    if head.api == Some(ApiKey::Metadata) {
+        return Ok(Fate::Spoilt(code, rule));
+    }
+    let refusal = || {
+        let api = head.api?;
+        let body = frame::body(frame, api, head.version)?;
+        let refusal = refusal::refuse(api, head.version, body, code).ok()??;
+        Some((api, refusal))
+    };
+    match refusal() {
+        Some((_, Refusal::Silence)) => Err(wanted()),
+        Some((api, Refusal::Response(body))) => {
+            frame::response(api, head, &body).map(Fate::Made).map_err(unreadable)
+        }
+        None | Some((_, Refusal::NoPlace)) => {
+            rule.give_back();
+            Ok(Fate::GoesOn)
+        }
+    }
+}
+
+fn unreadable(reason: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, reason)
+}
+
 /// The error that ends a connection because a rule says so.
 fn wanted() -> io::Error {
     io::Error::other("a test wants it closed")
@@ -93,18 +135,22 @@ impl Line<'_> {
                 let topics = self.topics_of(&frame, &head);
                 let verdict = self.shared.rules.judge(about(&head), || topics.clone());
                 wait(verdict.stage).await;
-                let ending = verdict.ending.map(|(ending, _)| ending);
-                if ending == Some(Ending::Disconnect) {
+                let fate = match verdict.ending {
+                    None => Fate::GoesOn,
+                    Some((Ending::Disconnect, _)) => return Err(wanted()),
+                    Some((Ending::DropResponse, _)) => Fate::Dropped,
+                    Some((Ending::Fail(code), rule)) => refused(&frame, &head, code, rule)?,
+                };
+                let is_made = matches!(fate, Fate::Made(_));
+                if !frame::is_without_response(&frame, &head) {
+                    self.pending.lock().push_back(Pending { head, topics, fate });
+                } else if matches!(fate, Fate::Dropped) {
+                    write_all(&self.ends.upstream, &frame).await?;
                     return Err(wanted());
                 }
-                let is_dropped = ending == Some(Ending::DropResponse);
-                if frame::is_without_response(&frame, &head) {
-                    if is_dropped {
-                        write_all(&self.ends.upstream, &frame).await?;
-                        return Err(wanted());
-                    }
-                } else {
-                    self.pending.lock().push_back(Pending { head, topics, is_dropped });
+                if is_made {
+                    self.made.notify_one();
+                    continue;
                 }
             }
             write_all(&self.ends.upstream, &frame).await?;
@@ -116,23 +162,71 @@ impl Line<'_> {
     async fn responses(&self) -> io::Result<()> {
         let mut frames = Frames::default();
         let mut has_client = true;
-        while let Some(frame) = frames.next(&self.ends.upstream).await? {
-            let frame = match self.answered(&frame) {
-                Some(pending) => {
-                    let rules = &self.shared.rules;
-                    let topics = || pending.topics.clone();
-                    wait(rules.judge_response(about(&pending.head), topics)).await;
-                    if pending.is_dropped {
-                        return Err(wanted());
-                    }
-                    self.rewritten(frame, &pending.head)?
-                }
-                None => frame,
+        loop {
+            let arrived = tokio::select! {
+                frame = frames.next(&self.ends.upstream) => frame?,
+                () = self.made.notified() => Some(Bytes::new()),
             };
-            // Requests of a client that has gone still reach the node, which answers them.
-            has_client = has_client && write_all(&self.ends.client, &frame).await.is_ok();
+            let Some(frame) = arrived else { return Ok(()) };
+            // Responses that were made here go out behind those of the requests before theirs.
+            self.write_made(&mut has_client).await;
+            if !frame.is_empty() {
+                let frame = match self.answered(&frame) {
+                    None => frame,
+                    Some(pending) => {
+                        self.wait_for(&pending).await;
+                        self.passed(frame, &pending)?
+                    }
+                };
+                self.write(&frame, &mut has_client).await;
+                self.write_made(&mut has_client).await;
+            }
         }
-        Ok(())
+    }
+
+    async fn write_made(&self, has_client: &mut bool) {
+        while let Some((pending, made)) = self.made_next() {
+            self.wait_for(&pending).await;
+            self.write(&made, has_client).await;
+        }
+    }
+
+    /// Requests of a client that has gone still reach the node, which answers them.
+    async fn write(&self, frame: &[u8], has_client: &mut bool) {
+        *has_client = *has_client && write_all(&self.ends.client, frame).await.is_ok();
+    }
+
+    async fn wait_for(&self, pending: &Pending) {
+        let topics = || pending.topics.clone();
+        wait(self.shared.rules.judge_response(about(&pending.head), topics)).await;
+    }
+
+    /// The response that is next and was made here, with its request.
+    fn made_next(&self) -> Option<(Pending, Bytes)> {
+        let mut pending = self.pending.lock();
+        let Fate::Made(response) = &pending.front()?.fate else { return None };
+        let response = response.clone();
+        Some((pending.pop_front()?, response))
+    }
+
+    /// What goes on of a node's response.
+    fn passed(&self, frame: Bytes, pending: &Pending) -> io::Result<Bytes> {
+        let head = &pending.head;
+        let frame = match &pending.fate {
+            Fate::Dropped => return Err(wanted()),
+            Fate::GoesOn | Fate::Made(_) => frame,
+            Fate::Spoilt(code, rule) => {
+                let spoilt = rewrite::spoil(head.version, &frame, *code).map_err(unreadable)?;
+                spoilt.map_or_else(
+                    || {
+                        rule.give_back();
+                        frame
+                    },
+                    BytesMut::freeze,
+                )
+            }
+        };
+        self.rewritten(frame, head)
     }
 
     fn topics_of(&self, frame: &Bytes, head: &RequestHead) -> Vec<String> {
@@ -171,7 +265,7 @@ impl Line<'_> {
                 // It may name nodes: clients would leave the proxy.
                 let version = head.version;
                 tracing::warn!(?api, version, reason, "proxy cannot read a response");
-                Err(io::Error::new(io::ErrorKind::InvalidData, reason))
+                Err(unreadable(reason))
             }
         }
     }

@@ -1,9 +1,9 @@
 //! Frames of the protocol on a socket.
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::{
-    messages::{ApiKey, RequestHeader},
-    protocol::Decodable,
+    messages::{ApiKey, RequestHeader, ResponseHeader},
+    protocol::{Decodable, Encodable},
 };
 use std::io;
 use tokio::net::TcpStream;
@@ -97,6 +97,20 @@ pub(super) fn body(frame: &Bytes, api: ApiKey, version: i16) -> Option<Bytes> {
     let mut rest = frame.slice(LENGTH_BYTES..);
     RequestHeader::decode(&mut rest, api.request_header_version(version)).ok()?;
     Some(rest)
+}
+
+/// The frame of a response with this body.
+pub(super) fn response(api: ApiKey, head: &RequestHead, body: &[u8]) -> Result<Bytes, String> {
+    let mut frame = BytesMut::new();
+    frame.put_i32(0);
+    ResponseHeader::default()
+        .with_correlation_id(head.correlation_id)
+        .encode(&mut frame, api.response_header_version(head.version))
+        .map_err(|e| format!("{e:#}"))?;
+    frame.put_slice(body);
+    let length = i32::try_from(frame.len() - LENGTH_BYTES).map_err(|e| e.to_string())?;
+    frame[..LENGTH_BYTES].copy_from_slice(&length.to_be_bytes());
+    Ok(frame.freeze())
 }
 
 /// True for a produce request that gets no response.

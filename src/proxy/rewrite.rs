@@ -1,6 +1,7 @@
 //! Nodes in responses.
 
 use super::frame::LENGTH_BYTES;
+use crate::faults::refusal;
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::{
     ResponseError,
@@ -81,6 +82,16 @@ pub(super) fn rewrite(
         }),
         _ => Ok(None),
     }
+}
+
+/// The metadata in `frame` with error `code` at every topic; none if they name no topic.
+pub(super) fn spoil(version: i16, frame: &Bytes, code: i16) -> Result<Option<BytesMut>, String> {
+    let api = ApiKey::Metadata;
+    let mut body = frame.slice(LENGTH_BYTES..);
+    let header = ResponseHeader::decode(&mut body, api.response_header_version(version))
+        .map_err(|e| format!("{e:#}"))?;
+    let mut response = Response { api, version, header, body };
+    response.with(|metadata: &mut MetadataResponse| Ok(refusal::spoil_metadata(metadata, code)))
 }
 
 /// Replaces addresses; true if there was one.

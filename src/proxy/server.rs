@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    faults::{Action, Rule, Rules, Target},
+    faults::{Action, Rule, Rules, Target, api_name, refusal},
 };
 use parking_lot::Mutex;
 use std::{
@@ -113,15 +113,18 @@ impl FaultProxy {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] for [`Action::Fail`]: the proxy has no answers of its own.
+    /// [`Error::Config`] for requests that cannot be answered with an error.
     pub fn add_fault(
         &self,
         target: Target,
         action: Action,
         times: Option<u64>,
     ) -> Result<Arc<Rule>> {
-        if matches!(action, Action::Fail(_)) {
-            return Err(Error::Config("a proxy cannot answer requests itself".into()));
+        if let (Some(api), Action::Fail(_)) = (target.api, action)
+            && !refusal::can_refuse(api)
+        {
+            let name = api_name(api);
+            return Err(Error::Config(format!("{name} cannot be answered with an error")));
         }
         Ok(self.shared.rules.add(target, action, times))
     }

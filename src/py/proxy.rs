@@ -2,7 +2,7 @@
 
 use super::{
     detached::Detached,
-    faults::{self, Fault},
+    faults::{self, ErrorCode, Fault},
 };
 use crate::{faults::Action, proxy};
 use pyo3::prelude::*;
@@ -45,6 +45,19 @@ impl FaultProxy {
     #[getter]
     fn connections(&self) -> usize {
         self.0.connections()
+    }
+
+    /// The next requests get an error and do not arrive.
+    #[pyo3(signature = (api, error, times = 1, *, topic = None, client = None))]
+    fn fail(
+        &self,
+        api: &str,
+        error: ErrorCode,
+        times: Option<u64>,
+        topic: Option<String>,
+        client: Option<String>,
+    ) -> PyResult<Fault> {
+        self.add(Action::Fail(error.code()?), api, times, topic, client)
     }
 
     /// Requests, responses or both wait, and what comes behind them on their connection.

@@ -53,6 +53,26 @@ def test_many_records_are_all_read(start_broker: StartBroker) -> None:
     assert len(broker.records(topic, start=4_321)) == 5_000 - 4_321
 
 
+def test_records_of_open_and_aborted_transactions_are_left_out(start_broker: StartBroker) -> None:
+    broker = start_broker()
+    topic = Cluster(broker.address).make_topic(partitions=1)
+    writer = Producer(
+        {"bootstrap.servers": broker.address, "transactional.id": "t", "log_level": 0}
+    )
+    writer.init_transactions(10)
+    for value, ends in ((b"0", True), (b"1", False), (b"2", True), (b"3", None)):
+        writer.begin_transaction()
+        writer.produce(topic, value)
+        assert writer.flush(10) == 0
+        if ends is not None:
+            (writer.commit_transaction if ends else writer.abort_transaction)(10)
+    assert [row[4] for row in broker.records(topic)] == [b"0", b"2"]
+    everything = [row[4] for row in broker.records(topic, committed=False)]
+    assert everything == [b"0", b"1", b"2", b"3"]
+    writer.commit_transaction(10)
+    assert [row[4] for row in broker.records(topic)] == [b"0", b"2", b"3"]
+
+
 def test_what_is_not_there_is_named(start_broker: StartBroker) -> None:
     broker = start_broker()
     with pytest.raises(ValueError, match="there is no topic t"):

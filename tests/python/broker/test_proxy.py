@@ -1,6 +1,7 @@
 """A proxy in front of the broker under test, and what clients make of its faults."""
 
 import socket
+import struct
 import threading
 import time
 import uuid
@@ -121,6 +122,60 @@ def test_without_idempotence_a_lost_response_makes_a_duplicate(
     proxy.drop_response("Produce")
     assert write(producer(proxy, **{"enable.idempotence": False}), topic, 1) == []
     assert numbers(cluster, topic, 2) == [0, 0]
+
+
+def test_an_error_can_be_made_up_in_front_of_any_broker(
+    proxy: FaultProxy, cluster: Cluster, topic: str
+) -> None:
+    client = producer(proxy)
+    passing = proxy.fail("Produce", "NOT_LEADER_OR_FOLLOWER", 3, topic=topic)
+    assert write(client, topic, 50) == []
+    assert passing.hits == 3
+    lasting = proxy.fail("Produce", "MESSAGE_TOO_LARGE", None)
+    plain = producer(proxy, **{"enable.idempotence": False})
+    assert [error.code() for error in write(plain, topic, 1)] == [KafkaError.MSG_SIZE_TOO_LARGE]
+    assert lasting.hits == 1
+    proxy.clear_faults()
+    assert numbers(cluster, topic, 50) == list(range(50))
+
+    member = consumer(proxy.address)
+    refused = proxy.fail("OffsetCommit", "UNKNOWN_MEMBER_ID")
+    with pytest.raises(KafkaException) as caught:
+        member.commit(offsets=[TopicPartition(topic, 0, 7)], asynchronous=False)
+    assert caught.value.args[0].code() == KafkaError.UNKNOWN_MEMBER_ID
+    assert refused.hits == 1
+    member.commit(offsets=[TopicPartition(topic, 0, 7)], asynchronous=False)
+    member.close()
+
+
+def test_metadata_that_fail_still_name_the_nodes(proxy: FaultProxy, topic: str) -> None:
+    admin = AdminClient({"bootstrap.servers": proxy.address, "log_level": 0})
+    admin.list_topics(timeout=10)
+    fault = proxy.fail("Metadata", "TOPIC_AUTHORIZATION_FAILED", topic=topic)
+    described = admin.list_topics(topic, timeout=10)
+    error = described.topics[topic].error
+    assert error is not None
+    assert error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
+    assert {f"{node.host}:{node.port}" for node in described.brokers.values()} == {proxy.address}
+    assert fault.hits == 1
+    assert admin.list_topics(topic, timeout=10).topics[topic].error is None
+
+
+def test_requests_sent_together_are_answered_in_order_by_node_and_proxy(proxy: FaultProxy) -> None:
+    versions, groups = (struct.pack(">ihhih", 10, key, 0, key, -1) for key in (18, 16))
+    fault = proxy.fail("ListGroups", "COORDINATOR_NOT_AVAILABLE", None)
+    host, port = proxy.address.split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as client:
+        client.sendall((groups + groups + versions) * 20)
+        got: list[int] = []
+        for _ in range(60):
+            (length,) = struct.unpack(">i", client.recv(4, socket.MSG_WAITALL))
+            answer = client.recv(length, socket.MSG_WAITALL)
+            key, error = struct.unpack(">ih", answer[:6])
+            got.append(key)
+            assert error == (15 if key == 16 else 0)
+    assert got == [16, 16, 18] * 20
+    assert fault.hits == 40
 
 
 def test_a_delay_can_be_on_the_way_there_or_on_the_way_back(proxy: FaultProxy, topic: str) -> None:
