@@ -22,6 +22,7 @@ from support.kafka import Cluster
 from support.leftovers import Threads, tasks_left
 from support.wait import eventually as _eventually
 from support.workers import WorkerProcess
+from turbine.testing import KafkaBroker
 
 if TYPE_CHECKING:
     pass
@@ -46,6 +47,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=10,
         help="how often the broker is killed by the test of transactions that survive it",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tests that use the test kit run on the same broker as all others."""
+    if config.getoption("--broker") != "memory":
+        config.option.turbine_on = "kafka"
 
 
 WORKERS = pytest.StashKey[list[WorkerProcess]]()
@@ -75,7 +82,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             return item.get_closest_marker("kafka") is None
         if item.get_closest_marker("embedded") is not None:
             return False
-        wants_broker = "cluster" in getattr(item, "fixturenames", ())
+        fixtures = getattr(item, "fixturenames", ())
+        kind = item.callspec.params.get("turbine_broker") if hasattr(item, "callspec") else None
+        wants_broker = "cluster" in fixtures or (
+            kind == "kafka" and "turbine_clock" not in fixtures
+        )
         return wants_broker or item.get_closest_marker("kafka") is not None
 
     left_out = [item for item in items if not belongs(item)]
@@ -98,6 +109,15 @@ def broker_process(request: pytest.FixtureRequest) -> Iterator[Broker]:
     process.start()
     yield process
     process.stop()
+
+
+@pytest.fixture(scope="session")
+def kafka_broker(broker_process: Broker) -> Iterator[KafkaBroker]:
+    """The broker of this run, for tests that use the test kit on a real Kafka."""
+    broker = KafkaBroker(broker_process.address)
+    _ = broker.admin, broker.producer  # with threads that are no test's
+    yield broker
+    broker.stop()
 
 
 @pytest.fixture(scope="session")
@@ -199,7 +219,8 @@ def _no_threads_left(request: pytest.FixtureRequest) -> Iterator[None]:
     if "cluster" in request.fixturenames:
         request.getfixturevalue("cluster")  # its threads are not the test's
     if "turbine_broker" in request.fixturenames:
-        request.getfixturevalue("turbine_session_broker")
+        on_kafka = request.config.getoption("--turbine-on") == "kafka"
+        request.getfixturevalue("kafka_broker" if on_kafka else "turbine_session_broker")
     threads = Threads()
     yield
     left = threads.left()

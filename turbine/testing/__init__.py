@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from turbine._native import FaultProxy
-    from turbine.testing._broker import Broker, EmbeddedBroker, KafkaBroker
+    from turbine.testing._broker import Broker, EmbeddedBroker, Fault, KafkaBroker
     from turbine.testing._clock import Clock
     from turbine.testing._context import AgentContext
     from turbine.testing._events import Sent, event_streams
@@ -28,6 +28,7 @@ __all__ = [
     "Clock",
     "EmbeddedBroker",
     "Eventually",
+    "Fault",
     "FaultProxy",
     "KafkaBroker",
     "Kit",
@@ -45,7 +46,7 @@ __all__ = [
 
 _HOMES = {
     "turbine._native": ("FaultProxy",),
-    "turbine.testing._broker": ("Broker", "EmbeddedBroker", "KafkaBroker"),
+    "turbine.testing._broker": ("Broker", "EmbeddedBroker", "Fault", "KafkaBroker"),
     "turbine.testing._clock": ("Clock",),
     "turbine.testing._context": ("AgentContext",),
     "turbine.testing._eventually": ("Eventually",),

@@ -1,11 +1,13 @@
 """The broker of a test: the embedded one, or a real Kafka behind fault proxies."""
 
+import time
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from turbine import _native
+from turbine.exceptions import KafkaError
 from turbine.testing._clock import Clock
 from turbine.testing._links import EmbeddedLink, Link, ProxyLink
 from turbine.testing._reader import Raw, TopicReader
@@ -14,6 +16,7 @@ __all__ = ["Broker", "EmbeddedBroker", "Fault", "KafkaBroker"]
 
 _BUFFER_BYTES = 64 << 20
 _ADMIN_MS = 20_000
+_LOOK_AGAIN_S = 0.02
 
 
 class Fault:
@@ -428,6 +431,17 @@ class KafkaBroker(Broker):
         for reader in self._readers.values():
             reader.close()
         self._readers.clear()
+
+    def ends(self, topic: str) -> dict[int, int]:
+        """Partition to end offset; a new topic names its leaders before they lead."""
+        deadline = time.monotonic() + _ADMIN_MS / 1_000
+        while True:
+            try:
+                return super().ends(topic)
+            except KafkaError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_LOOK_AGAIN_S)
 
     def records(self, topic: str) -> list[Raw]:
         """Every record that is in a topic now; of each partition in order."""

@@ -36,7 +36,8 @@ class MakeTopic(Protocol):
             partitions: Number of partitions.
             key_type: How the test reads keys, as in `App.topic`; None: bytes.
             value_type: How the test reads values, as in `App.topic`; None: JSON of any shape.
-            config: Settings of the topic, by Kafka's names.
+            config: Settings of the topic, by Kafka's names; unless they say otherwise, records
+                stay whatever their age.
             unique: False: the name is taken as it is, for apps whose topics have fixed names.
         """
 

@@ -25,8 +25,8 @@ T = TypeVar("T")
 
 STOP_S = 20.0
 
-QUICK_GROUPS = {"session.timeout.ms": 10_000, "heartbeat.interval.ms": 100}
-"""Members that learn of a rebalance at once."""
+QUICK_GROUPS = {"session.timeout.ms": 6_000, "heartbeat.interval.ms": 100}
+"""Members that learn of a rebalance at once; no shorter session is allowed by default in Kafka."""
 
 
 class Harness:
@@ -85,7 +85,9 @@ class Harness:
                 f"turbine_topics({name!r}): write a name: orders = turbine_topics('orders')"
             )
         chosen = self.broker.unique(name) if unique else name
-        self.broker.create_topic(chosen, partitions, config_texts(config))
+        # Event times of tests are often old, and brokers delete what is.
+        kept = {"retention.ms": "-1", **config_texts(config)}
+        self.broker.create_topic(chosen, partitions, kept)
         handle = TopicHandle(
             chosen, self, partitions=partitions, key_type=key_type, value_type=value_type
         )
@@ -192,6 +194,10 @@ class Harness:
                 if lacking:
                     listed = ", ".join(map(str, lacking))
                     missing.append(f"nobody in group {group} has partition {listed} of {topic}")
+        for group in reads_of(app):
+            shares = [sum(row["group"] == group for row in w.assignments()) for w in workers]
+            if shares and min(shares) == 0 and max(shares) > 1:
+                missing.append(f"a worker has no share of the partitions of group {group} yet")
         missing += [
             f"{count} workers of group {group} believe that they have partition {number} of {topic}"
             for (group, topic, number), count in have.items()

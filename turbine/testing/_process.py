@@ -43,7 +43,7 @@ class WorkerProcess:
         self.log_file = directory / f"{self.name}.log"
         command = [sys.executable, "-m", "turbine", "-A", app, "worker", "-l", "info"]
         place = directory / f"{self.name}-data"
-        groups = "session.timeout.ms=10000;heartbeat.interval.ms=100"
+        groups = "session.timeout.ms=6000;heartbeat.interval.ms=100"
         given = {
             "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
             "PYTHONUNBUFFERED": "1",

@@ -96,6 +96,7 @@ def kafka_broker(request: pytest.FixtureRequest) -> "Iterator[KafkaBroker]":
     from turbine.testing._broker import KafkaBroker
 
     broker = KafkaBroker(address)
+    _ = broker.admin, broker.producer  # with threads that are no test's
     yield broker
     broker.stop()
 

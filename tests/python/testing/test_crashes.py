@@ -2,12 +2,13 @@
 
 import asyncio
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import turbine
-from turbine.testing import Broker, MakeApp, MakeTopic, StartWorker
+from turbine.testing import Broker, Fault, MakeApp, MakeTopic, StartWorker
 
 
 def slow_doubling(app: turbine.App, source: str, sink: str) -> turbine.Agent:
@@ -66,6 +67,7 @@ async def test_nothing_of_a_killed_worker_reaches_the_broker(
     assert len(doubles.records()) == 1
 
 
+@pytest.mark.turbine_on("embedded")
 async def test_a_paused_worker_is_a_zombie_until_it_finds_out(
     turbine_app: MakeApp, turbine_topics: MakeTopic, turbine_worker: StartWorker
 ) -> None:
@@ -115,28 +117,48 @@ async def test_a_paused_worker_can_be_killed(
     await doubles.expect([2])
 
 
-@pytest.mark.parametrize(
-    "trouble",
-    [
-        lambda broker: broker.fail("Produce", "NOT_LEADER_OR_FOLLOWER", 2),
-        lambda broker: broker.drop_response("Produce", 2),
-        lambda broker: broker.disconnect("Fetch", 2),
-        lambda broker: broker.delay("Produce", 100, 2),
-        lambda broker: broker.fail("OffsetCommit", "COORDINATOR_LOAD_IN_PROGRESS"),
-    ],
-    ids=["fail", "drop_response", "disconnect", "delay", "commit"],
-)
-async def test_a_worker_gets_over_what_the_broker_does(
+TROUBLE: dict[str, Callable[[Broker], Fault]] = {
+    "drop_response": lambda broker: broker.drop_response("Produce", 2),
+    "disconnect": lambda broker: broker.disconnect("Fetch", 2),
+    "delay": lambda broker: broker.delay("Produce", 100, 2),
+}
+ERRORS: dict[str, Callable[[Broker], Fault]] = {
+    "produce": lambda broker: broker.fail("Produce", "NOT_LEADER_OR_FOLLOWER", 2),
+    "commit": lambda broker: broker.fail("OffsetCommit", "COORDINATOR_LOAD_IN_PROGRESS"),
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLE)
+async def test_a_worker_gets_over_what_happens_to_connections(
     turbine_app: MakeApp,
     turbine_topics: MakeTopic,
     turbine_worker: StartWorker,
     turbine_broker: Broker,
     *,
-    trouble: Any,
+    trouble: str,
 ) -> None:
     numbers, doubles = turbine_topics("numbers"), turbine_topics("doubles")
     worker = await turbine_worker(slow_doubling(turbine_app(), numbers, doubles))
-    fault = trouble(turbine_broker)
+    fault = TROUBLE[trouble](turbine_broker)
+    await numbers.put(*range(20))
+    await doubles.expect([2 * n for n in range(20)], order="any")
+    await worker.idle()
+    assert fault.hits > 0
+
+
+@pytest.mark.turbine_on("embedded")
+@pytest.mark.parametrize("error", ERRORS)
+async def test_a_worker_gets_over_errors_of_the_broker(
+    turbine_app: MakeApp,
+    turbine_topics: MakeTopic,
+    turbine_worker: StartWorker,
+    turbine_broker: Broker,
+    *,
+    error: str,
+) -> None:
+    numbers, doubles = turbine_topics("numbers"), turbine_topics("doubles")
+    worker = await turbine_worker(slow_doubling(turbine_app(), numbers, doubles))
+    fault = ERRORS[error](turbine_broker)
     await numbers.put(*range(20))
     await doubles.expect([2 * n for n in range(20)], order="any")
     await worker.idle()
@@ -151,13 +173,14 @@ async def test_a_fault_can_be_for_one_worker(
 ) -> None:
     numbers, doubles = turbine_topics("numbers"), turbine_topics("doubles")
     worker = await turbine_worker(slow_doubling(turbine_app(), numbers, doubles))
-    mine = turbine_broker.fail("Produce", "NOT_ENOUGH_REPLICAS", 1, client=worker.name)
-    others = turbine_broker.fail("Produce", "NOT_ENOUGH_REPLICAS", 1, client="nobody")
+    mine = turbine_broker.drop_response("Produce", client=worker.name)
+    others = turbine_broker.drop_response("Produce", client="nobody")
     await numbers.put(1)
     await doubles.expect([2])
     assert (mine.hits, others.hits) == (1, 0)
 
 
+@pytest.mark.turbine_on("embedded")
 async def test_a_rebalance_moves_nothing_that_stays(
     turbine_app: MakeApp,
     turbine_topics: MakeTopic,
@@ -172,6 +195,7 @@ async def test_a_rebalance_moves_nothing_that_stays(
     await worker.ready()
 
 
+@pytest.mark.turbine_on("embedded")
 async def test_a_broker_goes_down_and_comes_back(
     turbine_app: MakeApp,
     turbine_topics: MakeTopic,
@@ -187,6 +211,7 @@ async def test_a_broker_goes_down_and_comes_back(
     await worker.idle()
 
 
+@pytest.mark.turbine_on("embedded")
 @pytest.mark.turbine_own_broker(nodes=3)
 async def test_of_three_nodes_one_may_be_down(
     turbine_app: MakeApp,

@@ -127,6 +127,7 @@ async def test_two_workers_share_the_partitions(
     assert first.partitions == {(numbers.name, n) for n in range(4)}
 
 
+@pytest.mark.turbine_on("embedded")
 @pytest.mark.turbine_own_broker
 async def test_an_app_of_a_module_is_borrowed_for_one_test(
     turbine_app: MakeApp, turbine_topics: MakeTopic, turbine_worker: StartWorker
