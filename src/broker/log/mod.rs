@@ -40,6 +40,8 @@ mod transactions;
 
 pub(crate) use batch::{BatchError, BatchHeader, ProducedBatch, TimestampType};
 pub(crate) use content::{Content, contents};
+#[cfg(test)]
+pub(crate) use marker::build as build_marker;
 pub(crate) use marker::{Marker, Outcome};
 pub(crate) use policy::LogPolicy;
 pub(crate) use producers::{ProducerState, SequenceError};
@@ -366,7 +368,9 @@ impl Log {
     fn start_segment(&mut self, header: &BatchHeader, policy: &LogPolicy, now_ms: i64) {
         let (bytes, time) = (header.bytes, header.max_timestamp_ms);
         if self.active.is_full(self.end_pos, bytes, time, now_ms, policy) {
-            self.store.end_segment();
+            if policy.compacts {
+                self.store.end_segment();
+            }
             self.active = segment::Active::new(self.end_offset, self.end_pos);
         }
         self.active.note(time, now_ms);

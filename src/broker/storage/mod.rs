@@ -11,6 +11,7 @@ mod group_note;
 mod journal;
 mod note;
 mod rewrite;
+mod scan;
 mod segments;
 
 pub(crate) use directory::Directory;

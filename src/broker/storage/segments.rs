@@ -1,6 +1,9 @@
 //! The bytes of a log in files of bounded size, each named by the offset of its first record.
 
-use super::rewrite::{self, FileRewrite};
+use super::{
+    rewrite::{self, FileRewrite},
+    scan,
+};
 use crate::broker::log::{BatchHeader, ORIGIN, Replacement, Rewrite, Store, SyncWork};
 use bytes::{Bytes, BytesMut};
 use std::{
@@ -43,6 +46,8 @@ pub(super) struct FileStore {
     is_full: bool,
     /// Number of the last round in which files were written anew.
     round: u64,
+    /// The files in front of the one with this offset are noted as whole.
+    whole_before: i64,
 }
 
 /// What was found in a directory.
@@ -60,12 +65,20 @@ pub(super) struct Recovered {
 impl FileStore {
     /// An empty store, to be written to `directory`.
     pub(super) fn new(directory: PathBuf, segment_bytes: u64) -> Self {
-        let segments = VecDeque::new();
-        Self { directory, segment_bytes, segments, unsynced_from: None, is_full: false, round: 0 }
+        Self {
+            directory,
+            segment_bytes,
+            segments: VecDeque::new(),
+            unsynced_from: None,
+            is_full: false,
+            round: 0,
+            whole_before: 0,
+        }
     }
 
     /// Opens what `directory` holds. Files are cut in front of the first batch that is damaged or
-    /// out of place, and files behind it are deleted.
+    /// out of place, and files behind it are deleted. Of files that were brought to stable storage
+    /// after they were full, only the headers are read.
     pub(super) fn recover(directory: PathBuf, segment_bytes: u64) -> io::Result<Recovered> {
         let mut store = Self::new(directory, segment_bytes);
         // Compaction leaves holes up to this offset; from there on, there may be none.
@@ -73,7 +86,8 @@ impl FileStore {
         (store.round, compacted_upto) = rewrite::finish(&store.directory)?;
         let follows =
             |offset: i64, next: i64| offset == next || (offset > next && offset <= compacted_upto);
-        let mut headers = Vec::new();
+        store.whole_before = whole_before(&store.directory)?;
+        let mut headers: Vec<BatchHeader> = Vec::new();
         let mut base_offset = 0;
         let mut next_offset = None;
         let mut is_torn = false;
@@ -88,26 +102,32 @@ impl FileStore {
                 fs::remove_file(&path)?;
                 continue;
             }
-            let bytes = fs::read(&path)?;
-            let mut whole = 0;
+            let file = OpenOptions::new().read(true).write(true).open(&path)?;
+            let length = file.metadata()?.len();
+            let is_known = named_offset < store.whole_before;
+            let known = if is_known { scan::headers(&file, length)? } else { None };
+            let found = match known {
+                Some(found) => found,
+                None => checked(&fs::read(&path)?),
+            };
+            let mut bytes = 0;
             let mut next = named_offset;
-            while let Some(header) =
-                whole_batch(&bytes[whole..]).filter(|header| follows(header.base_offset, next))
-            {
-                whole += header.bytes;
+            for header in found {
+                if !follows(header.base_offset, next) {
+                    break;
+                }
+                bytes += header.bytes as u64;
                 next = header.last_offset() + 1;
                 headers.push(header);
             }
             next_offset = Some(next);
-            let file = OpenOptions::new().read(true).write(true).open(&path)?;
-            if whole < bytes.len() {
+            if bytes < length {
                 is_torn = true;
-                let torn = bytes.len() - whole;
+                let torn = length - bytes;
                 tracing::warn!(path = %path.display(), bytes = torn, "torn end of log dropped");
-                file.set_len(whole as u64)?;
+                file.set_len(bytes)?;
                 file.sync_all()?;
             }
-            let bytes = whole as u64;
             store.segments.push_back(Segment {
                 start: pos,
                 bytes,
@@ -143,9 +163,34 @@ impl FileStore {
     }
 }
 
-/// The batch at the front, if it is undamaged.
-fn whole_batch(bytes: &[u8]) -> Option<BatchHeader> {
-    BatchHeader::check(bytes).ok().filter(|header| header.last_delta >= 0)
+/// The headers of the batches at the front that are undamaged.
+fn checked(mut bytes: &[u8]) -> Vec<BatchHeader> {
+    let mut headers = Vec::new();
+    while let Some(header) = BatchHeader::check(bytes).ok().filter(|h| h.last_delta >= 0) {
+        bytes = &bytes[header.bytes..];
+        headers.push(header);
+    }
+    headers
+}
+
+/// Name of the note that says which files are whole.
+const WHOLE: &str = "whole";
+
+/// The offset of the file in front of which all files are whole and in stable storage.
+fn whole_before(directory: &Path) -> io::Result<i64> {
+    match fs::read_to_string(directory.join(WHOLE)) {
+        // A note that cannot be read says nothing.
+        Ok(text) => Ok(text.trim().parse().unwrap_or(0)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+        Err(error) => Err(error),
+    }
+}
+
+/// Notes that the files in front of the one with `offset` are whole and in stable storage.
+fn note_whole_before(directory: &Path, offset: i64) -> io::Result<()> {
+    let new = directory.join(format!("{WHOLE}.new"));
+    fs::write(&new, offset.to_string())?;
+    fs::rename(new, directory.join(WHOLE))
 }
 
 /// The file whose first record has offset `base_offset`.
@@ -175,8 +220,11 @@ pub(super) fn files(directory: &Path) -> io::Result<Vec<(i64, PathBuf)>> {
 impl Store for FileStore {
     fn append(&mut self, base_offset: i64, batch: Bytes) -> io::Result<()> {
         let segment = self.segment_for(base_offset, batch.len() as u64)?;
-        // A write that fails half-way is overwritten by the next one.
-        segment.file.write_all_at(&batch, segment.bytes)?;
+        if let Err(error) = segment.file.write_all_at(&batch, segment.bytes) {
+            // Half a batch would look like the end of the log, also if the next one goes elsewhere.
+            segment.file.set_len(segment.bytes)?;
+            return Err(error);
+        }
         let pos = segment.end();
         segment.bytes += batch.len() as u64;
         self.unsynced_from.get_or_insert(pos);
@@ -265,13 +313,18 @@ impl Store for FileStore {
         let first = self.segments.partition_point(|s| s.end() <= from);
         let files: Vec<_> = self.segments.range(first..).map(|s| Arc::clone(&s.file)).collect();
         let directory = self.directory.clone();
+        let newest = self.segments.back().map_or(0, |s| s.base_offset);
+        let note = (newest > self.whole_before).then_some(newest);
+        self.whole_before = newest;
         Some(Box::new(move || {
             files.iter().try_for_each(|file| file.sync_data())?;
-            match File::open(directory) {
+            match File::open(&directory) {
                 // The topic was deleted meanwhile.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-                opened => opened?.sync_all(),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                opened => opened?.sync_all()?,
             }
+            // Every file but the newest is full: nothing is written to it any more.
+            note.map_or(Ok(()), |newest| note_whole_before(&directory, newest))
         }))
     }
 }
@@ -340,6 +393,33 @@ mod tests {
         drop(log);
         let log = open(dir.path());
         assert_eq!((log.start_offset(), log.end_offset()), (42, 43));
+    }
+
+    /// What is known to be whole is not read, so that damage there is not noticed either.
+    #[test]
+    fn full_files_are_not_read_again_once_they_are_synced() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = open(dir.path());
+        (0..10).for_each(|_| append(&mut log, 2));
+        let damage = |number: usize| {
+            let (_, path) = &files(dir.path()).unwrap()[number];
+            let mut bytes = fs::read(path).unwrap();
+            *bytes.last_mut().unwrap() ^= 1;
+            fs::write(path, bytes).unwrap();
+        };
+        log.take_unsynced().unwrap()().unwrap();
+        let last = files(dir.path()).unwrap().len() - 1;
+        drop(log);
+        assert_eq!(whole_before(dir.path()).unwrap(), names(dir.path())[last]);
+        damage(0);
+        assert_eq!(open(dir.path()).end_offset(), 20);
+        let end = names(dir.path())[last];
+        damage(last);
+        assert_eq!(open(dir.path()).end_offset(), end, "the newest file is read");
+        let (_, first) = &files(dir.path()).unwrap()[0];
+        let bytes = fs::read(first).unwrap();
+        fs::write(first, &bytes[..bytes.len() - 5]).unwrap();
+        assert!(open(dir.path()).end_offset() < end, "a file that is cut is noticed all the same");
     }
 
     #[test]
