@@ -70,3 +70,33 @@ async def test_two_members_share_the_partitions_of_a_topic(
         assert first.assignment() | second.assignment() == {
             TopicPartition(topic, p) for p in range(4)
         }
+
+
+async def test_a_transaction_moves_records_and_offsets_together(
+    broker: str, make_topic: MakeTopic
+) -> None:
+    source, target = make_topic(partitions=1), make_topic(partitions=1)
+    group, place = f"aio-{uuid.uuid4().hex[:8]}", TopicPartition(source, 0)
+    producer = AIOKafkaProducer(
+        bootstrap_servers=broker, transactional_id=f"aio-{uuid.uuid4().hex[:8]}"
+    )
+    async with producer:
+        for value, outcome in [(b"a", "commit"), (b"b", "abort"), (b"c", "commit")]:
+            await producer.begin_transaction()
+            await producer.send_and_wait(target, value)
+            await producer.send_offsets_to_transaction({place: ord(value)}, group)
+            if outcome == "commit":
+                await producer.commit_transaction()
+            else:
+                await producer.abort_transaction()
+
+    async with AIOKafkaConsumer(
+        target,
+        bootstrap_servers=broker,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+        enable_auto_commit=False,
+        group_id=group,
+    ) as consumer:
+        assert [record.value for record in await read(consumer, 2)] == [b"a", b"c"]
+        assert await consumer.committed(place) == ord(b"c")

@@ -254,3 +254,18 @@ def test_transactions_are_listed_and_described(broker: str, make_topic: MakeTopi
     (writer,) = transactions("describe-producers", "--topic", topic, "--partition", "0")
     assert (writer["LatestCoordinatorEpoch"], writer["LastSequence"]) == ("0", "0")
     assert writer["CurrentTransactionStartOffset"] == "None"
+
+
+def test_javas_client_writes_in_transactions(
+    cluster: Cluster, broker: str, make_topic: MakeTopic
+) -> None:
+    topic = make_topic("tx", partitions=2)
+    report = tool(
+        "org.apache.kafka.tools.ProducerPerformance",
+        *("--topic", topic, "--num-records", "2000", "--record-size", "100"),
+        *("--throughput", "2000", "--transaction-duration-ms", "50"),
+        *("--producer-props", f"bootstrap.servers={broker}"),
+    )
+    assert "2000 records sent" in report
+    assert len(cluster.consume(topic, 2000)) == 2000, "readers of committed records see all"
+    assert cluster.count(topic) > 2002, "several transactions, each with its markers"
