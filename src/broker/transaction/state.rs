@@ -250,7 +250,8 @@ impl Transaction {
         }
     }
 
-    /// The transaction is to be aborted, and its owner is fenced.
+    /// The transaction is to be aborted, and its owner is fenced. If nobody takes its place, it may
+    /// come back as its own successor.
     pub(super) fn fenced(&self, end_offset: impl Fn(&str, i32) -> i64, now_ms: i64) -> Self {
         let mut next = self.decided(Outcome::Abort, end_offset, now_ms);
         next.epoch += 1;

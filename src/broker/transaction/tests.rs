@@ -247,8 +247,10 @@ fn an_owner_that_says_who_it_is_keeps_its_id_and_a_zombie_cannot() {
     assert_eq!(c.init("x", zombie, &world, 0), Err(Error::ProducerFenced));
     c.add_partitions("x", new, &[t(0)], &world, 0).unwrap();
     assert_eq!(c.init("x", zombie, &world, 0), Err(Error::ConcurrentTransactions));
-    assert_eq!(state(&c), State::CompleteAbort, "as on Kafka, it aborts what it finds");
+    assert_eq!(state(&c), State::CompleteAbort, "as on Kafka, it takes the transaction with it");
     assert_eq!(c.init("x", zombie, &world, 0), Err(Error::ProducerFenced));
+    let back = c.init("x", Init { expected: Some(new), ..INIT }, &world, 0).unwrap();
+    assert_eq!((back.producer_id, back.epoch), (new.producer_id, 3), "its owner comes back");
 }
 
 #[test]
@@ -285,6 +287,8 @@ fn timeouts_are_checked_and_kept() {
     assert_eq!(world.markers(), [(0, Outcome::Abort)]);
     assert_eq!(c.end("x", owner, Outcome::Commit, &world, 1_000), Err(Error::ProducerFenced));
     assert_eq!(write(&world, &c, ("x", owner), 1, 0), Err(Error::ProducerFenced));
+    let back = c.init("x", Init { expected: Some(owner), ..INIT }, &world, 1_000).unwrap();
+    assert_eq!(back.epoch, 1, "nobody took its place");
     let week = 7 * 24 * 3_600_000;
     assert_eq!(c.expire(&world, week), Some(week + 1_000));
     c.expire(&world, week + 1_000);
