@@ -300,7 +300,8 @@ impl Log {
         now_ms: i64,
         may_begin: bool,
     ) -> Result<Appended, AppendError> {
-        let is_open = self.producers.is_open(batch.header.producer_id);
+        let BatchHeader { producer_id, producer_epoch, .. } = batch.header;
+        let is_open = self.producers.is_open_for(producer_id, producer_epoch);
         // Before anything else: the coordinator knows better who the producer is.
         if batch.header.is_transactional() && !is_open && !may_begin {
             return Err(AppendError::NotInTransaction);
@@ -309,7 +310,7 @@ impl Log {
         if let Some(base_offset) = self.producers.check(&batch.header)? {
             return Ok(Appended { base_offset, log_append_time_ms: None, is_duplicate: true });
         }
-        if is_open && !batch.header.is_transactional() {
+        if self.producers.is_open(producer_id) && !batch.header.is_transactional() {
             return Err(AppendError::OutsideTransaction);
         }
         let stamped = policy.timestamp_type == TimestampType::LogAppend;

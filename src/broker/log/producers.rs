@@ -161,6 +161,12 @@ impl Producers {
         self.by_id.get(&producer_id).is_some_and(|p| p.open_from.is_some())
     }
 
+    /// The same, for this epoch of the producer.
+    pub(super) fn is_open_for(&self, producer_id: i64, epoch: i16) -> bool {
+        let found = self.by_id.get(&producer_id);
+        found.is_some_and(|p| p.open_from.is_some() && p.epoch == epoch)
+    }
+
     /// True if the newest marker of the producer is not in front of `offset`.
     pub(super) fn is_marked_since(&self, producer_id: i64, offset: i64) -> bool {
         self.by_id.get(&producer_id).and_then(|p| p.last_marker).is_some_and(|at| at >= offset)
