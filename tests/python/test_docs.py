@@ -162,12 +162,14 @@ def test_every_setting_is_described() -> None:
     assert re.findall(r"^\| `(\w+)`", page, re.MULTILINE) == list(ROWS)
 
 
-def test_every_kind_of_request_of_the_embedded_broker_is_listed() -> None:
+def test_every_request_of_the_embedded_broker_is_listed_with_its_versions() -> None:
     source = (ROOT / "src" / "broker" / "wire" / "api.rs").read_text(encoding="utf-8")
-    page = (DOCS / "guides" / "broker.md").read_text(encoding="utf-8")
-    served = re.findall(r"^    \(ApiKey::(\w+), \d+, \d+\),$", source, re.MULTILINE)
+    page = (DOCS / "reference" / "broker.md").read_text(encoding="utf-8")
+    served = re.findall(r"^    \(ApiKey::(\w+), (\d+), (\d+)\),$", source, re.MULTILINE)
     assert served
-    assert [name for name in served if not re.search(rf"\b{name}\b", page)] == []
+    table = re.findall(r"^\| \d+ \| (\w+) \| (\d+)(?: to (\d+))? \|", page, re.MULTILINE)
+    listed = {name: (oldest, newest or oldest) for name, oldest, newest in table}
+    assert listed == {name: (oldest, newest) for name, oldest, newest in served}
 
 
 # -- links -----------------------------------------------------------------------------------

@@ -1,42 +1,20 @@
 """Apache Kafka's own command-line tools, unchanged: the Java client and its administration."""
 
 import json
-import subprocess
 import uuid
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from support.brokers import KAFKA_SH
 from support.fixtures import MakeTopic, Produce
+from support.java import MARKS, tool
 from support.kafka import Cluster
 from support.wait import eventually
 
 GROUP_COMMAND = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
 CONSOLE_CONSUMER = "org.apache.kafka.tools.consumer.ConsoleConsumer"
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.timeout(300),  # the first call may fetch the jars
-    pytest.mark.skipif(
-        subprocess.run([KAFKA_SH, "check"], capture_output=True, check=False).returncode != 0,
-        reason="needs Java and Maven: scripts/kafka.sh check says what is missing",
-    ),
-]
-
-
-def tool(name: str, *args: str, stdin: str = "") -> str:
-    """Run a tool to its end; its output."""
-    done = subprocess.run(
-        [KAFKA_SH, "tool", name, *args],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+pytestmark = MARKS
 
 
 def test_topics_are_made_described_changed_and_deleted(cluster: Cluster, broker: str) -> None:

@@ -200,6 +200,9 @@ def commit(
     """Commit offsets as a member, of an old generation, as somebody else, or from outside."""
     version = world.version("OffsetCommit", v, most=8)
     assert version is not None
+    if any(group in groups for groups in world.pending.values()):
+        # Of an offset in a transaction and one beside it, Kafka keeps the one that came last.
+        return "offsets of the group are in a transaction"
     own = world.members.get((client, group)) or Member()
     if own.instance and member != "none":
         version = max(version, 7)

@@ -88,6 +88,7 @@ def init(world: World, *, v: float, client: int, producer: str, bump: bool) -> A
     }
     answer = world.ask(client, "InitProducerId", version, fields)
     if answer["error_code"] == 0:
+        world.pending.pop(producer, None)
         # An idempotent producer gets an id of its own each time.
         label = producer if producer.startswith("x") else f"{producer} of client {client}"
         world.label(("producer", answer["producer_id"]), label)
@@ -189,6 +190,7 @@ def end(world: World, *, v: float, client: int, producer: str, commit: bool, sec
                 own.next.clear()
             own.id, own.epoch = answer["producer_id"], answer["producer_epoch"]
         own.added.clear()
+        world.pending.pop(producer, None)
         wait_finished(world, producer)
     return world.tidy(answer)
 
@@ -268,6 +270,7 @@ def send_offsets(
         **membership,
         "topics": [{"name": name, "partitions": rows_} for name, rows_ in topics.items()],
     }
+    world.pending.setdefault(producer, set()).add(group)
     answer = world.ask(client, "TxnOffsetCommit", version, fields)
     return [*seen, world.tidy(answer)]
 

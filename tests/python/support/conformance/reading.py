@@ -56,6 +56,10 @@ def fetch(
     found = answer["responses"][0]["partitions"][0]
     batches = records.read(found.pop("records"))
     tidy: dict[str, Any] = world.tidy(found)
+    # Where records of an open transaction were deleted, Kafka's stable offset stays at its start.
+    if tidy["last_stable_offset"] >= 0:
+        start = tidy.get("log_start_offset", 0)
+        tidy["last_stable_offset"] = max(tidy["last_stable_offset"], start)
     # Kafka looks them up by a sparse index: it may name aborted transactions that begin behind what
     # was read, and says null or nothing where there is none.
     end = batches[-1].last_offset if batches else -1

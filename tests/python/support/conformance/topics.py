@@ -8,7 +8,7 @@ from support.conformance.world import World
 # A broker applies settings, and the end of a topic, a moment after it shows them.
 SETTLES_S = 0.03
 GROUPS = ["g0", "g1"]
-SET, DELETE = 0, 1
+SET = 0
 TOPIC_RESOURCE = 2
 FROM_TOPIC = 1
 
@@ -113,9 +113,9 @@ def _shown(world: World, topic: str, changes: list[list[Any]]) -> bool:
         for name, operation, value in changes:
             if one["name"] != name:
                 continue
-            if operation == SET and one["value"] != value:
+            if (one["config_source"] == FROM_TOPIC) != (operation == SET):
                 return False
-            if operation == DELETE and one["config_source"] == FROM_TOPIC:
+            if operation == SET and one["value"] != value:
                 return False
     return True
 

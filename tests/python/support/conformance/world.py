@@ -102,6 +102,8 @@ class World:
         self.start_ms = start_ms
         self.topics: dict[str, int] = {}
         self.cut: set[tuple[str, int]] = set()
+        # Groups of which a producer has put offsets into its transaction.
+        self.pending: dict[str, set[str]] = {}
         self.producers: dict[tuple[int, str], Identity] = {}
         self.members: dict[tuple[int, str], Member] = {}
         self._versions = versions
