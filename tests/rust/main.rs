@@ -4,5 +4,6 @@ mod broker;
 mod groups;
 mod layers;
 mod nodes;
+mod proxy;
 mod security;
 mod transactions;
