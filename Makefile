@@ -15,6 +15,8 @@ NATIVE := turbine/_native.abi3.so
 RUST_SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock
 # Extra arguments, as in `make test-python PYTEST="-k agents -x"`.
 PYTEST ?=
+# What the tests leave behind, for the line at the end of `make test`.
+RAN := target/ran
 
 .PHONY: help
 help: ## List the targets
@@ -38,42 +40,47 @@ demo: build ## Real flights through an agent and a subscription (KAFKA=host:port
 	@$(BIN)/python examples/flights.py $(if $(KAFKA),--kafka $(KAFKA))
 
 .PHONY: test
-test: build ## Everything: Rust, Python on the embedded broker, Python on a real Kafka
+test: build ## Everything: Rust, Python on the embedded broker, Python on a real Kafka, both side by side
+	@rm -rf $(RAN)
 	@$(MAKE) test-rust
 	@$(MAKE) test-python
 	@$(MAKE) test-kafka
 	@$(MAKE) conformance
 	@$(MAKE) test-librdkafka
+	@$(BIN)/python scripts/ran.py $(RAN)
 
 .PHONY: test-rust
-test-rust: ## Rust tests only
+test-rust: $(RAN) ## Rust tests only
 	@scripts/section.sh "Rust tests"
-	@cargo test --locked --quiet
+	@cargo test --locked --quiet | tee $(RAN)/rust
 
 .PHONY: test-python
-test-python: build ## Python tests on the embedded broker (PYTEST="-k name" adds arguments)
+test-python: build $(RAN) ## Python tests on the embedded broker (PYTEST="-k name" adds arguments)
 	@scripts/section.sh "Python tests, embedded broker"
-	@$(BIN)/python -m pytest --broker=memory $(PYTEST)
+	@$(BIN)/python -m pytest --broker=memory --junitxml=$(RAN)/memory.xml $(PYTEST)
 
 .PHONY: test-kafka
-test-kafka: build ## The same tests on a real Apache Kafka; TURBINE_NO_KAFKA=1 leaves them out
+test-kafka: build $(RAN) ## The same tests on a real Apache Kafka; TURBINE_NO_KAFKA=1 leaves them out
 	@scripts/section.sh "Python tests, Apache Kafka"
 	@if [ "$${TURBINE_NO_KAFKA:-0}" = 1 ]; then echo "left out: TURBINE_NO_KAFKA=1"; else \
-	    scripts/kafka.sh check && $(BIN)/python -m pytest --broker=kafka $(PYTEST); fi
+	    scripts/kafka.sh check && $(BIN)/python -m pytest --broker=kafka --junitxml=$(RAN)/kafka.xml $(PYTEST); fi
+
+$(RAN):
+	@mkdir -p $@
 
 # How many random sequences `make conformance` compares; a longer run is SEQUENCES=20000.
 SEQUENCES ?= 1000
 
 .PHONY: conformance
-conformance: build ## Random requests to the embedded broker and to Apache Kafka, answers compared (SEQUENCES=1000)
+conformance: build $(RAN) ## Random requests to the embedded broker and to Apache Kafka, answers compared (SEQUENCES=1000)
 	@scripts/section.sh "The embedded broker beside Apache Kafka, $(SEQUENCES) sequences"
 	@if [ "$${TURBINE_NO_KAFKA:-0}" = 1 ]; then echo "left out: TURBINE_NO_KAFKA=1"; else \
-	    scripts/kafka.sh check && PYTHONPATH=tests/python $(BIN)/python -m support.conformance --sequences $(SEQUENCES) $(CONFORMANCE); fi
+	    scripts/kafka.sh check && PYTHONPATH=tests/python $(BIN)/python -m support.conformance --sequences $(SEQUENCES) $(CONFORMANCE) | tee $(RAN)/conformance; fi
 
 .PHONY: test-librdkafka
-test-librdkafka: build ## librdkafka's own integration tests on the embedded broker (LIBRDKAFKA=--slow takes all)
+test-librdkafka: build $(RAN) ## librdkafka's own integration tests on the embedded broker (LIBRDKAFKA=--slow takes all)
 	@scripts/section.sh "librdkafka's tests, embedded broker"
-	@scripts/librdkafka_tests.sh $(LIBRDKAFKA)
+	@scripts/librdkafka_tests.sh $(LIBRDKAFKA) | tee $(RAN)/librdkafka
 
 .PHONY: lint
 lint: build ## Format, clippy, ruff, mypy, stub, layers, sizes, licences; changes nothing
