@@ -36,9 +36,7 @@ def line(directory: Path) -> str:
     version = kafka[1] if kafka else ""
     rust = re.findall(r"^test result: \w+\. (\d+) passed", output(directory / "rust"), re.MULTILINE)
     sequences = re.search(r"^(\d+) sequences, ", output(directory / "conformance"), re.MULTILINE)
-    librdkafka = re.search(
-        r"^(\d+) of \d+ librdkafka", output(directory / "librdkafka"), re.MULTILINE
-    )
+    suite = re.search(r"^(\d+) of \d+ librdkafka", output(directory / "librdkafka"), re.MULTILINE)
     counts = [
         (sum(map(int, rust)) if rust else None, "Rust"),
         (passed(directory / "memory.xml"), "Python on the embedded broker"),
