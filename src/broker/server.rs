@@ -212,7 +212,7 @@ impl Broker {
         let ports: Vec<u16> = listeners.iter().map(|l| l.address().port()).collect();
         let shared = Arc::new(Shared::open(config, &ports)?);
         // Before a client can see what is too old.
-        shared.tidy();
+        shared.expire();
         for (node, listener) in (1..).zip(&listeners) {
             runtime.spawn(accept(Arc::clone(&shared), node, Arc::clone(listener)));
         }

@@ -63,8 +63,20 @@ impl Shared {
         self.upkeep.note_change(topic, log);
     }
 
-    /// Lets old records go, everywhere; when there is something to do again.
-    pub(crate) fn tidy(&self) -> Option<i64> {
+    /// Lets old records go, everywhere.
+    pub(crate) fn expire(&self) {
+        let now_ms = self.config.clock.now_ms();
+        for topic in self.topics.all() {
+            for partition in &topic.partitions {
+                if let Err(error) = partition.log.lock().expire(&topic.policy, now_ms) {
+                    tracing::error!(topic = topic.name, %error, "cannot give up old records");
+                }
+            }
+        }
+    }
+
+    /// Lets old records go and compacts, everywhere; when there is something to do again.
+    fn tidy(&self) -> Option<i64> {
         let mut next: Option<i64> = None;
         for topic in self.topics.all() {
             for partition in &topic.partitions {
