@@ -31,7 +31,7 @@ logger = logging.getLogger("turbine.settings")
 T = TypeVar("T")
 
 _ENV_PREFIX = "TURBINE_"
-_OTHER_ENV = frozenset({"TURBINE_APP", "TURBINE_HOME", "TURBINE_CACHE"})
+_OTHER_ENV = frozenset({"TURBINE_APP", "TURBINE_HOME", "TURBINE_CACHE", "TURBINE_TEST_KAFKA"})
 _LAST_PORT = 65_535
 
 

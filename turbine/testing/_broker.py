@@ -393,9 +393,12 @@ class KafkaBroker(Broker):
         topic: str | None = None,
         client: str | None = None,
     ) -> Fault:
-        """Not possible here."""
-        del api, error, times, topic, client
-        raise self._only_embedded("fail", "drop_response(), disconnect() and delay() work on both")
+        """Answer requests of the workers of the test with an error; they do not arrive."""
+        faults = (
+            proxy.fail(api, error, times, topic=topic, client=client)
+            for proxy in self._proxies("fail")
+        )
+        return self._note(*faults)
 
     def rebalance(self, group: str | None = None) -> None:
         """Not possible here."""

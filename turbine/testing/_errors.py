@@ -14,7 +14,7 @@ from turbine.worker import write_logs
 
 __all__ = ["ErrorLog", "Threads"]
 
-_PATIENCE_S = 5.0
+_PATIENCE_S = 20.0
 _LASTING = ("turbine-broker", "turbine-proxy", "asyncio_", "pytest_timeout", "ThreadPoolExec")
 """Names of threads that live as long as the process."""
 
