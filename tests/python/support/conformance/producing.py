@@ -11,8 +11,9 @@ SECOND = {"Produce": 12, "EndTxn": 5, "TxnOffsetCommit": 5}
 
 
 def version_for(world: World, api: str, v: float, *, second: bool) -> int | None:
-    """Choose a version of the first or the second transaction protocol."""
+    """Choose a version of the first or the second transaction protocol, if both brokers have it."""
     first = SECOND[api]
+    second = second and world.has_second
     return world.version(api, v, least=first) if second else world.version(api, v, most=first - 1)
 
 
@@ -120,7 +121,7 @@ def produce_as(
     if own is None or own.id < 0:
         return "no producer"
     transactional = producer.startswith("x")
-    second = second and transactional
+    second = second and transactional and world.has_second
     version = version_for(world, "Produce", v, second=second)
     if version is None:
         return "not served"
@@ -241,7 +242,7 @@ def send_offsets(
         "group_id": world.name(group),
     }
     seen: list[Any] = []
-    if add and not second:
+    if add and not (second and world.has_second):
         add_version = world.version("AddOffsetsToTxn", v, most=3)
         if add_version is None:
             return "not served"

@@ -6,7 +6,7 @@ from typing import Any
 from support.conformance.world import World
 
 # A broker applies settings, and the end of a topic, a moment after it shows them.
-SETTLES_S = 0.03
+SETTLES_S = 0.06
 GROUPS = ["g0", "g1"]
 SET = 0
 TOPIC_RESOURCE = 2
@@ -54,8 +54,7 @@ def delete(world: World, *, v: float, topic: str) -> Any:
     }
     answer = world.ask(0, "DeleteTopics", version, fields)
     if answer["responses"][0]["error_code"] == 0:
-        world.topics.pop(topic, None)
-        world.wait_partitions(topic, 0)
+        world.wait_partitions(topic, world.topics.pop(topic), gone=True)
         time.sleep(SETTLES_S)
         world.until(lambda: not any(_has_offsets(world, group, name) for group in GROUPS))
     return world.tidy(answer)

@@ -19,6 +19,8 @@ NOT_YET = {14, 15, 16, 51}
 # A partition that was created a moment ago.
 NOT_THERE_YET = {3, 5, 6}
 REBALANCE_IN_PROGRESS = 27
+# The first version of EndTxn in the second protocol of transactions (KIP-890).
+SECOND_PROTOCOL = 5
 DEADLINE_S = 20.0
 # Records are not later than this behind the start of their sequence.
 LONGEST_MS = 60_000
@@ -128,6 +130,11 @@ class World:
         """Are transactions served?"""
         return "EndTxn" in self._versions
 
+    @property
+    def has_second(self) -> bool:
+        """Is the second protocol of transactions served?"""
+        return self._versions.get("EndTxn", (0, 0))[1] >= SECOND_PROTOCOL
+
     def newest(self, api: str) -> int:
         """Return the newest version of a request that has to be there."""
         return self._versions[api][1]
@@ -190,11 +197,11 @@ class World:
             time.sleep(0.002)
         return True
 
-    def wait_partitions(self, topic: str, count: int) -> bool:
-        """Wait until every partition of a topic is served; 0: until it is gone."""
+    def wait_partitions(self, topic: str, count: int, *, gone: bool = False) -> bool:
+        """Wait until every partition of a topic is served, or none is any more."""
         partitions = [
             {"partition_index": p, "current_leader_epoch": -1, "timestamp": -2}
-            for p in range(count or 1)
+            for p in range(count)
         ]
         fields = {
             "replica_id": -1,
@@ -205,7 +212,7 @@ class World:
         def check() -> bool:
             answer = self.clients[0].ask("ListOffsets", 7, fields)
             found = {p["error_code"] for t in answer["topics"] for p in t["partitions"]}
-            return not found & NOT_THERE_YET if count else found == {3}
+            return found == {3} if gone else not found & NOT_THERE_YET
 
         return self.until(check)
 
