@@ -1,8 +1,8 @@
 //! Which requests this broker serves, in which versions, and by which handler.
 
 use super::{
-    Context, configs, connection::Fault, consumer_groups, coordinator, describe, elections, fetch,
-    group_admin, groups, metadata, offsets, produce, sasl, shape, topics, transaction_admin,
+    Context, access, configs, connection::Fault, consumer_groups, coordinator, describe, elections,
+    fetch, group_admin, groups, metadata, offsets, produce, sasl, shape, topics, transaction_admin,
     transactions,
 };
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -38,6 +38,9 @@ pub(super) const SERVED: &[(ApiKey, i16, i16)] = &[
     (ApiKey::AddOffsetsToTxn, 0, 4),
     (ApiKey::EndTxn, 0, 4),
     (ApiKey::TxnOffsetCommit, 0, 4),
+    (ApiKey::DescribeAcls, 1, 3),
+    (ApiKey::CreateAcls, 1, 3),
+    (ApiKey::DeleteAcls, 1, 3),
     (ApiKey::DescribeConfigs, 1, 4),
     (ApiKey::AlterConfigs, 0, 2),
     (ApiKey::SaslAuthenticate, 0, 2),
@@ -147,6 +150,9 @@ pub(super) async fn answer(
         ApiKey::Metadata => serve!(metadata::metadata),
         ApiKey::DescribeCluster => serve!(describe::cluster),
         ApiKey::FindCoordinator => serve!(coordinator::find_coordinator),
+        ApiKey::DescribeAcls => serve!(access::describe_acls),
+        ApiKey::CreateAcls => serve!(access::create_acls),
+        ApiKey::DeleteAcls => serve!(access::delete_acls),
         ApiKey::SaslHandshake => serve!(sasl::handshake),
         ApiKey::SaslAuthenticate => serve!(sasl::authenticate),
         ApiKey::DescribeUserScramCredentials => serve!(sasl::describe_credentials),

@@ -1,6 +1,6 @@
 //! ConsumerGroupHeartbeat and ConsumerGroupDescribe: groups whose partitions the broker assigns.
 
-use super::{Context, NO_OPERATIONS, text, topic_name};
+use super::{Context, access::Operations, text, topic_name};
 use crate::broker::{
     cluster::Coordinated,
     consumer_group::{
@@ -163,7 +163,9 @@ pub(super) fn describe(
     let describe = |id: GroupId| {
         let response = described::DescribedGroup::default()
             .with_group_id(id.clone())
-            .with_authorized_operations(NO_OPERATIONS);
+            .with_authorized_operations(
+                Operations::GROUP.if_asked(request.include_authorized_operations),
+            );
         if id.is_empty() {
             return response.with_error_code(ResponseError::InvalidGroupId.code());
         }

@@ -1,6 +1,6 @@
 //! DescribeCluster, DescribeTopicPartitions.
 
-use super::{Context, NO_OPERATIONS, node_ids, text, topic_name};
+use super::{Context, NO_OPERATIONS, access::Operations, node_ids, text, topic_name};
 use crate::broker::{
     cluster::{Endpoint, NodeIds},
     topics::{Partition, TopicError},
@@ -20,8 +20,6 @@ use std::collections::BTreeSet;
 
 /// What `endpoint_type` says for brokers; 2 would be controllers.
 const BROKERS: i8 = 1;
-/// Everything that a client can do with a topic, as bits: nobody is kept from anything here.
-const ALL_TOPIC_OPERATIONS: i32 = 0b1101_1111_1000;
 /// Most partitions in a response, whatever the client asks for.
 const MAX_DESCRIBED_PARTITIONS: usize = 2_000;
 
@@ -34,7 +32,9 @@ pub(super) fn cluster(
     let mut response = DescribeClusterResponse::default()
         .with_cluster_id(text(&broker.cluster_id))
         .with_controller_id(BrokerId(broker.cluster.controller()))
-        .with_cluster_authorized_operations(NO_OPERATIONS);
+        .with_cluster_authorized_operations(
+            Operations::CLUSTER.if_asked(request.include_cluster_authorized_operations),
+        );
     if context.version >= 1 && request.endpoint_type != BROKERS {
         response.error_code = ResponseError::UnsupportedEndpointType.code();
         response.error_message = Some(text("this listener has brokers only"));
@@ -86,7 +86,7 @@ pub(super) fn topic_partitions(
         }
         let described = DescribeTopicPartitionsResponseTopic::default()
             .with_name(Some(topic_name(name)))
-            .with_topic_authorized_operations(ALL_TOPIC_OPERATIONS);
+            .with_topic_authorized_operations(Operations::TOPIC.if_asked(true));
         let Some(topic) = topics.get(name) else {
             if !wants_all {
                 let error = ResponseError::from(&TopicError::Unknown);

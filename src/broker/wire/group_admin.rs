@@ -1,6 +1,6 @@
 //! OffsetFetch, OffsetDelete, DescribeGroups, ListGroups, DeleteGroups.
 
-use super::{Context, NO_OPERATIONS, code, text, topic_name};
+use super::{Context, access::Operations, code, text, topic_name};
 use crate::broker::{
     cluster::Coordinated,
     group::{Committed, CommittedOffsets, Group},
@@ -255,7 +255,8 @@ pub(super) fn describe_groups(
             }
         });
         if context.version >= 3 {
-            response.authorized_operations = NO_OPERATIONS;
+            response.authorized_operations =
+                Operations::GROUP.if_asked(request.include_authorized_operations);
         }
         response.with_group_id(id)
     };

@@ -1,6 +1,6 @@
 //! Metadata.
 
-use super::{Context, NO_OPERATIONS, node_ids, text, topic_name};
+use super::{Context, NO_OPERATIONS, access::Operations, node_ids, text, topic_name};
 use crate::broker::{
     cluster::{Endpoint, NodeIds},
     topic_config::TopicConfig,
@@ -59,7 +59,13 @@ fn describe_cluster(
         response.cluster_id = Some(text(&broker.cluster_id));
     }
     if (8..=10).contains(&context.version) {
-        response.cluster_authorized_operations = NO_OPERATIONS;
+        response.cluster_authorized_operations =
+            Operations::CLUSTER.if_asked(request.include_cluster_authorized_operations);
+    }
+    if request.include_topic_authorized_operations {
+        for topic in response.topics.iter_mut().filter(|topic| topic.error_code == 0) {
+            topic.topic_authorized_operations = Operations::TOPIC.if_asked(true);
+        }
     }
     response
 }

@@ -3,6 +3,7 @@
 //! [`connection`] reads frames and calls [`api`], which decodes, calls the handler of the request and
 //! encodes its response. Handlers know nothing of bytes or sockets.
 
+mod access;
 mod api;
 mod configs;
 mod connection;

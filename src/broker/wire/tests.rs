@@ -138,6 +138,19 @@ fn admin_requests() -> Vec<(ApiKey, i16, Bytes)> {
             .with_configs(vec![config]);
         IncrementalAlterConfigsRequest::default().with_resources(vec![resource])
     }));
+    all.extend(bodies(ApiKey::DescribeAcls, |_| {
+        DescribeAclsRequest::default()
+            .with_resource_name_filter(Some(text("t")))
+            .with_pattern_type_filter(3)
+    }));
+    all.extend(bodies(ApiKey::CreateAcls, |_| {
+        let creation = create_acls_request::AclCreation::default().with_resource_pattern_type(3);
+        CreateAclsRequest::default().with_creations(vec![creation.with_principal(text("User:a"))])
+    }));
+    all.extend(bodies(ApiKey::DeleteAcls, |_| {
+        let filter = delete_acls_request::DeleteAclsFilter::default().with_pattern_type_filter(3);
+        DeleteAclsRequest::default().with_filters(vec![filter])
+    }));
     all.extend(bodies(ApiKey::SaslHandshake, |_| {
         SaslHandshakeRequest::default().with_mechanism(text("PLAIN"))
     }));

@@ -13,6 +13,8 @@ from aiokafka import AIOKafkaProducer
 from click.testing import CliRunner
 from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._acl import AclBinding, AclOperation, AclPermissionType
+from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
 from confluent_kafka.admin._scram import (
     ScramCredentialInfo,
     ScramMechanism,
@@ -219,3 +221,22 @@ def test_the_command_line_says_what_to_give(options: list[str], words: str) -> N
     assert result.exit_code == 2
     assert words in result.output
     assert PASSWORD not in result.output
+
+
+def test_everybody_may_do_everything_and_rules_are_refused(start_broker: StartBroker) -> None:
+    broker = start_broker()
+    client = AdminClient({"bootstrap.servers": broker.address})
+    cluster = client.describe_cluster(include_authorized_operations=True).result()
+    assert sorted(one.value for one in cluster.authorized_operations) == [5, *range(7, 13)]
+    rule = AclBinding(
+        ResourceType.TOPIC,
+        "t",
+        ResourcePatternType.LITERAL,
+        "User:ada",
+        "*",
+        AclOperation.READ,
+        AclPermissionType.DENY,
+    )
+    (created,) = client.create_acls([rule]).values()
+    with pytest.raises(KafkaException, match="No Authorizer is configured"):
+        created.result()
