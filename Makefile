@@ -15,6 +15,8 @@ NATIVE := turbine/_native.abi3.so
 RUST_SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock
 # Extra arguments, as in `make test-python PYTEST="-k agents -x"`.
 PYTEST ?=
+# Processes of the Python tests on the embedded broker; they wait more than they work. 0: only one.
+PYTEST_PROCESSES ?= 3
 # What the tests leave behind, for the line at the end of `make test`.
 RAN := target/ran
 
@@ -57,7 +59,7 @@ test-rust: $(RAN) ## Rust tests only
 .PHONY: test-python
 test-python: build $(RAN) ## Python tests on the embedded broker (PYTEST="-k name" adds arguments)
 	@scripts/section.sh "Python tests, embedded broker"
-	@$(BIN)/python -m pytest --broker=memory --junitxml=$(RAN)/memory.xml $(PYTEST)
+	@$(BIN)/python -m pytest --broker=memory -n $(PYTEST_PROCESSES) --junitxml=$(RAN)/memory.xml $(PYTEST)
 
 .PHONY: test-kafka
 test-kafka: build $(RAN) ## The same tests on a real Apache Kafka; TURBINE_NO_KAFKA=1 leaves them out
