@@ -203,14 +203,16 @@ def warm(address: str, versions: Versions) -> None:
 
 
 def _touch(client: Connection, versions: Versions, name: str) -> Any:
-    if name.startswith("group"):
-        fields = {"group_id": name, "topics": []}
-        return client.ask("OffsetFetch", 7, {**fields, "require_stable": False})
-    if "DescribeTransactions" not in versions:
-        return {}
-    found = client.ask("FindCoordinator", 2, {"key": name, "key_type": 1})
+    is_group = name.startswith("group")
+    # The first question for a coordinator is what makes the topics of a new Kafka.
+    found = client.ask("FindCoordinator", 2, {"key": name, "key_type": int(not is_group)})
     if found["error_code"]:
         return found
+    if is_group:
+        fields = {"group_id": name, "topics": [], "require_stable": False}
+        return client.ask("OffsetFetch", 7, fields)
+    if "DescribeTransactions" not in versions:
+        return {}
     return client.ask("DescribeTransactions", 0, {"transactional_ids": [name]})
 
 
