@@ -234,6 +234,7 @@ impl Worker {
                 let _ = left_one.send(index);
             });
         }
+        drop(left_one);
         let mut remaining: BTreeSet<usize> = (0..groups.len()).collect();
         let mut hanging = Vec::new();
         while !remaining.is_empty() {
@@ -256,7 +257,15 @@ impl Worker {
             }
         }
         if let Some(runtime) = self.runtime.lock().take() {
-            runtime.shutdown_background();
+            if remaining.is_empty() {
+                runtime.shutdown_background();
+            } else {
+                // A group that still leaves waits for its handlers on this runtime.
+                std::thread::spawn(move || {
+                    let _ = leaving.iter().take(remaining.len()).count();
+                    runtime.shutdown_background();
+                });
+            }
         }
         hanging
     }

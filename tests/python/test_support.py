@@ -59,9 +59,8 @@ async def test_an_async_condition_lets_the_loop_run() -> None:
     assert await eventually_async(done.is_set, 5)
 
 
-def test_a_thread_that_stays_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("support.leftovers.PATIENCE_S", 0.05)
-    before, end = Threads(), threading.Event()
+def test_a_thread_that_stays_is_found() -> None:
+    before, end = Threads(patience_s=0.05), threading.Event()
     thread = threading.Thread(target=end.wait, name="forgotten")
     thread.start()
     try:

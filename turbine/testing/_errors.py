@@ -14,7 +14,7 @@ from turbine.worker import write_logs
 
 __all__ = ["ErrorLog", "Threads"]
 
-_PATIENCE_S = 20.0
+_PATIENCE_S = 5.0
 _LASTING = ("turbine-broker", "turbine-proxy", "asyncio_", "pytest_timeout", "ThreadPoolExec")
 """Names of threads that live as long as the process."""
 
@@ -121,9 +121,15 @@ def _names() -> dict[int, str]:
 
 
 class Threads:
-    """The threads at one moment, to compare with later."""
+    """
+    The threads at one moment, to compare with later.
 
-    def __init__(self) -> None:
+    Args:
+        patience_s: How long threads that have come since may take to end, in seconds.
+    """
+
+    def __init__(self, patience_s: float = _PATIENCE_S) -> None:
+        self._patience_s = patience_s
         # All of them: a thread has its number a moment before its name.
         self._before = {int(task.name) for task in Path("/proc/self/task").glob("*")} | set(
             _names()
@@ -131,7 +137,7 @@ class Threads:
 
     def left(self) -> list[str]:
         """Names of threads that have come since, after giving them time to end."""
-        end = time.monotonic() + _PATIENCE_S
+        end = time.monotonic() + self._patience_s
         while True:
             new = [name for i, name in _names().items() if i not in self._before]
             if not new or time.monotonic() > end:

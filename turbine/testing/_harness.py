@@ -52,7 +52,8 @@ class Harness:
         self._apps: list[Callable[[], None]] = []
         self._is_finished = False
         _ = broker.admin, broker.producer  # their threads are the broker's, not the test's
-        self._threads = Threads()
+        # The consumers of a killed worker ask a real cluster for a while yet.
+        self._threads = Threads(20.0 if broker.kind == "kafka" else 5.0)
         if clock is not None:
             clock.watch(self, self.forgotten)
         self.errors.__enter__()

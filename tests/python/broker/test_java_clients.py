@@ -4,8 +4,6 @@ import json
 import uuid
 from pathlib import Path
 
-import pytest
-
 from support.fixtures import MakeTopic, Produce
 from support.java import MARKS, tool
 from support.kafka import Cluster
@@ -20,16 +18,15 @@ def name(kind: str) -> str:
 
 
 def test_the_java_client_finds_every_feature_that_it_asks_a_broker_for(
-    cluster: Cluster, broker: str, make_topic: MakeTopic, pytestconfig: pytest.Config
+    cluster: Cluster, broker: str, make_topic: MakeTopic
 ) -> None:
     """Kafka's test of clients against brokers of other versions, with all that this one has."""
-    has_acls = pytestconfig.getoption("--broker") != "memory"
     printed = tool(
         f"{TOOLS}ClientCompatibilityTest",
         *("--bootstrap-server", broker, "--topic", make_topic("compat", partitions=1)),
         *("--offsets-for-times-supported", "true", "--cluster-id-supported", "true"),
         *("--expect-record-too-large-exception", "false", "--num-cluster-nodes", "1"),
-        *("--create-topics-supported", "true", "--describe-acls-supported", str(has_acls).lower()),
+        *("--create-topics-supported", "true", "--describe-acls-supported", "true"),
         *("--describe-configs-supported", "true"),
         *("--idempotent-producer-supported", "true"),
     )
