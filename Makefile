@@ -15,7 +15,7 @@ NATIVE := turbine/_native.abi3.so
 RUST_SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock
 # Extra arguments, as in `make test-python PYTEST="-k agents -x"`.
 PYTEST ?=
-# Processes of the Python tests on the embedded broker; they wait more than they work. 0: only one.
+# Processes of the Python tests, each with a broker of its own; they wait more than they work. 0: only one.
 PYTEST_PROCESSES ?= 3
 # What the tests leave behind, for the line at the end of `make test`.
 RAN := target/ran
@@ -47,8 +47,8 @@ test: build ## Everything: Rust, Python on the embedded broker, Python on a real
 	@$(MAKE) test-rust
 	@$(MAKE) test-python
 	@$(MAKE) test-kafka
-	@$(MAKE) conformance
-	@$(MAKE) test-librdkafka
+	@# Both mostly wait. What they print comes when they are through.
+	@$(MAKE) -j2 --output-sync=target conformance test-librdkafka
 	@$(BIN)/python scripts/ran.py $(RAN)
 
 .PHONY: test-rust
@@ -65,7 +65,7 @@ test-python: build $(RAN) ## Python tests on the embedded broker (PYTEST="-k nam
 test-kafka: build $(RAN) ## The same tests on a real Apache Kafka; TURBINE_NO_KAFKA=1 leaves them out
 	@scripts/section.sh "Python tests, Apache Kafka"
 	@if [ "$${TURBINE_NO_KAFKA:-0}" = 1 ]; then echo "left out: TURBINE_NO_KAFKA=1"; else \
-	    scripts/kafka.sh check && $(BIN)/python -m pytest --broker=kafka --junitxml=$(RAN)/kafka.xml $(PYTEST); fi
+	    scripts/kafka.sh check && $(BIN)/python -m pytest --broker=kafka -n $(PYTEST_PROCESSES) --junitxml=$(RAN)/kafka.xml $(PYTEST); fi
 
 $(RAN):
 	@mkdir -p $@

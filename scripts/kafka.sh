@@ -14,6 +14,7 @@
 # KAFKA_CONTROLLER_PORT   port of the controller (the next one)
 # KAFKA_DIR    where data and logs go, a folder a port ($TMPDIR/turbine-kafka-UID)
 # KAFKA_HEAP   heap of the broker (1g)
+# KAFKA_RETENTION_MS  how old records may get where their topic does not say (604800000); it looks twice a second
 # KAFKA_AUTO_CREATE   false: topics are there only when somebody creates them (true)
 # The jars are kept in $TURBINE_CACHE (~/.cache/turbine), or in ./target where that cannot be written.
 set -euo pipefail
@@ -98,6 +99,7 @@ share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 log.initial.task.delay.ms=500
 log.retention.check.interval.ms=500
+log.retention.ms=${KAFKA_RETENTION_MS:-604800000}
 log.cleaner.backoff.ms=500
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000

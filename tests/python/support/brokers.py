@@ -79,6 +79,8 @@ class Kafka(Broker):
         port = free_port()
         self.address = f"127.0.0.1:{port}"
         self._env = os.environ | {
+            # Tests write records of all times; those about retention say what they want.
+            "KAFKA_RETENTION_MS": "-1",
             "KAFKA_PORT": str(port),
             "KAFKA_CONTROLLER_PORT": str(free_port()),
             "KAFKA_DIR": self._dir,
