@@ -70,23 +70,28 @@ class Embedded(Broker):
 
 
 class Kafka(Broker):
-    """Apache Kafka, one node, on free ports; after `pause` or `kill`, `start` resumes it."""
+    """
+    Apache Kafka, one node, on free ports; after `pause` or `kill`, `start` resumes it.
+
+    Args:
+        keeps_all: Keep records of all ages in topics that do not say; otherwise Kafka's default.
+    """
 
     kind = "kafka"
 
-    def __init__(self) -> None:
+    def __init__(self, *, keeps_all: bool = False) -> None:
         self._dir = tempfile.mkdtemp(prefix="turbine-kafka-")
         port = free_port()
         self.address = f"127.0.0.1:{port}"
         self._env = os.environ | {
-            # Tests write records of all times; those about retention say what they want.
-            "KAFKA_RETENTION_MS": "-1",
             "KAFKA_PORT": str(port),
             "KAFKA_CONTROLLER_PORT": str(free_port()),
             "KAFKA_DIR": self._dir,
             # Tests are short: the quick compiler starts sooner and leaves the cores alone.
             "KAFKA_JIT": "1",
         }
+        if keeps_all:
+            self._env["KAFKA_RETENTION_MS"] = "-1"
 
     def start(self) -> None:
         """
@@ -154,5 +159,6 @@ def make_broker(choice: str) -> Broker:
     if choice == "memory":
         return Embedded()
     if choice == "kafka":
-        return Kafka()
+        # Tests write records of all times; those about retention say what they want.
+        return Kafka(keeps_all=True)
     return External(choice)
