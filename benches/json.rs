@@ -12,7 +12,10 @@ use arrow::{
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::{hint::black_box, sync::Arc};
 use turbine::{
-    codec::json::{DecodeOptions, Decoder, Encoded, Encoder, SharedSchema},
+    codec::{
+        Decode, Encode, Encoded,
+        json::{DecodeOptions, Decoder, Encoder, SharedSchema},
+    },
     types::OwnedRecord,
 };
 

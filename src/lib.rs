@@ -10,8 +10,8 @@
 //! | layer | modules |
 //! | --- | --- |
 //! | 0 words | `error`, `types`, `clock`, `config`, `metrics`, `faults` |
-//! | 1 one outside thing each | `codec`, `kafka`, `broker`, `proxy` |
-//! | 2 pure logic | `engine` |
+//! | 1 one outside thing each | `codec`, `kafka`, `broker`, `proxy`, `state`, `expr` |
+//! | 2 pure logic | `engine`, `window` |
 //! | 3 the line of one partition | `task` |
 //! | 4 one process | `worker` |
 //! | 5 edges | `http`, `py` |
@@ -25,10 +25,13 @@ pub mod types;
 
 pub mod broker;
 pub mod codec;
+pub mod expr;
 pub mod kafka;
 pub mod proxy;
+pub mod state;
 
 pub mod engine;
+pub mod window;
 
 pub mod task;
 

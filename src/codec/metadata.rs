@@ -159,7 +159,7 @@ fn headers(records: &dyn Records, indices: &[usize]) -> ArrayRef {
 mod tests {
     use super::*;
     use crate::{
-        codec::json::{Encoded, Encoder},
+        codec::{Encode, Encoded, json::Encoder},
         types::OwnedRecord,
     };
     use arrow::{

@@ -2,3 +2,6 @@
 
 pub mod json;
 pub mod metadata;
+pub mod rows;
+
+pub use rows::{BadRecord, Decode, Decoded, Encode, Encoded};

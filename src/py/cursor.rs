@@ -2,7 +2,10 @@
 
 use super::decode::Decode;
 use crate::{
-    codec::json::{DecodeOptions, Decoder, SharedSchema},
+    codec::{
+        Decode as _,
+        json::{DecodeOptions, Decoder, SharedSchema},
+    },
     config::OnError,
     error::{Act, Error},
     kafka::{outgoing::Outgoing, producer::Producer},

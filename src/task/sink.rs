@@ -2,7 +2,7 @@
 
 use super::status::Status;
 use crate::{
-    codec::json::{Encoded, Encoder},
+    codec::{Encode, Encoded},
     error::{Error, Result},
     kafka::{
         flight::Flight,
@@ -23,7 +23,7 @@ pub struct Sink {
     publish_to: Option<String>,
     /// Topic for dead letters.
     dead_letters: Option<String>,
-    encoder: Encoder,
+    encoder: Box<dyn Encode>,
     /// Bytes of a row, as of the last batch.
     row_bytes: usize,
 }
@@ -35,7 +35,7 @@ impl Sink {
         metrics: Arc<Metrics>,
         publish_to: Option<String>,
         dead_letters: Option<String>,
-        encoder: Encoder,
+        encoder: Box<dyn Encode>,
     ) -> Self {
         Self { producer, metrics, publish_to, dead_letters, encoder, row_bytes: 64 }
     }

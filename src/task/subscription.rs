@@ -14,10 +14,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    codec::{
-        json::{BadRecord, Decoded, Decoder},
-        metadata,
-    },
+    codec::{BadRecord, Decode, Decoded, metadata},
     config::{OnError, SubscriptionConfig},
     engine::tracker::{Ticket, Tracker},
     kafka::{flight::Flight, messages::Messages, queue::PartitionQueue},
@@ -220,7 +217,7 @@ pub struct Source {
     /// The partition's records.
     pub queue: PartitionQueue,
     /// Bytes to rows.
-    pub decoder: Decoder,
+    pub decoder: Box<dyn Decode>,
     /// Where batches wait for the handler.
     pub shelf: Arc<Shelf<Job>>,
     /// Most bytes of records in one batch.

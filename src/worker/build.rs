@@ -136,14 +136,16 @@ fn subscription_spawn(
             Arc::clone(&worker.metrics),
             config.publish_to.clone(),
             dead_letters,
-            Encoder::new(config.message_key.as_deref()).without_metadata(&config.with_metadata),
+            Box::new(
+                Encoder::new(config.message_key.as_deref()).without_metadata(&config.with_metadata),
+            ),
         );
         match decoder() {
             Ok(decoder) => {
                 let source = Source {
                     task: Arc::clone(&task),
                     queue,
-                    decoder,
+                    decoder: Box::new(decoder),
                     shelf: Arc::clone(&shelf),
                     batch_bytes: batch_bytes(&worker),
                 };

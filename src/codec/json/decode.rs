@@ -6,7 +6,11 @@ use super::{
     shape,
     shared::SharedSchema,
 };
-use crate::{error::Result, types::Records};
+use crate::{
+    codec::rows::{BadRecord, Decode, Decoded},
+    error::Result,
+    types::Records,
+};
 use arrow::{
     array::{ArrayRef, RecordBatch, RecordBatchOptions},
     datatypes::{Field, FieldRef, Fields, Schema, SchemaRef},
@@ -18,28 +22,6 @@ use std::{ops::Range, sync::Arc};
 pub struct DecodeOptions {
     /// True: a tombstone is a row of nulls; false: it is a bad record.
     pub tombstones_as_nulls: bool,
-}
-
-/// What came out of some records.
-#[derive(Debug)]
-pub struct Decoded {
-    /// A row for each good record, in order.
-    pub batch: RecordBatch,
-    /// Source index of each row; none if every record became a row.
-    pub rows: Option<Vec<u32>>,
-    /// The records that did not, in order.
-    pub bad: Vec<BadRecord>,
-    /// Did the schema change since the last batch? Never with a declared one.
-    pub widened: bool,
-}
-
-/// A record that could not be decoded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BadRecord {
-    /// Its index in the records that were given.
-    pub index: usize,
-    /// Where, what was expected, what was found.
-    pub message: String,
 }
 
 /// Decodes the records of one partition; keeps what it has learned about the order of names and
@@ -92,10 +74,10 @@ impl Decoder {
             scratch: Vec::new(),
         })
     }
+}
 
-    /// Schema of the batches, as far as it is known.
-    #[must_use]
-    pub fn schema(&self) -> SchemaRef {
+impl Decode for Decoder {
+    fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }
 
@@ -104,7 +86,7 @@ impl Decoder {
     /// # Panics
     ///
     /// If `range` ends behind the records, or behind `u32::MAX`.
-    pub fn decode(&mut self, records: &dyn Records, range: Range<usize>) -> Decoded {
+    fn decode(&mut self, records: &dyn Records, range: Range<usize>) -> Decoded {
         let before = Arc::clone(&self.schema);
         self.catch_up();
         self.root.columns.iter_mut().for_each(|column| column.reserve(range.len()));
@@ -134,7 +116,9 @@ impl Decoder {
         let batch = self.finish(rows);
         Decoded { batch, rows: good, bad, widened: before != self.schema }
     }
+}
 
+impl Decoder {
     /// Decodes one record into row `row`, or leaves the columns as they were.
     fn record(&mut self, value: Option<&[u8]>, row: usize) -> Result<(), String> {
         let Some(data) = value else {

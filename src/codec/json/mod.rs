@@ -44,8 +44,8 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub use decode::{BadRecord, DecodeOptions, Decoded, Decoder};
-pub use encode::{Encoded, Encoder};
+pub use decode::{DecodeOptions, Decoder};
+pub use encode::Encoder;
 pub use scan::MAX_DEPTH;
 pub use shape::infer;
 pub use shared::SharedSchema;

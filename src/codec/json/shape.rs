@@ -8,7 +8,7 @@ use super::{
     scan::{Fault, Scan, Scanned, Step},
     shared::SharedSchema,
 };
-use crate::{error::Result, types::Records};
+use crate::{codec::Decode, error::Result, types::Records};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, SchemaRef};
 use std::{ops::Range, sync::Arc};
 

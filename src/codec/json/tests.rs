@@ -6,7 +6,10 @@ mod inferring;
 mod properties;
 
 use super::*;
-use crate::types::OwnedRecord;
+use crate::{
+    codec::{Decode, Decoded, Encode, Encoded},
+    types::OwnedRecord,
+};
 use arrow::{
     array::RecordBatch,
     datatypes::{DataType, Field, Schema, SchemaRef},
