@@ -24,6 +24,12 @@ pub enum Error {
     /// A setting or declaration is wrong.
     #[error("{0}")]
     Config(String),
+    /// An expression, a window or an aggregate cannot work with the columns there are.
+    #[error("{0}")]
+    Declaration(String),
+    /// A value of a row cannot be computed and the policy is `fail`.
+    #[error("cannot compute: {0}")]
+    Compute(String),
     /// Kafka, or the client library, refused or failed.
     #[error("kafka: {what}: {message} ({code})")]
     Kafka {
@@ -65,7 +71,9 @@ impl Error {
     #[must_use]
     pub fn act(&self) -> Act {
         match self {
-            Self::Config(_) | Self::Encode(_) => Act::Caller,
+            Self::Config(_) | Self::Declaration(_) | Self::Compute(_) | Self::Encode(_) => {
+                Act::Caller
+            }
             Self::Kafka { act, .. } => *act,
             Self::Decode { .. } | Self::Io { .. } | Self::Stopped => Act::Stop,
         }

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from turbine.events import Event
     from turbine.exceptions import (
         BrokerUnavailable,
+        ComputeError,
         ConfigError,
         DeclarationError,
         DecodeError,
@@ -40,6 +41,7 @@ __all__ = [
     "App",
     "BrokerUnavailable",
     "Channel",
+    "ComputeError",
     "ConfigError",
     "DeclarationError",
     "DecodeError",
@@ -72,6 +74,7 @@ _HOMES = {
     "turbine.events": ("Event",),
     "turbine.exceptions": (
         "BrokerUnavailable",
+        "ComputeError",
         "ConfigError",
         "DeclarationError",
         "DecodeError",

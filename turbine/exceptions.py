@@ -13,6 +13,7 @@ Every exception that Turbine raises.
     |   +-- SendError                     a record was not acknowledged
     +-- DecodeError                       a record could not be decoded
     +-- EncodeError (ValueError)          a value or batch could not be encoded
+    +-- ComputeError (ArithmeticError)    a value of a row cannot be computed
     +-- HandlerError                      a handler failed, and its policy is to stop
     +-- WorkerStopped                     the worker is drained; nothing more comes
 
@@ -22,6 +23,7 @@ A message says what is wrong and what to write instead.
 __all__ = [
     "AppNotFound",
     "BrokerUnavailable",
+    "ComputeError",
     "ConfigError",
     "DeclarationError",
     "DecodeError",
@@ -86,6 +88,10 @@ class DecodeError(TurbineError):
 
 class EncodeError(TurbineError, ValueError):
     """A value or batch could not be encoded."""
+
+
+class ComputeError(TurbineError, ArithmeticError):
+    """A value of a row cannot be computed, and the policy is ``on_compute_error="fail"``."""
 
 
 class HandlerError(TurbineError):

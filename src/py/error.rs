@@ -4,7 +4,9 @@ use crate::error::{Act, Error};
 use pyo3::{PyErr, exceptions::PyOSError, import_exception};
 
 import_exception!(turbine.exceptions, BrokerUnavailable);
+import_exception!(turbine.exceptions, ComputeError);
 import_exception!(turbine.exceptions, ConfigError);
+import_exception!(turbine.exceptions, DeclarationError);
 import_exception!(turbine.exceptions, DecodeError);
 import_exception!(turbine.exceptions, EncodeError);
 import_exception!(turbine.exceptions, KafkaError);
@@ -16,6 +18,8 @@ impl From<Error> for PyErr {
         let message = error.to_string();
         match error {
             Error::Config(text) => ConfigError::new_err(text),
+            Error::Declaration(text) => DeclarationError::new_err(text),
+            Error::Compute(_) => ComputeError::new_err(message),
             Error::Kafka { act: Act::Retry, .. } => BrokerUnavailable::new_err(message),
             Error::Kafka { .. } => KafkaError::new_err(message),
             Error::Decode { .. } => DecodeError::new_err(message),
