@@ -1,5 +1,6 @@
 //! Bytes to Arrow columns and back. No I/O and no waiting in here.
 
+mod column;
 pub mod json;
 pub mod metadata;
 pub mod rows;

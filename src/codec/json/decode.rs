@@ -1,43 +1,20 @@
-//! Records to a batch, one partition at a time.
+//! JSON records to a batch, one partition at a time.
 
-use super::{
-    object::Object,
-    scan::{Fault, Scan},
-    shape,
-    shared::SharedSchema,
-};
+use super::{scan::Scan, shape};
 use crate::{
-    codec::rows::{BadRecord, Decode, Decoded},
+    codec::{
+        column::{DecodeOptions, Fault, Object, ReadRecord, RecordDecoder, Scanned, SharedSchema},
+        rows::{Decode, Decoded},
+    },
     error::Result,
     types::Records,
 };
-use arrow::{
-    array::{ArrayRef, RecordBatch, RecordBatchOptions},
-    datatypes::{Field, FieldRef, Fields, Schema, SchemaRef},
-};
+use arrow::datatypes::{Fields, SchemaRef};
 use std::{ops::Range, sync::Arc};
-
-/// Choices of a decoder.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct DecodeOptions {
-    /// True: a tombstone is a row of nulls; false: it is a bad record.
-    pub tombstones_as_nulls: bool,
-}
 
 /// Decodes the records of one partition; keeps what it has learned about the order of names and
 /// their size.
-pub struct Decoder {
-    schema: SchemaRef,
-    root: Object,
-    source: Source,
-    tombstones_as_nulls: bool,
-    scratch: Vec<u8>,
-}
-
-enum Source {
-    Declared,
-    Inferred { shared: Arc<SharedSchema>, version: u64 },
-}
+pub struct Decoder(RecordDecoder<Reader>);
 
 impl Decoder {
     /// A decoder for records of `schema`.
@@ -47,16 +24,7 @@ impl Decoder {
     /// [`crate::error::Error::Config`] for a type that JSON cannot fill, with the field and what to
     /// use instead.
     pub fn new(schema: SchemaRef, options: DecodeOptions) -> Result<Self> {
-        let root = Object::new(schema.fields(), schema.metadata(), false)?;
-        let schema = if options.tombstones_as_nulls { all_nullable(&schema) } else { schema };
-        let tombstones_as_nulls = options.tombstones_as_nulls;
-        Ok(Self {
-            schema,
-            root,
-            source: Source::Declared,
-            tombstones_as_nulls,
-            scratch: Vec::new(),
-        })
+        RecordDecoder::new(Reader::default(), schema, options).map(Self)
     }
 
     /// A decoder that learns the schema from the records, together with all others on `shared`.
@@ -65,142 +33,43 @@ impl Decoder {
     ///
     /// None in practice: what is inferred can be decoded.
     pub fn inferring(shared: Arc<SharedSchema>, options: DecodeOptions) -> Result<Self> {
-        let (version, schema) = shared.current();
-        Ok(Self {
-            root: Object::new(schema.fields(), schema.metadata(), true)?,
-            schema,
-            source: Source::Inferred { shared, version },
-            tombstones_as_nulls: options.tombstones_as_nulls,
-            scratch: Vec::new(),
-        })
+        RecordDecoder::inferring(Reader::default(), shared, options).map(Self)
     }
 }
 
 impl Decode for Decoder {
     fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
+        self.0.schema()
     }
 
-    /// Decodes the records of `range`; a bad one is reported and leaves no trace in the batch.
-    ///
-    /// # Panics
-    ///
-    /// If `range` ends behind the records, or behind `u32::MAX`.
     fn decode(&mut self, records: &dyn Records, range: Range<usize>) -> Decoded {
-        let before = Arc::clone(&self.schema);
-        self.catch_up();
-        self.root.columns.iter_mut().for_each(|column| column.reserve(range.len()));
-        let mut rows = 0;
-        let mut good: Option<Vec<u32>> = None;
-        let mut bad = Vec::new();
-        let start = range.start;
-        for index in range {
-            match self.record(records.value(index), rows) {
-                Ok(()) => {
-                    rows += 1;
-                    if let Some(good) = &mut good {
-                        good.push(row_index(index));
-                    }
-                }
-                Err(message) => {
-                    good.get_or_insert_with(|| (start..index).map(row_index).collect());
-                    bad.push(BadRecord { index, message });
-                }
-            }
-        }
-        if let Source::Inferred { shared, .. } = &self.source
-            && rows > 0
-        {
-            shared.establish();
-        }
-        let batch = self.finish(rows);
-        Decoded { batch, rows: good, bad, widened: before != self.schema }
+        self.0.decode(records, range)
     }
 }
 
-impl Decoder {
-    /// Decodes one record into row `row`, or leaves the columns as they were.
-    fn record(&mut self, value: Option<&[u8]>, row: usize) -> Result<(), String> {
-        let Some(data) = value else {
-            if self.tombstones_as_nulls {
-                self.root.columns.iter_mut().for_each(super::column::Column::push_null);
-                return Ok(());
-            }
-            return Err("the record is a tombstone: it has no value".into());
-        };
-        let fault = match self.read(data, row) {
-            Ok(()) => return Ok(()),
-            Err(fault) => fault,
-        };
-        self.root.truncate(row);
-        self.learn(data, row, &fault)
-    }
+/// Reads one JSON object.
+#[derive(Default)]
+struct Reader {
+    scratch: Vec<u8>,
+}
 
-    fn read(&mut self, data: &[u8], row: usize) -> Result<(), Box<Fault>> {
+impl ReadRecord for Reader {
+    fn read(&mut self, root: &mut Object, data: &[u8], row: usize) -> Scanned<()> {
         let mut scan = Scan::new(data);
         match scan.peek() {
             Some(b'{') => {}
             None if data.is_empty() => return Err(scan.fault("the value is empty")),
             _ => return Err(scan.fault(format!("expected a JSON object, found {}", scan.found()))),
         }
-        self.root.read(&mut scan, &mut self.scratch, row, 0)?;
+        root.read(&mut scan, &mut self.scratch, row, 0)?;
         scan.finish()
     }
 
-    /// After a fault: widens an inferred schema if that helps, and reads the record again.
-    #[cold]
-    fn learn(&mut self, data: &[u8], row: usize, fault: &Fault) -> Result<(), String> {
-        let Source::Inferred { shared, .. } = &self.source else {
-            return Err(fault.message(data));
-        };
-        let found = shape::fields_of(data).map_err(|e| e.message(data))?;
-        let wider = shape::merge_fields(self.schema.fields(), &found)
-            .map_err(|conflict| format!("{} ({conflict})", fault.message(data)))?;
-        if wider == *self.schema.fields() || !self.root.can_widen(&wider) {
-            return Err(fault.message(data));
-        }
-        shared.widen(&found).map_err(|why| format!("{} ({why})", fault.message(data)))?;
-        self.root.widen(&wider, row).map_err(|e| e.to_string())?;
-        self.schema = Arc::new(Schema::new(wider));
-        self.read(data, row).map_err(|fault| {
-            self.root.truncate(row);
-            fault.message(data)
-        })
+    fn fields_of(&self, data: &[u8]) -> Scanned<Fields> {
+        shape::fields_of(data)
     }
 
-    /// Takes over what other partitions have learned since the last batch.
-    fn catch_up(&mut self) {
-        let Source::Inferred { shared, version } = &mut self.source else { return };
-        if *version == shared.version() {
-            return;
-        }
-        let (current, schema) = shared.current();
-        *version = current;
-        if schema != self.schema {
-            self.root = Object::new(schema.fields(), schema.metadata(), true)
-                .expect("an inferred schema has only types that can be decoded");
-            self.schema = schema;
-        }
+    fn message(&self, fault: &Fault, data: &[u8]) -> String {
+        fault.message(data)
     }
-
-    fn finish(&mut self, rows: usize) -> RecordBatch {
-        let arrays: Vec<ArrayRef> =
-            self.root.columns.iter_mut().map(super::column::Column::finish).collect();
-        let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options)
-            .expect("the columns were built from this schema, with as many rows each")
-    }
-}
-
-fn row_index(index: usize) -> u32 {
-    u32::try_from(index).expect("a batch has fewer than 2^32 records")
-}
-
-fn all_nullable(schema: &Schema) -> SchemaRef {
-    let fields: Fields = schema
-        .fields()
-        .iter()
-        .map(|f: &FieldRef| Arc::new(Field::clone(f).with_nullable(true)))
-        .collect();
-    Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
 }

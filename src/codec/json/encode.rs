@@ -1,8 +1,11 @@
 //! A batch to one JSON object a row.
 
-use super::write::{Keys, Node, Pen};
+use super::write::{Keys, Pen};
 use crate::{
-    codec::rows::{Encode, Encoded},
+    codec::{
+        column::Node,
+        rows::{Encode, Encoded},
+    },
     error::{Error, Result},
 };
 use arrow::array::RecordBatch;
@@ -89,14 +92,14 @@ fn nodes(batch: &RecordBatch, left_out: &[String]) -> Result<Vec<(Vec<u8>, Node)
         if left_out.contains(field.name()) {
             continue;
         }
-        let name = Pen::name(if nodes.is_empty() { b'{' } else { b',' }, field.name());
+        let name = Pen::label(nodes.len(), field.name());
         if nodes.iter().any(|(other, _)| other[1..] == name[1..]) {
             return Err(Error::Encode(format!(
                 "two columns are called `{}`, and an object has a name once: rename one",
                 field.name()
             )));
         }
-        nodes.push((name, Node::new(field, array).map_err(Error::Encode)?));
+        nodes.push((name, Node::new(field, array, Pen::label).map_err(Error::Encode)?));
     }
     Ok(nodes)
 }

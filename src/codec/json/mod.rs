@@ -28,40 +28,22 @@
 //! Not here: topics and offsets (see `task`), and pydantic itself (see `turbine/models.py`, which
 //! writes the schemas that are read here).
 
-mod check;
-mod column;
 mod decode;
 mod encode;
-mod number;
 mod object;
 mod read;
 mod scan;
 mod shape;
-mod shared;
-mod time;
 mod write;
 
 #[cfg(test)]
 mod tests;
 
-pub use decode::{DecodeOptions, Decoder};
+pub use super::column::{
+    AWARE, CHECK, DEFAULT, DecodeOptions, EXTRA, NAMES, RAW_JSON, REQUIRED, SharedSchema,
+};
+pub use decode::Decoder;
 pub use encode::Encoder;
+pub(in crate::codec) use object::Guess;
 pub use scan::MAX_DEPTH;
 pub use shape::infer;
-pub use shared::SharedSchema;
-
-/// Metadata of a text field whose values are JSON text: `"1"`.
-pub const RAW_JSON: &str = "turbine.json";
-/// Metadata of a schema, or of a field of objects: `"forbid"` makes an unknown name a bad record.
-pub const EXTRA: &str = "turbine.extra";
-/// Metadata of a field: JSON array of the names under which it stands in records, if not its own.
-pub const NAMES: &str = "turbine.names";
-/// Metadata of a field: `"1"` if it must be present although it may be null.
-pub const REQUIRED: &str = "turbine.required";
-/// Metadata of a field: JSON text of the value that stands for a missing one.
-pub const DEFAULT: &str = "turbine.default";
-/// Metadata of a timestamp field with a time zone: `"1"` if text without an offset is bad, not UTC.
-pub const AWARE: &str = "turbine.aware";
-/// Metadata of a field: JSON object of what is allowed, with any of the keys `values`, `ge`, `gt`,
-/// `le`, `lt`, `min_length`, `max_length`, `uuid`, `json`.
-pub const CHECK: &str = "turbine.check";

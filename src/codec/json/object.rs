@@ -1,14 +1,7 @@
-//! Objects with known names: finds the column of a name, fast when names come in the usual order.
+//! JSON objects into their columns, fast when names come in the usual order.
 
-use super::{
-    DEFAULT, EXTRA,
-    column::Column,
-    scan::{Fault, Pattern, Scan, Scanned, Step},
-};
-use crate::error::{Error, Result};
-use ahash::AHashMap;
-use arrow::datatypes::Fields;
-use std::collections::HashMap;
+use super::scan::{Pattern, Scan};
+use crate::codec::column::{Fault, Object, Scanned, Unknown};
 
 /// Names remembered of earlier objects.
 const MOST_GUESSES: usize = 256;
@@ -16,28 +9,8 @@ const MOST_GUESSES: usize = 256;
 /// Names that an object may leave out at one place without costing a look-up.
 const MOST_LEFT_OUT: usize = 4;
 
-/// What happens to names without a column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Unknown {
-    /// Their values are checked and left out.
-    Skip,
-    /// They make the record bad.
-    Refuse,
-    /// As refuse; the schema will learn the name.
-    Learn,
-}
-
-/// The columns of an object's fields.
-pub(super) struct Object {
-    /// One for each field, in the order of the schema.
-    pub columns: Vec<Column>,
-    index: AHashMap<Box<[u8]>, usize>,
-    unknown: Unknown,
-    guesses: Vec<Guess>,
-}
-
 /// A name that stood about here in an earlier object.
-struct Guess {
+pub(in crate::codec) struct Guess {
     /// `"name":`, which is the name with its quotes and colon.
     pattern: Pattern,
     /// Its column, if it has one.
@@ -45,59 +18,8 @@ struct Guess {
 }
 
 impl Object {
-    /// Columns for `fields`; `metadata` is that of the schema or field which they are part of.
-    pub(super) fn new(
-        fields: &Fields,
-        metadata: &HashMap<String, String>,
-        inferred: bool,
-    ) -> Result<Self> {
-        let mut object = Self {
-            columns: Vec::with_capacity(fields.len()),
-            index: AHashMap::new(),
-            unknown: match metadata.get(EXTRA).map(String::as_str) {
-                _ if inferred => Unknown::Learn,
-                Some("forbid") => Unknown::Refuse,
-                _ => Unknown::Skip,
-            },
-            guesses: Vec::new(),
-        };
-        for field in fields {
-            let column = Column::new(field, inferred)?;
-            if let Some(name) =
-                column.names.iter().find(|n| object.index.contains_key(n.as_bytes()))
-            {
-                return Err(Error::Config(format!("two fields are called `{name}`; rename one")));
-            }
-            object.add(column);
-        }
-        for column in &mut object.columns {
-            if let Err(fault) = column.read_default(&mut Vec::new(), 0) {
-                return Err(Error::Config(format!(
-                    "field `{}`: metadata {DEFAULT}: {}",
-                    column.field.name(),
-                    fault.what
-                )));
-            }
-            column.truncate(0);
-        }
-        Ok(object)
-    }
-
-    /// Adds a column, whose names are new.
-    pub(super) fn add(&mut self, column: Column) {
-        for name in &column.names {
-            self.index.insert(name.as_bytes().into(), self.columns.len());
-        }
-        self.columns.push(column);
-    }
-
-    /// Takes back every row behind the first `len`.
-    pub(super) fn truncate(&mut self, len: usize) {
-        self.columns.iter_mut().for_each(|column| column.truncate(len));
-    }
-
     /// Reads the object at `scan` into row `row`.
-    pub(super) fn read(
+    pub(in crate::codec) fn read(
         &mut self,
         scan: &mut Scan<'_>,
         scratch: &mut Vec<u8>,
@@ -170,27 +92,5 @@ impl Object {
             self.guesses.insert(*place, Guess { pattern: Pattern::new(written), column });
         }
         Ok(column)
-    }
-
-    /// Gives the next row of column `i` the value of a missing name.
-    fn fill(&mut self, i: usize, at: usize, scratch: &mut Vec<u8>, depth: usize) -> Scanned<()> {
-        let column = &mut self.columns[i];
-        if column.default.is_some() {
-            return column.read_default(scratch, depth + 1).map_err(|fault| {
-                let what = format!("missing, and its default is unusable: {}", fault.what);
-                self.inside(i, Fault::new(at, what))
-            });
-        }
-        if column.accepts_null && !column.required {
-            column.push_null();
-            return Ok(());
-        }
-        Err(self.inside(i, Fault::new(at, "missing")))
-    }
-
-    #[cold]
-    fn inside(&self, i: usize, mut fault: Box<Fault>) -> Box<Fault> {
-        fault.path.push(Step::Field(self.columns[i].names[0].as_str().into()));
-        fault
     }
 }

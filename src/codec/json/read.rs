@@ -1,10 +1,10 @@
 //! JSON values into columns: what each type accepts.
 
-use super::{
-    column::{Cells, Column, Moment, Text, Zone},
+use super::scan::Scan;
+use crate::codec::column::{
+    Cells, Column, Fault, Moment, Scanned, Step, Text, Zone,
     number::{DecimalError, Number, decimal},
-    scan::{Fault, Scan, Scanned, Step, shorten},
-    time,
+    shorten, time,
 };
 use ahash::AHashMap;
 
@@ -16,7 +16,7 @@ impl Column {
     ///
     /// On an error the column may hold half a row: [`Column::truncate`] takes it back.
     #[inline]
-    pub(super) fn read(
+    pub(in crate::codec) fn read(
         &mut self,
         scan: &mut Scan<'_>,
         scratch: &mut Vec<u8>,
@@ -74,7 +74,11 @@ impl Column {
 
     /// Reads the default as the next row, if there is one. As in pydantic, it need not pass the
     /// checks.
-    pub(super) fn read_default(&mut self, scratch: &mut Vec<u8>, depth: usize) -> Scanned<()> {
+    pub(in crate::codec) fn read_default(
+        &mut self,
+        scratch: &mut Vec<u8>,
+        depth: usize,
+    ) -> Scanned<()> {
         let Some(json) = self.default.take() else { return Ok(()) };
         let check = self.check.take();
         let result = self.read(&mut Scan::new(&json), scratch, depth);

@@ -4,73 +4,20 @@
 //! strings are UTF-8 without raw control characters or lone surrogates, numbers follow the grammar,
 //! nesting ends at [`MAX_DEPTH`]. It never allocates unless a string has escapes.
 
-use super::number::Number;
+use crate::codec::column::{Fault, Scanned, number::Number, shorten};
 
 /// Deepest nesting of arrays and objects in a record, the outermost object included.
 pub const MAX_DEPTH: usize = 64;
 
-/// Why a record is bad.
-#[derive(Debug)]
-pub(super) struct Fault {
-    /// Byte of the record where it showed.
-    pub at: usize,
-    /// What is wrong, as the rest of a sentence.
-    pub what: String,
-    /// Field names and list positions from the innermost to the outermost.
-    pub path: Vec<Step>,
-}
-
-/// One step of the way from the record to a value.
-#[derive(Debug)]
-pub(super) enum Step {
-    /// A field of an object, or a key of a map.
-    Field(Box<str>),
-    /// A position in a list.
-    Item(usize),
-}
-
-/// Result of everything that reads a record; the error is boxed to keep the good path narrow.
-pub(super) type Scanned<T> = Result<T, Box<Fault>>;
-
-impl Fault {
-    #[cold]
-    #[inline(never)]
-    pub(super) fn new(at: usize, what: impl Into<String>) -> Box<Self> {
-        Box::new(Self { at, what: what.into(), path: Vec::new() })
-    }
-
-    /// The sentence for people: path, reason, line and column.
-    pub(super) fn message(&self, data: &[u8]) -> String {
-        let before = &data[..self.at.min(data.len())];
-        let line = 1 + before.iter().filter(|&&b| b == b'\n').count();
-        let start = before.iter().rposition(|&b| b == b'\n').map_or(0, |i| i + 1);
-        // Columns count characters: continuation bytes of UTF-8 do not start one.
-        let column = 1 + before[start..].iter().filter(|&&b| b & 0xC0 != 0x80).count();
-        let mut path = String::new();
-        for step in self.path.iter().rev() {
-            match step {
-                Step::Field(name) if path.is_empty() => path.push_str(name),
-                Step::Field(name) => path.extend([".", name]),
-                Step::Item(i) => path.push_str(&format!("[{i}]")),
-            }
-        }
-        if path.is_empty() {
-            format!("{} at line {line} column {column}", self.what)
-        } else {
-            format!("field `{path}`: {} at line {line} column {column}", self.what)
-        }
-    }
-}
-
 /// The text of a record and how far it has been read.
-pub(super) struct Scan<'a> {
+pub(in crate::codec) struct Scan<'a> {
     data: &'a [u8],
     /// Next byte to read.
     pub pos: usize,
 }
 
 /// Text to compare with, short enough for two machine words as a rule.
-pub(super) struct Pattern {
+pub(in crate::codec) struct Pattern {
     text: Box<[u8]>,
     /// The first 16 bytes, and which of them there are.
     head: u128,
@@ -78,7 +25,7 @@ pub(super) struct Pattern {
 }
 
 impl Pattern {
-    pub(super) fn new(text: &[u8]) -> Self {
+    pub(in crate::codec) fn new(text: &[u8]) -> Self {
         let mut head = [0; 16];
         let short = text.len().min(16);
         head[..short].copy_from_slice(&text[..short]);
@@ -104,7 +51,7 @@ const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
 ///
 /// Only the lowest mark is exact, which is all a search needs.
 #[inline]
-pub(super) fn stops(w: u64) -> u64 {
+pub(in crate::codec) fn stops(w: u64) -> u64 {
     let quote = w ^ (ONES * b'"' as u64);
     let slash = w ^ (ONES * b'\\' as u64);
     ((quote.wrapping_sub(ONES) & !quote)
@@ -114,23 +61,23 @@ pub(super) fn stops(w: u64) -> u64 {
 }
 
 impl<'a> Scan<'a> {
-    pub(super) fn new(data: &'a [u8]) -> Self {
+    pub(in crate::codec) fn new(data: &'a [u8]) -> Self {
         Self { data, pos: 0 }
     }
 
     /// A cursor that starts at byte `pos`.
-    pub(super) fn at(data: &'a [u8], pos: usize) -> Self {
+    pub(in crate::codec) fn at(data: &'a [u8], pos: usize) -> Self {
         Self { data, pos }
     }
 
     /// The whole text of the record.
-    pub(super) fn data(&self) -> &'a [u8] {
+    pub(in crate::codec) fn data(&self) -> &'a [u8] {
         self.data
     }
 
     /// The next byte that is not white space, without reading it.
     #[inline]
-    pub(super) fn peek(&mut self) -> Option<u8> {
+    pub(in crate::codec) fn peek(&mut self) -> Option<u8> {
         loop {
             match self.data.get(self.pos) {
                 Some(b' ' | b'\t' | b'\n' | b'\r') => self.pos += 1,
@@ -141,7 +88,7 @@ impl<'a> Scan<'a> {
 
     /// Reads `word` if the text continues with exactly these bytes.
     #[inline]
-    pub(super) fn eat<const N: usize>(&mut self, word: &[u8; N]) -> bool {
+    pub(in crate::codec) fn eat<const N: usize>(&mut self, word: &[u8; N]) -> bool {
         let hit = self.data[self.pos..].first_chunk::<N>() == Some(word);
         if hit {
             self.pos += N;
@@ -151,7 +98,7 @@ impl<'a> Scan<'a> {
 
     /// Reads `pattern` if the text continues with exactly these bytes.
     #[inline]
-    pub(super) fn eat_pattern(&mut self, pattern: &Pattern) -> bool {
+    pub(in crate::codec) fn eat_pattern(&mut self, pattern: &Pattern) -> bool {
         let hit = pattern.is_at_start_of(&self.data[self.pos..]);
         if hit {
             self.pos += pattern.text.len();
@@ -161,7 +108,7 @@ impl<'a> Scan<'a> {
 
     /// First byte of the value that follows.
     #[inline]
-    pub(super) fn value_start(&mut self) -> Scanned<u8> {
+    pub(in crate::codec) fn value_start(&mut self) -> Scanned<u8> {
         match self.peek() {
             Some(b) => Ok(b),
             None => Err(self.fault("expected a value, found the end of the record")),
@@ -171,7 +118,7 @@ impl<'a> Scan<'a> {
     /// Behind an opened object: true if a member follows, false if it was empty and has been
     /// closed.
     #[inline]
-    pub(super) fn first_member(&mut self, close: u8) -> Scanned<bool> {
+    pub(in crate::codec) fn first_member(&mut self, close: u8) -> Scanned<bool> {
         match self.peek() {
             Some(b) if b == close => {
                 self.pos += 1;
@@ -184,7 +131,7 @@ impl<'a> Scan<'a> {
 
     /// Behind a member: true if another one follows, false if the object or array has been closed.
     #[inline]
-    pub(super) fn next_member(&mut self, close: u8) -> Scanned<bool> {
+    pub(in crate::codec) fn next_member(&mut self, close: u8) -> Scanned<bool> {
         // As machines write it, without white space.
         if let Some([b',', next]) = self.data[self.pos..].first_chunk::<2>()
             && *next > b' '
@@ -220,7 +167,7 @@ impl<'a> Scan<'a> {
 
     /// Reads `"name":` and hands out the name.
     #[inline]
-    pub(super) fn key<'s>(&mut self, scratch: &'s mut Vec<u8>) -> Scanned<&'s [u8]>
+    pub(in crate::codec) fn key<'s>(&mut self, scratch: &'s mut Vec<u8>) -> Scanned<&'s [u8]>
     where
         'a: 's,
     {
@@ -239,7 +186,7 @@ impl<'a> Scan<'a> {
 
     /// Reads a string whose quote is at `pos`; one with escapes is written to `scratch`.
     #[inline]
-    pub(super) fn string<'s>(&mut self, scratch: &'s mut Vec<u8>) -> Scanned<&'s [u8]>
+    pub(in crate::codec) fn string<'s>(&mut self, scratch: &'s mut Vec<u8>) -> Scanned<&'s [u8]>
     where
         'a: 's,
     {
@@ -365,13 +312,13 @@ impl<'a> Scan<'a> {
 
     /// Reads the number at `pos`.
     #[inline]
-    pub(super) fn number(&mut self) -> Scanned<Number<'a>> {
+    pub(in crate::codec) fn number(&mut self) -> Scanned<Number<'a>> {
         Number::read(self.data, &mut self.pos)
     }
 
     /// Reads `true`, `false` or `null`.
     #[inline]
-    pub(super) fn word<const N: usize>(&mut self, word: &[u8; N]) -> Scanned<()> {
+    pub(in crate::codec) fn word<const N: usize>(&mut self, word: &[u8; N]) -> Scanned<()> {
         if self.eat(word) {
             return Ok(());
         }
@@ -379,7 +326,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Reads any value and checks it, `depth` levels deep.
-    pub(super) fn skip(&mut self, scratch: &mut Vec<u8>, depth: usize) -> Scanned<()> {
+    pub(in crate::codec) fn skip(&mut self, scratch: &mut Vec<u8>, depth: usize) -> Scanned<()> {
         match self.value_start()? {
             b'"' => self.string(scratch).map(drop),
             b'-' | b'0'..=b'9' => self.number().map(drop),
@@ -411,7 +358,7 @@ impl<'a> Scan<'a> {
 
     /// Reads the bracket that opens nesting level `depth` + 1.
     #[inline]
-    pub(super) fn open(&mut self, depth: usize) -> Scanned<()> {
+    pub(in crate::codec) fn open(&mut self, depth: usize) -> Scanned<()> {
         if depth >= MAX_DEPTH {
             return Err(self.fault(format!("nested deeper than {MAX_DEPTH} levels")));
         }
@@ -421,7 +368,7 @@ impl<'a> Scan<'a> {
 
     /// Makes sure that nothing but white space follows.
     #[inline]
-    pub(super) fn finish(&mut self) -> Scanned<()> {
+    pub(in crate::codec) fn finish(&mut self) -> Scanned<()> {
         match self.peek() {
             None => Ok(()),
             Some(b'{') => Err(self.fault("a second JSON object follows in the same record")),
@@ -431,7 +378,7 @@ impl<'a> Scan<'a> {
 
     /// A fault at the current byte.
     #[cold]
-    pub(super) fn fault(&self, what: impl Into<String>) -> Box<Fault> {
+    pub(in crate::codec) fn fault(&self, what: impl Into<String>) -> Box<Fault> {
         Fault::new(self.pos, what)
     }
 
@@ -443,7 +390,7 @@ impl<'a> Scan<'a> {
 
     /// Names the value or byte at `pos`.
     #[cold]
-    pub(super) fn found(&self) -> String {
+    pub(in crate::codec) fn found(&self) -> String {
         let rest = &self.data[self.pos..];
         match rest.first() {
             None => "the end of the record".into(),
@@ -467,14 +414,5 @@ impl<'a> Scan<'a> {
             Some(&b) if b.is_ascii_graphic() => format!("`{}`", b as char),
             Some(&b) => format!("the byte {b:#04x}"),
         }
-    }
-}
-
-/// At most 40 characters of `text`, for messages.
-pub(super) fn shorten(text: &[u8]) -> String {
-    let text = String::from_utf8_lossy(text);
-    match text.char_indices().nth(40) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text.into_owned(),
     }
 }

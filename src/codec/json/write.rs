@@ -1,20 +1,15 @@
 //! Arrow values as JSON text.
 
-use super::{RAW_JSON, scan, time};
+use super::scan;
+use crate::codec::column::{Node, NodeCells as Cells, cast, ints, time};
 use arrow::{
-    array::{
-        Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Decimal128Array, Float32Array,
-        Float64Array, Int64Array, LargeStringArray, ListArray, MapArray, StringArray,
-        StringViewArray, UInt64Array,
-    },
+    array::{Array, ArrayRef, AsArray, BinaryArray, Int64Array, StringArray, UInt64Array},
     buffer::NullBuffer,
-    compute::{CastOptions, cast_with_options},
-    datatypes::{DataType, Field, Int64Type, TimeUnit, UInt64Type},
+    datatypes::{DataType, UInt64Type},
 };
-use std::sync::Arc;
 
 /// Where text is written, and what was noticed on the way.
-pub(super) struct Pen {
+pub(in crate::codec) struct Pen {
     /// The text so far.
     pub out: Vec<u8>,
     /// NaN and infinities written as `null`.
@@ -23,16 +18,21 @@ pub(super) struct Pen {
 }
 
 impl Pen {
-    pub(super) fn new(out: Vec<u8>) -> Self {
+    pub(in crate::codec) fn new(out: Vec<u8>) -> Self {
         Self { out, non_finite: 0, scratch: Vec::new() }
     }
 
     /// `open`, then `"name":`.
-    pub(super) fn name(open: u8, name: &str) -> Vec<u8> {
+    pub(in crate::codec) fn name(open: u8, name: &str) -> Vec<u8> {
         let mut pen = Self::new(vec![open]);
         pen.text(name.as_bytes());
         pen.out.push(b':');
         pen.out
+    }
+
+    /// What stands in front of the value of field `i` of an object.
+    pub(in crate::codec) fn label(i: usize, name: &str) -> Vec<u8> {
+        Self::name(if i == 0 { b'{' } else { b',' }, name)
     }
 
     /// A string with its quotes.
@@ -94,57 +94,10 @@ fn plain_len(text: &[u8]) -> usize {
     n + rest.iter().position(|&b| b == b'"' || b == b'\\' || b < 0x20).unwrap_or(rest.len())
 }
 
-/// An array that is ready to be written.
-pub(super) struct Node {
-    nulls: Option<NullBuffer>,
-    cells: Cells,
-}
-
-enum Cells {
-    Null,
-    Bool(BooleanArray),
-    Int(Int64Array),
-    UInt(UInt64Array),
-    Float(Float64Array),
-    Float32(Float32Array),
-    Text(StringArray),
-    LargeText(LargeStringArray),
-    TextView(StringViewArray),
-    Raw(StringArray),
-    Binary(BinaryArray),
-    Decimal(Decimal128Array),
-    Date(Int64Array),
-    /// In nanoseconds.
-    Time(Int64Array),
-    Timestamp(Int64Array, TimeUnit, bool),
-    Duration(Int64Array, TimeUnit),
-    List(Box<(ListArray, Node)>),
-    Struct(Vec<(Vec<u8>, Node)>),
-    Map(Box<(MapArray, StringArray, Node)>),
-}
-
-fn cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, String> {
-    // A value that does not fit must be an error, not a null.
-    let options = CastOptions { safe: false, ..CastOptions::default() };
-    cast_with_options(array, to, &options).map_err(|e| e.to_string())
-}
-
-fn ints(array: &ArrayRef) -> Result<Int64Array, String> {
-    Ok(cast(array, &DataType::Int64)?.as_primitive::<Int64Type>().clone())
-}
-
 impl Node {
-    /// Prepares the column `array`; `Err` names the type that has no JSON form.
-    pub(super) fn new(field: &Field, array: &ArrayRef) -> Result<Self, String> {
-        let cells =
-            Cells::new(field, array).map_err(|why| format!("column `{}`: {why}", field.name()))?;
-        // A dictionary or run-end array keeps nulls in its values as well.
-        Ok(Self { nulls: array.logical_nulls().filter(|n| n.null_count() > 0), cells })
-    }
-
     /// Writes row `i`; `Err` says why its value has no JSON form.
     #[inline]
-    pub(super) fn write(&self, i: usize, pen: &mut Pen) -> Result<(), String> {
+    pub(in crate::codec) fn write(&self, i: usize, pen: &mut Pen) -> Result<(), String> {
         if self.nulls.as_ref().is_some_and(|nulls| nulls.is_null(i)) {
             pen.out.extend_from_slice(b"null");
             return Ok(());
@@ -264,76 +217,8 @@ fn raw(json: &[u8], pen: &mut Pen) -> Result<(), String> {
     Ok(())
 }
 
-impl Cells {
-    fn new(field: &Field, array: &ArrayRef) -> Result<Self, String> {
-        use DataType as T;
-        let again = |to: &T| Self::new(field, &cast(array, to)?);
-        Ok(match array.data_type() {
-            T::Null => Self::Null,
-            T::Boolean => Self::Bool(array.as_boolean().clone()),
-            T::Int8 | T::Int16 | T::Int32 | T::Int64 => Self::Int(ints(array)?),
-            T::UInt8 | T::UInt16 | T::UInt32 | T::UInt64 => {
-                Self::UInt(cast(array, &T::UInt64)?.as_primitive::<UInt64Type>().clone())
-            }
-            T::Float16 => again(&T::Float32)?,
-            T::Float32 => Self::Float32(array.as_primitive().clone()),
-            T::Float64 => Self::Float(array.as_primitive().clone()),
-            T::Utf8 | T::LargeUtf8 | T::Utf8View
-                if field.metadata().get(RAW_JSON).is_some_and(|v| v == "1") =>
-            {
-                Self::Raw(cast(array, &T::Utf8)?.as_string().clone())
-            }
-            T::Utf8 => Self::Text(array.as_string().clone()),
-            T::LargeUtf8 => Self::LargeText(array.as_string().clone()),
-            T::Utf8View => Self::TextView(array.as_string_view().clone()),
-            T::Binary => Self::Binary(array.as_binary().clone()),
-            T::LargeBinary | T::BinaryView | T::FixedSizeBinary(_) => again(&T::Binary)?,
-            T::Date32 => Self::Date(ints(&cast(array, &T::Int32)?)?),
-            T::Date64 => again(&T::Date32)?,
-            T::Time32(_) | T::Time64(TimeUnit::Microsecond) => {
-                again(&T::Time64(TimeUnit::Nanosecond))?
-            }
-            T::Time64(_) => Self::Time(ints(array)?),
-            T::Timestamp(unit, zone) => Self::Timestamp(ints(array)?, *unit, zone.is_some()),
-            T::Duration(unit) => Self::Duration(ints(array)?, *unit),
-            T::Decimal128(..) => Self::Decimal(array.as_primitive().clone()),
-            T::Decimal32(_, scale) | T::Decimal64(_, scale) => again(&T::Decimal128(38, *scale))?,
-            T::Decimal256(..) => again(&T::Utf8)?,
-            T::Dictionary(_, values) => again(values)?,
-            T::RunEndEncoded(_, values) => again(values.data_type())?,
-            T::List(item) => {
-                let lists: &ListArray = array.as_list();
-                Self::List(Box::new((lists.clone(), Node::new(item, lists.values())?)))
-            }
-            T::LargeList(item)
-            | T::FixedSizeList(item, _)
-            | T::ListView(item)
-            | T::LargeListView(item) => again(&T::List(Arc::clone(item)))?,
-            T::Struct(fields) => {
-                let columns = fields.iter().zip(array.as_struct().columns()).enumerate();
-                let nodes = columns.map(|(i, (field, array))| {
-                    let open = if i == 0 { b'{' } else { b',' };
-                    Ok((Pen::name(open, field.name()), Node::new(field, array)?))
-                });
-                Self::Struct(nodes.collect::<Result<_, String>>()?)
-            }
-            T::Map(entry, _) => {
-                let maps = array.as_map();
-                let keys = cast(maps.keys(), &T::Utf8)?.as_string().clone();
-                let T::Struct(fields) = entry.data_type() else {
-                    return Err("a map without entries".into());
-                };
-                Self::Map(Box::new((maps.clone(), keys, Node::new(&fields[1], maps.values())?)))
-            }
-            other => {
-                return Err(format!("{other} has no JSON form; convert it to text or numbers"));
-            }
-        })
-    }
-}
-
 /// A column whose values are record keys.
-pub(super) struct Keys {
+pub(in crate::codec) struct Keys {
     nulls: Option<NullBuffer>,
     cells: KeyCells,
 }
@@ -348,7 +233,7 @@ enum KeyCells {
 
 impl Keys {
     /// Prepares `array`; `Err` says which types can be keys.
-    pub(super) fn new(array: &ArrayRef) -> Result<Self, String> {
+    pub(in crate::codec) fn new(array: &ArrayRef) -> Result<Self, String> {
         use DataType as T;
         let cells = match array.data_type() {
             T::Null => KeyCells::Null,
@@ -375,7 +260,7 @@ impl Keys {
 
     /// Writes the key of row `i`; false if it has none.
     #[inline]
-    pub(super) fn write(&self, i: usize, out: &mut Vec<u8>) -> bool {
+    pub(in crate::codec) fn write(&self, i: usize, out: &mut Vec<u8>) -> bool {
         if self.nulls.as_ref().is_some_and(|nulls| nulls.is_null(i)) {
             return false;
         }

@@ -216,7 +216,7 @@ fn what_cannot_be_written_is_named() {
     let interval: ArrayRef = Arc::new(IntervalYearMonthArray::from(vec![1]));
     assert!(
         refused(Encoder::new(None), "x", interval)
-            .contains("column `id`: Interval(YearMonth) has no JSON form")
+            .contains("column `id`: Interval(YearMonth) has no form in records")
     );
 }
 

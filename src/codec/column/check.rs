@@ -8,7 +8,7 @@ use serde_json::{Number, Value};
 /// The contents of [`super::CHECK`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Check {
+pub(in crate::codec) struct Check {
     values: Option<Vec<Value>>,
     ge: Option<Number>,
     gt: Option<Number>,
@@ -31,7 +31,7 @@ enum Kind {
 
 impl Check {
     /// What `field` allows, if it says so.
-    pub(super) fn of(field: &Field) -> Result<Option<Box<Self>>> {
+    pub(in crate::codec) fn of(field: &Field) -> Result<Option<Box<Self>>> {
         let Some(text) = field.metadata().get(super::CHECK) else { return Ok(None) };
         serde_json::from_str(text).map(|check| Some(Box::new(check))).map_err(|e| {
             Error::Config(format!("field `{}`: metadata {}: {e}", field.name(), super::CHECK))
@@ -39,15 +39,15 @@ impl Check {
     }
 
     /// Is this text allowed? `Err` names what would be.
-    pub(super) fn text(&self, text: &[u8]) -> Result<(), String> {
+    pub(in crate::codec) fn text(&self, text: &[u8]) -> Result<(), String> {
         if let Some(values) = &self.values
             && !values.iter().any(|v| v.as_str().is_some_and(|v| v.as_bytes() == text))
         {
-            let found = super::scan::shorten(text);
+            let found = super::shorten(text);
             return Err(format!("expected one of {}, found {found:?}", self.listed()));
         }
         if self.uuid && !is_uuid(text) {
-            let found = super::scan::shorten(text);
+            let found = super::shorten(text);
             return Err(format!("expected a UUID, found {found:?}"));
         }
         // Only bytes that start a character count.
@@ -55,7 +55,7 @@ impl Check {
     }
 
     /// Is this integer allowed?
-    pub(super) fn integer(&self, value: i64) -> Result<(), String> {
+    pub(in crate::codec) fn integer(&self, value: i64) -> Result<(), String> {
         if let Some(values) = &self.values
             && !values.iter().any(|v| v.as_i64() == Some(value))
         {
@@ -68,12 +68,12 @@ impl Check {
     }
 
     /// Is this float allowed?
-    pub(super) fn float(&self, value: f64) -> Result<(), String> {
+    pub(in crate::codec) fn float(&self, value: f64) -> Result<(), String> {
         self.bounds(&value, |bound| value.partial_cmp(&bound.as_f64()?))
     }
 
     /// Is this decimal allowed, which is `value / 10^scale`?
-    pub(super) fn decimal(&self, value: i128, scale: i8) -> Result<(), String> {
+    pub(in crate::codec) fn decimal(&self, value: i128, scale: i8) -> Result<(), String> {
         let float = value as f64 / 10f64.powi(scale.into());
         self.bounds(&float, |bound| {
             match super::number::decimal(bound.to_string().as_bytes(), scale.into(), 38) {
@@ -84,7 +84,7 @@ impl Check {
     }
 
     /// Is JSON text that starts with `first` allowed?
-    pub(super) fn json(&self, first: u8) -> Result<(), String> {
+    pub(in crate::codec) fn json(&self, first: u8) -> Result<(), String> {
         match self.json {
             Some(Kind::Object) if first != b'{' => Err("expected an object".into()),
             Some(Kind::Array) if first != b'[' => Err("expected an array".into()),
@@ -93,7 +93,7 @@ impl Check {
     }
 
     /// Is a list of `count` items allowed?
-    pub(super) fn items(&self, count: usize) -> Result<(), String> {
+    pub(in crate::codec) fn items(&self, count: usize) -> Result<(), String> {
         self.length(|| count, "items")
     }
 

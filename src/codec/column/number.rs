@@ -1,9 +1,9 @@
-//! Numbers of JSON: read once, then taken as integer, float or decimal without a detour.
+//! Numbers as text: read once, then taken as integer, float or decimal without a detour.
 
-use super::scan::{Fault, Scanned};
+use super::{Fault, Scanned};
 
 /// A number as it stands in the text.
-pub(super) struct Number<'a> {
+pub(in crate::codec) struct Number<'a> {
     /// Its text.
     pub text: &'a [u8],
     negative: bool,
@@ -29,7 +29,7 @@ const FLOAT_EXACT: u64 = 1 << 53;
 impl<'a> Number<'a> {
     /// Reads the number that starts at `pos` with a minus or a digit, and moves behind it.
     #[inline]
-    pub(super) fn read(data: &'a [u8], pos: &mut usize) -> Scanned<Self> {
+    pub(in crate::codec) fn read(data: &'a [u8], pos: &mut usize) -> Scanned<Self> {
         let start = *pos;
         let mut i = start;
         let negative = data[i] == b'-';
@@ -65,7 +65,7 @@ impl<'a> Number<'a> {
 
     /// As a 64-bit integer; `5.0` and `5e2` are integers too. `Err` says why not.
     #[inline]
-    pub(super) fn to_i64(&self) -> Result<i64, &'static str> {
+    pub(in crate::codec) fn to_i64(&self) -> Result<i64, &'static str> {
         if self.is_integer && self.digits <= 18 {
             let value = self.mantissa as i64;
             return Ok(if self.negative { -value } else { value });
@@ -74,7 +74,7 @@ impl<'a> Number<'a> {
     }
 
     /// As an integer of up to 38 digits.
-    pub(super) fn to_i128(&self) -> Result<i128, &'static str> {
+    pub(in crate::codec) fn to_i128(&self) -> Result<i128, &'static str> {
         self.to_decimal(0, 38).map_err(|e| match e {
             DecimalError::Fraction => "not a whole number",
             DecimalError::Digits => "out of range",
@@ -83,7 +83,7 @@ impl<'a> Number<'a> {
 
     /// As the nearest float; infinite if it is too large.
     #[inline]
-    pub(super) fn to_f64(&self) -> f64 {
+    pub(in crate::codec) fn to_f64(&self) -> f64 {
         // One rounding of two exact numbers is the correctly rounded result.
         if self.digits <= 19 && self.mantissa <= FLOAT_EXACT {
             let value = self.mantissa as f64;
@@ -107,7 +107,7 @@ impl<'a> Number<'a> {
     }
 
     /// True if [`Number::to_f64`] loses nothing of a number written as an integer.
-    pub(super) fn is_exact_float(&self) -> bool {
+    pub(in crate::codec) fn is_exact_float(&self) -> bool {
         if !self.is_integer {
             return true;
         }
@@ -115,13 +115,17 @@ impl<'a> Number<'a> {
     }
 
     /// As `value * 10^scale` with at most `precision` digits, exactly.
-    pub(super) fn to_decimal(&self, scale: i32, precision: usize) -> Result<i128, DecimalError> {
+    pub(in crate::codec) fn to_decimal(
+        &self,
+        scale: i32,
+        precision: usize,
+    ) -> Result<i128, DecimalError> {
         decimal(self.text, scale, precision)
     }
 
     /// As the integer nearest to `value * 10^scale`, halves away from zero; none if it is out of
     /// range.
-    pub(super) fn to_rounded(&self, scale: i32) -> Option<i128> {
+    pub(in crate::codec) fn to_rounded(&self, scale: i32) -> Option<i128> {
         let mut digits = Digits::of(self.text, scale).ok()?;
         if digits.exponent >= 0 {
             return digits.value(38).ok();
@@ -137,14 +141,14 @@ impl<'a> Number<'a> {
 }
 
 /// True if a float holds `value` exactly.
-pub(super) fn int_fits_f64(value: i128) -> bool {
+pub(in crate::codec) fn int_fits_f64(value: i128) -> bool {
     let float = value as f64;
     float.is_finite() && float as i128 == value && value != i128::MAX
 }
 
 /// Why a number does not fit a decimal column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum DecimalError {
+pub(in crate::codec) enum DecimalError {
     /// It has digits behind the last decimal place.
     Fraction,
     /// It has too many digits.
@@ -221,7 +225,11 @@ fn read_exponent(data: &[u8], i: &mut usize) -> Scanned<i32> {
 /// Takes decimal text, with or without fraction and exponent, as `value * 10^scale`.
 ///
 /// The text must follow the grammar of JSON numbers; nothing is rounded.
-pub(super) fn decimal(text: &[u8], scale: i32, precision: usize) -> Result<i128, DecimalError> {
+pub(in crate::codec) fn decimal(
+    text: &[u8],
+    scale: i32,
+    precision: usize,
+) -> Result<i128, DecimalError> {
     Digits::of(text, scale)?.value(precision)
 }
 

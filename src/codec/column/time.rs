@@ -6,7 +6,7 @@ use std::io::Write;
 const DAY: i64 = 86_400;
 
 /// Nanoseconds in one `unit`.
-pub(super) fn ns_per(unit: TimeUnit) -> i64 {
+pub(in crate::codec) fn ns_per(unit: TimeUnit) -> i64 {
     match unit {
         TimeUnit::Second => 1_000_000_000,
         TimeUnit::Millisecond => 1_000_000,
@@ -16,12 +16,12 @@ pub(super) fn ns_per(unit: TimeUnit) -> i64 {
 }
 
 /// Are these seconds since 1970 in the years 1 to 9999, which have a text?
-pub(super) fn is_in_calendar(seconds: i64) -> bool {
+pub(in crate::codec) fn is_in_calendar(seconds: i64) -> bool {
     (-62_135_596_800..253_402_300_800).contains(&seconds)
 }
 
 /// Decimal places of a second in one `unit`.
-pub(super) fn places(unit: TimeUnit) -> i32 {
+pub(in crate::codec) fn places(unit: TimeUnit) -> i32 {
     match unit {
         TimeUnit::Second => 0,
         TimeUnit::Millisecond => 3,
@@ -31,7 +31,7 @@ pub(super) fn places(unit: TimeUnit) -> i32 {
 }
 
 /// `seconds` and `ns` since 1970 in units of `unit`; none if that overflows.
-pub(super) fn in_unit(seconds: i64, ns: i64, unit: TimeUnit) -> Option<i64> {
+pub(in crate::codec) fn in_unit(seconds: i64, ns: i64, unit: TimeUnit) -> Option<i64> {
     let per = ns_per(unit);
     seconds.checked_mul(1_000_000_000 / per)?.checked_add(ns / per)
 }
@@ -132,18 +132,18 @@ fn offset(text: &[u8]) -> Option<Option<i32>> {
 }
 
 /// `2024-05-31` as days since 1970.
-pub(super) fn date(text: &[u8]) -> Option<i64> {
+pub(in crate::codec) fn date(text: &[u8]) -> Option<i64> {
     date_prefix(text).filter(|(_, rest)| rest.is_empty()).map(|(days, _)| days)
 }
 
 /// `12:30[:00[.5]]` as nanoseconds since midnight; an offset is refused.
-pub(super) fn time(text: &[u8]) -> Option<i64> {
+pub(in crate::codec) fn time(text: &[u8]) -> Option<i64> {
     let (seconds, ns, rest) = clock(text)?;
     rest.is_empty().then_some(seconds * 1_000_000_000 + ns)
 }
 
 /// RFC 3339, seconds optional: local seconds since 1970, nanoseconds, seconds east of UTC.
-pub(super) fn timestamp(text: &[u8]) -> Option<(i64, i64, Option<i32>)> {
+pub(in crate::codec) fn timestamp(text: &[u8]) -> Option<(i64, i64, Option<i32>)> {
     let (days, rest) = date_prefix(text)?;
     let Some((b'T' | b't' | b' ' | b'_', rest)) = rest.split_first() else { return None };
     let (seconds, ns, rest) = clock(rest)?;
@@ -151,7 +151,7 @@ pub(super) fn timestamp(text: &[u8]) -> Option<(i64, i64, Option<i32>)> {
 }
 
 /// ISO 8601 `[-]P[nW][nD][T[nH][nM][n[.f]S]]` in units of `unit`.
-pub(super) fn duration(text: &[u8], unit: TimeUnit) -> Option<i64> {
+pub(in crate::codec) fn duration(text: &[u8], unit: TimeUnit) -> Option<i64> {
     let (negative, text) = match text {
         [b'-', rest @ ..] => (true, rest),
         [b'+', rest @ ..] => (false, rest),
@@ -190,13 +190,13 @@ pub(super) fn duration(text: &[u8], unit: TimeUnit) -> Option<i64> {
 }
 
 /// Writes days since 1970 as `2024-05-31`.
-pub(super) fn write_date(out: &mut Vec<u8>, days: i64) {
+pub(in crate::codec) fn write_date(out: &mut Vec<u8>, days: i64) {
     let (year, month, day) = date_of(days);
     write!(out, "{year:04}-{month:02}-{day:02}").expect("a vector takes bytes");
 }
 
 /// Writes nanoseconds since midnight as `12:30:00[.fraction]`.
-pub(super) fn write_time(out: &mut Vec<u8>, ns: i64) {
+pub(in crate::codec) fn write_time(out: &mut Vec<u8>, ns: i64) {
     let seconds = ns / 1_000_000_000;
     let (h, m, s) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
     write!(out, "{h:02}:{m:02}:{s:02}").expect("a vector takes bytes");
@@ -204,7 +204,12 @@ pub(super) fn write_time(out: &mut Vec<u8>, ns: i64) {
 }
 
 /// Writes a timestamp in `unit`; `zoned` ends it with `Z`.
-pub(super) fn write_timestamp(out: &mut Vec<u8>, value: i64, unit: TimeUnit, zoned: bool) {
+pub(in crate::codec) fn write_timestamp(
+    out: &mut Vec<u8>,
+    value: i64,
+    unit: TimeUnit,
+    zoned: bool,
+) {
     let per_second = 1_000_000_000 / ns_per(unit);
     let (seconds, part) = (value.div_euclid(per_second), value.rem_euclid(per_second));
     write_date(out, seconds.div_euclid(DAY));
@@ -216,7 +221,7 @@ pub(super) fn write_timestamp(out: &mut Vec<u8>, value: i64, unit: TimeUnit, zon
 }
 
 /// Writes a duration in `unit` as `P1DT2H3M4.5S`.
-pub(super) fn write_duration(out: &mut Vec<u8>, value: i64, unit: TimeUnit) {
+pub(in crate::codec) fn write_duration(out: &mut Vec<u8>, value: i64, unit: TimeUnit) {
     let per_second = 1_000_000_000 / ns_per(unit).unsigned_abs();
     let (size, sign) = (value.unsigned_abs(), if value < 0 { "-" } else { "" });
     let (seconds, part) = (size / per_second, size % per_second);

@@ -1,7 +1,7 @@
 //! The schema of a stream without a model: learned by all its partitions together, only ever
 //! widened.
 
-use super::shape::merge_fields;
+use super::merge_fields;
 use arrow::datatypes::{DataType, Fields, Schema, SchemaRef};
 use parking_lot::Mutex;
 use prometheus::IntCounter;
@@ -36,7 +36,7 @@ impl SharedSchema {
     }
 
     /// For looking at a sample: nothing is logged or counted.
-    pub(super) fn unnamed() -> Self {
+    pub(in crate::codec) fn unnamed() -> Self {
         let state = State { schema: Arc::new(Schema::empty()), is_established: false };
         Self {
             name: String::new(),
@@ -60,7 +60,7 @@ impl SharedSchema {
     }
 
     /// The first batch is over: changes are news from now on.
-    pub(super) fn establish(&self) {
+    pub(in crate::codec) fn establish(&self) {
         let mut state = self.state.lock();
         if !state.is_established && !state.schema.fields().is_empty() {
             state.is_established = true;
@@ -75,7 +75,7 @@ impl SharedSchema {
     }
 
     /// Makes room for records with the fields `found`; `Err` says what they contradict.
-    pub(super) fn widen(&self, found: &Fields) -> Result<(), String> {
+    pub(in crate::codec) fn widen(&self, found: &Fields) -> Result<(), String> {
         let mut state = self.state.lock();
         let wider = merge_fields(state.schema.fields(), found)?;
         if wider == *state.schema.fields() {
