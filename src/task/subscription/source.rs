@@ -1,37 +1,32 @@
-//! The line of one partition of a subscription.
-//!
-//! Two loops: [`Source`] polls and decodes, one batch ahead of the handler; `write_outputs` encodes,
-//! produces and, once everything is acknowledged, lets the offset move. The handler is between them,
-//! behind a [`Shelf`].
+//! The reading side: polls and decodes one partition, one batch ahead of the handler.
 
 use super::{
-    dead_letter::{Phase, dead_letter},
-    order::order_broken,
-    shelf::Shelf,
-    sink::Sink,
-    status::{State, Status, retry_later},
-    watch::watch,
+    job::{Job, Outputs},
+    shared::Shared,
+    writer::write_outputs,
 };
 use crate::{
     clock::Clock,
     codec::{BadRecord, Decode, Decoded, metadata},
-    config::{OnError, SubscriptionConfig},
-    engine::tracker::{Ticket, Tracker},
-    kafka::{flight::Flight, messages::Messages, queue::PartitionQueue},
-    types::{OwnedRecord, Records, TopicPartition},
-};
-use arrow::array::RecordBatch;
-use parking_lot::Mutex;
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+    config::OnError,
+    kafka::{messages::Messages, queue::PartitionQueue},
+    task::{
+        dead_letter::{Phase, dead_letter},
+        order::order_broken,
+        shelf::Shelf,
+        sink::Sink,
+        status::{State, retry_later},
+        watch::watch,
     },
+    types::{OwnedRecord, Records},
+};
+use std::{
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 use tokio::{
     runtime::Handle,
-    sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
 };
 
 /// Batches of one partition in memory: one decoded, one with the handler, one being written. A
@@ -39,167 +34,6 @@ use tokio::{
 const PLACES: usize = 3;
 /// Looks at the queue at least this often, should a wake-up be lost.
 const RECHECK: Duration = Duration::from_millis(500);
-
-/// What the loops of one task share, and what the worker holds of it.
-pub struct Shared {
-    /// State and metrics.
-    pub status: Status,
-    config: SubscriptionConfig,
-    clock: Clock,
-    tracker: Mutex<Tracker>,
-    /// Batches begun and not ended, wherever they are.
-    open: AtomicUsize,
-    /// The first batch that must not take effect any more.
-    halted_at: AtomicU64,
-    stopping: Notify,
-    settled: Notify,
-}
-
-/// A batch between poll and complete.
-pub struct Job {
-    /// The rows, with the metadata columns that were asked for.
-    pub batch: RecordBatch,
-    task: Arc<Shared>,
-    ticket: Ticket,
-    /// Source records, kept only where a row may still become a dead letter.
-    records: Option<Messages>,
-    /// Index in `records` of each row; none if they are the same.
-    rows: Option<Vec<u32>>,
-    letters: Vec<OwnedRecord>,
-    began: Instant,
-    handed: Instant,
-    outputs: mpsc::UnboundedSender<Outputs>,
-    place: OwnedSemaphorePermit,
-}
-
-/// What a handler made of a batch.
-struct Outputs {
-    batches: Vec<RecordBatch>,
-    letters: Vec<OwnedRecord>,
-    ticket: Ticket,
-    began: Instant,
-    /// Given back once the producer has everything.
-    place: OwnedSemaphorePermit,
-}
-
-impl Job {
-    /// The partition it came from.
-    #[must_use]
-    pub fn tp(&self) -> &TopicPartition {
-        &self.task.status.tp
-    }
-
-    /// Notes that the handler begins now.
-    pub fn hand_over(&mut self) {
-        self.handed = Instant::now();
-    }
-
-    /// The handler is done: `batches` go out, `bad` rows (index in the batch, error) by the policy,
-    /// then the offset moves.
-    pub fn complete(mut self, batches: Vec<RecordBatch>, bad: &[(usize, String)]) {
-        let metrics = &self.task.status.metrics;
-        metrics.process.observe(self.handed.elapsed().as_secs_f64());
-        metrics.bad_records.inc_by(bad.len() as u64);
-        let mut letters = std::mem::take(&mut self.letters);
-        if let Some(records) = &self.records {
-            letters.extend(bad.iter().map(|(row, error)| {
-                let source = self.rows.as_ref().map_or(*row, |rows| rows[*row] as usize);
-                dead_letter(records, source, &self.task.status.tp, Phase::Process, error)
-            }));
-        }
-        let (ticket, began, place) = (self.ticket, self.began, self.place);
-        let outputs = Outputs { batches, letters, ticket, began, place };
-        // Only a task that is gone does not take it, and then nobody waits for the batch.
-        let _ = self.outputs.send(outputs);
-    }
-
-    /// The partition stops in front of this batch.
-    pub fn fail(self, reason: &str) {
-        self.task.halt(self.ticket, reason);
-        self.task.end(None);
-    }
-
-    /// Gives the batch back if an earlier one of its partition failed.
-    #[must_use]
-    pub fn unless_halted(self) -> Option<Self> {
-        if self.task.is_halted(self.ticket) {
-            self.task.end(None);
-            return None;
-        }
-        Some(self)
-    }
-}
-
-impl Shared {
-    /// A task at its beginning.
-    #[must_use]
-    pub fn new(status: Status, config: SubscriptionConfig, clock: Clock) -> Arc<Self> {
-        Arc::new(Self {
-            status,
-            config,
-            clock,
-            tracker: Mutex::default(),
-            open: AtomicUsize::new(0),
-            halted_at: AtomicU64::new(Ticket::MAX),
-            stopping: Notify::new(),
-            settled: Notify::new(),
-        })
-    }
-
-    /// Offset that is safe to commit.
-    pub fn position(&self) -> Option<i64> {
-        self.tracker.lock().position()
-    }
-
-    /// Stops the partition in front of batch `at`; batches before it still take effect.
-    fn halt(&self, at: Ticket, reason: &str) {
-        self.halted_at.fetch_min(at, Ordering::AcqRel);
-        self.status.fail(reason);
-    }
-
-    fn is_halted(&self, ticket: Ticket) -> bool {
-        ticket >= self.halted_at.load(Ordering::Acquire)
-    }
-
-    /// Rows fetched and not done, wherever they are.
-    pub fn rows_in_flight(&self) -> u64 {
-        let tracker = self.tracker.lock();
-        let rows = tracker.end().zip(tracker.position()).map_or(0, |(end, at)| end - at);
-        u64::try_from(rows).unwrap_or(0)
-    }
-
-    fn end(&self, done: Option<Ticket>) {
-        if let Some(ticket) = done {
-            self.tracker.lock().finish(ticket);
-        }
-        self.open.fetch_sub(1, Ordering::AcqRel);
-        self.settled.notify_waiters();
-    }
-
-    /// Stops polling and gives back what no handler has seen; what a handler has may still finish.
-    pub fn drain(&self, shelf: &Shelf<Job>) {
-        self.status.become_state(State::Draining);
-        self.stopping.notify_waiters();
-        self.stopping.notify_one();
-        let tp = &self.status.tp;
-        for job in shelf.remove(|job| job.tp() == tp) {
-            job.task.end(None);
-        }
-    }
-
-    /// Resolves when nothing of this task is with a handler or on its way out.
-    pub async fn settle(&self) {
-        loop {
-            let settled = self.settled.notified();
-            tokio::pin!(settled);
-            settled.as_mut().enable();
-            if self.open.load(Ordering::Acquire) == 0 {
-                return;
-            }
-            settled.await;
-        }
-    }
-}
 
 /// What the policy for bad records made of a poll.
 struct Sorted {
@@ -396,42 +230,5 @@ async fn reach(clock: &Clock, deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => clock.sleep_until(deadline).await,
         None => std::future::pending().await,
-    }
-}
-
-/// Produces what handlers completed, in the order of the batches.
-async fn write_outputs(
-    task: Arc<Shared>,
-    mut sink: Sink,
-    mut inbox: mpsc::UnboundedReceiver<Outputs>,
-) {
-    while let Some(outputs) = inbox.recv().await {
-        if task.is_halted(outputs.ticket) {
-            task.end(None);
-            continue;
-        }
-        let began = Instant::now();
-        let flight = {
-            let (task, ticket, batch_began) = (Arc::clone(&task), outputs.ticket, outputs.began);
-            Flight::new(move |landed| {
-                let metrics = &task.status.metrics;
-                metrics.produce.observe(began.elapsed().as_secs_f64());
-                metrics.batch.observe(batch_began.elapsed().as_secs_f64());
-                match landed {
-                    Ok(()) => task.end(Some(ticket)),
-                    Err(error) => {
-                        task.halt(ticket, &format!("an output was not delivered: {error}"));
-                        task.end(None);
-                    }
-                }
-            })
-        };
-        let written = sink.write(&outputs.batches, &outputs.letters, &flight, &task.status).await;
-        if let Err(error) = written {
-            task.halt(outputs.ticket, &error.to_string());
-            flight.failed_whole(error);
-        }
-        flight.seal();
-        drop(outputs.place);
     }
 }
