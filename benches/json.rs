@@ -13,7 +13,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use std::{hint::black_box, sync::Arc};
 use turbine::{
     codec::{
-        Decode, Encode, Encoded,
+        Decode, Encode, Encoded, Output,
         json::{DecodeOptions, Decoder, Encoder, SharedSchema},
     },
     types::OwnedRecord,
@@ -100,9 +100,8 @@ fn encode(c: &mut Criterion) {
         let batch = batch(rows);
         group.throughput(Throughput::Elements(rows as u64));
         let mut out = Encoded::default();
-        for (name, encoder) in
-            [("4 fields", Encoder::new(None)), ("4 fields, key", Encoder::new(Some("user")))]
-        {
+        for (name, key) in [("4 fields", None), ("4 fields, key", Some("user"))] {
+            let encoder = Output::new(Box::new(Encoder), key);
             group.bench_function(BenchmarkId::new(name, rows), |b| {
                 b.iter(|| encoder.encode(black_box(&batch), &mut out).expect("plain types"));
             });

@@ -1,5 +1,9 @@
 //! What a worker is told to run: the declarations of an app, as Python hands them over in one JSON document.
 
+mod format;
+
+pub use format::{AvroFormat, CsvFormat, Format, Framing, ProtobufFormat, Strategy, Subject};
+
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -77,6 +81,12 @@ pub struct SubscriptionConfig {
     /// Topic written, if any.
     #[serde(default)]
     pub publish_to: Option<String>,
+    /// Format of the values read.
+    #[serde(default)]
+    pub value_format: Format,
+    /// Format of the values written.
+    #[serde(default)]
+    pub output_format: Format,
     /// Most rows of a batch.
     pub batch_size: usize,
     /// Longest time that rows wait for more rows while the handler is busy, in ms.
@@ -108,6 +118,9 @@ pub struct AgentConfig {
     pub group: String,
     /// Topics read.
     pub topics: Vec<String>,
+    /// Format of the values read.
+    #[serde(default)]
+    pub value_format: Format,
     /// Instances of the agent; a key always meets the same one.
     pub concurrency: usize,
     /// Policy for bad records and failing handlers.

@@ -49,6 +49,8 @@ def _subscription(one: "Subscription") -> dict[str, Any]:
         "group": one.group,
         "topics": list(one.topics),
         "publish_to": one.publish_to,
+        "value_format": one.value_format.config(),
+        "output_format": one.output_format.config(),
         "batch_size": one.batch_size,
         "batch_timeout_ms": one.batch_timeout_ms,
         "message_key": one.message_key,

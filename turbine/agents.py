@@ -62,10 +62,18 @@ class Agent:
         _declare.check_guarantee(processing_guarantee)
         self.concurrency = _declare.whole_number("concurrency", concurrency, least=1)
         self.channel = self._source(channel, key_type, value_type, partitions)
+        self._check_format()
         self.sinks = self._sinks(sink)
         self.on_error, self.dlq = _declare.error_policy(on_error, dlq)
         _declare.check_no_loop(self.topics, self.dlq, "dlq")
         self.help = _declare.first_line(fn)
+
+    def _check_format(self) -> None:
+        kind = self.channel.value_format.kind if isinstance(self.channel, Topic) else "json"
+        if kind != "json":
+            raise DeclarationError(
+                f"the agent {self.name} cannot read {kind} yet: use @app.subscribe"
+            )
 
     # -- what the worker reads -------------------------------------------------------------
 

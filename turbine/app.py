@@ -27,6 +27,8 @@ J = TypeVar("J", bound=Job)
 
 _TOPIC_OPTIONS = frozenset(
     {
+        "key_format",
+        "value_format",
         "partitions",
         "replicas",
         "retention",
@@ -51,6 +53,7 @@ _AGENT_OPTIONS = frozenset(
 )
 _SUBSCRIBE_OPTIONS = frozenset(
     {
+        "avro_schema",
         "publish_to",
         "model",
         "batch_size",
@@ -130,10 +133,12 @@ class App(Lifecycle):
         Args:
             *names: Topic names; several are for reading only.
             key_type: ``bytes`` (None), ``str``, ``int``, ``dict`` or a model.
-            value_type: JSON of any shape (None), ``str``, ``bytes``, ``int``, ``dict`` or a model.
+            value_type: Of any shape (None), ``str``, ``bytes``, ``int``, ``dict`` or a model.
             **options: What the topic is created with if it is missing: ``partitions``,
                 ``replicas``, ``retention`` (seconds), ``compacting``, ``deleting``, ``config``,
-                ``internal``.
+                ``internal``. **value_format** and **key_format**: ``"json"``, ``"avro"``,
+                ``"protobuf"``, ``"msgpack"``, ``"csv"``, ``"arrow"``, ``"raw"``, ``"string"``, or
+                one of `turbine.codecs` with its choices.
 
         Raises:
             DeclarationError: Kafka refuses the name, or an option does not exist.
@@ -219,7 +224,7 @@ class App(Lifecycle):
 
         Args:
             source: Topic that it reads.
-            publish_to: Topic that returned rows go to, as JSON.
+            publish_to: Topic that returned rows go to, in its format.
             model: pydantic model that gives the schema; without one the schema is inferred.
             batch_size: Most rows of a batch.
             batch_timeout_ms: Longest time that rows wait for more while the function is busy.
@@ -231,7 +236,8 @@ class App(Lifecycle):
             dlq: Topic for dead letters, with ``on_error="dlq"``.
             name: Names its consumer group; the function's name if None.
             tombstones: ``"error"``: a record without a value is bad; ``"null"``: a row of nulls.
-            **options: ``processing_guarantee``.
+            **options: **avro_schema**, schema to read Avro with (framed as single objects, unless
+                the topic's format says otherwise); ``processing_guarantee``.
 
         Returns:
             A decorator that leaves the function as it is.
@@ -242,7 +248,9 @@ class App(Lifecycle):
         if callable(source):
             raise DeclarationError("a subscription names its topic: write @app.subscribe('orders')")
         _declare.refuse_unknown(
-            "app.subscribe", options.keys() - {"processing_guarantee"}, _SUBSCRIBE_OPTIONS
+            "app.subscribe",
+            options.keys() - {"avro_schema", "processing_guarantee"},
+            _SUBSCRIBE_OPTIONS,
         )
 
         def declare(fn: F) -> F:

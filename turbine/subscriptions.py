@@ -1,11 +1,13 @@
 """Subscriptions: functions over Arrow batches, as they are declared."""
 
+import dataclasses
 import inspect
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from turbine import _declare
 from turbine._decoders import is_model
+from turbine.codecs import Avro, Format, Json, SchemaArg
 from turbine.exceptions import DeclarationError
 from turbine.naming import check_name, function_name, subscription_group
 from turbine.topics import Topic
@@ -37,6 +39,8 @@ class Subscription:
         publish_to: Name of the topic it writes, if any.
         model: pydantic model of the rows; None infers the schema.
         schema: Arrow schema of the model, if there is one.
+        value_format: Format of what it reads.
+        output_format: Format of what it writes.
         is_async: Whether the function is async.
     """
 
@@ -56,6 +60,7 @@ class Subscription:
         dlq: str | Topic | None = None,
         name: str | None = None,
         tombstones: Tombstones = "error",
+        avro_schema: SchemaArg | None = None,
         processing_guarantee: str | None = None,
     ) -> None:
         self.app = app
@@ -67,6 +72,8 @@ class Subscription:
         self.publish_to = (
             None if publish_to is None else _declare.topic_name("publish_to", publish_to)
         )
+        self.value_format = _value_format(self.source, avro_schema)
+        self.output_format = _output_format(app, publish_to)
         self.model = _model(model, self.source)
         self.schema = None if self.model is None else _schema(self.model)
         self.batch_size = _declare.whole_number("batch_size", batch_size, least=1)
@@ -122,7 +129,13 @@ def _check_function(fn: Any) -> bool:
 
 def _source(app: "App", source: Any) -> Topic:
     if isinstance(source, str):
-        return app.topic(source)
+        known = app.topics.get(source)
+        formats = (
+            {}
+            if known is None
+            else {"key_format": known.key_format, "value_format": known.value_format}
+        )
+        return app.topic(source, **formats)
     if not isinstance(source, Topic):
         raise DeclarationError(
             f"a subscription reads a topic, not {source!r}: "
@@ -133,6 +146,26 @@ def _source(app: "App", source: Any) -> Topic:
             f"{source!r} belongs to another app: declare it with this app's .topic()"
         )
     return source
+
+
+def _value_format(source: Topic, avro_schema: SchemaArg | None) -> Format:
+    given = source.value_format
+    if avro_schema is None:
+        return given
+    if given == Json():
+        return Avro(schema=avro_schema, framing="single_object")
+    if not isinstance(given, Avro) or given.schema is not None:
+        raise DeclarationError(
+            f"avro_schema= and {source!r} with {given!r} say different things: "
+            "leave avro_schema out, or write value_format=Avro(schema=...)"
+        )
+    return dataclasses.replace(given, schema=avro_schema)
+
+
+def _output_format(app: "App", publish_to: str | Topic | None) -> Format:
+    """Give the format of a topic that is given, or was declared under its name."""
+    topic = app.topics.get(publish_to) if isinstance(publish_to, str) else publish_to
+    return Json() if topic is None else topic.value_format
 
 
 def _model(model: Any, source: Topic) -> Any:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from turbine._decoders import check_type, takes_json
 from turbine._parsers import seconds
+from turbine.codecs import FormatArg, format_of
 from turbine.exceptions import ConfigError, DeclarationError, SendError
 from turbine.naming import check_topic_name
 from turbine.types import HeadersArg, RecordMetadata
@@ -75,7 +76,9 @@ class Topic:
     Attributes:
         names: Topic names.
         key_type: Type of keys; None: bytes.
-        value_type: Type of values; None: JSON of any shape.
+        value_type: Type of values; None: of any shape.
+        key_format: Format of the keys.
+        value_format: Format of the values.
         partitions: Partitions if the app creates it; None: the ``topic_partitions`` setting.
         replicas: Replicas if the app creates it; None: the ``topic_replication_factor`` setting.
         config: Settings of the topic if the app creates it, by Kafka's names.
@@ -86,11 +89,13 @@ class Topic:
         "app",
         "config",
         "internal",
+        "key_format",
         "key_type",
         "name",
         "names",
         "partitions",
         "replicas",
+        "value_format",
         "value_type",
     )
 
@@ -101,6 +106,8 @@ class Topic:
         *,
         key_type: Any = None,
         value_type: Any = None,
+        key_format: FormatArg = None,
+        value_format: FormatArg = None,
         partitions: int | None = None,
         replicas: int | None = None,
         retention: float | timedelta | None = None,
@@ -122,11 +129,13 @@ class Topic:
         self.name = self.names[0]
         self.key_type = key_type
         self.value_type = value_type
+        self.key_format = None if key_format is None else format_of("key_format", key_format)
+        self.value_format = format_of("value_format", value_format)
         self.partitions = partitions
         self.replicas = replicas
         self.internal = internal
         self.config = _topic_config(retention, {"compact": compacting, "delete": deleting}, config)
-        self._json_text = takes_json(value_type)
+        self._json_text = takes_json(value_type) and self.value_format.kind == "json"
 
     async def send(
         self,
@@ -233,6 +242,8 @@ class Topic:
             self.names,
             key_type=self.key_type if key_type is None else key_type,
             value_type=self.value_type if value_type is None else value_type,
+            key_format=self.key_format,
+            value_format=self.value_format,
             partitions=self.partitions,
             replicas=self.replicas,
             config=self.config,

@@ -159,7 +159,7 @@ fn headers(records: &dyn Records, indices: &[usize]) -> ArrayRef {
 mod tests {
     use super::*;
     use crate::{
-        codec::{Encode, Encoded, json::Encoder},
+        codec::{Encode, Encoded, Output, json::Encoder},
         types::OwnedRecord,
     };
     use arrow::{
@@ -224,7 +224,10 @@ mod tests {
         let records = vec![record(10)];
         let batch = append(&values(1), SOURCE, &records, None, 0, &all()).unwrap();
         let mut out = Encoded::default();
-        Encoder::new(Some("_key")).without_metadata(&all()).encode(&batch, &mut out).unwrap();
+        Output::new(Box::new(Encoder), Some("_key"))
+            .without_metadata(&all())
+            .encode(&batch, &mut out)
+            .unwrap();
         assert_eq!(out.value(0), br#"{"id":0}"#);
         assert_eq!(out.key(0), Some(b"\xFFkey".as_slice()), "it may be the key all the same");
     }

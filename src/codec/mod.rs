@@ -1,8 +1,13 @@
 //! Bytes to Arrow columns and back. No I/O and no waiting in here.
 
 mod column;
+pub mod format;
 pub mod json;
+mod keys;
 pub mod metadata;
+mod output;
 pub mod rows;
 
+pub use column::DecodeOptions;
+pub use output::Output;
 pub use rows::{BadRecord, Decode, Decoded, Encode, Encoded};

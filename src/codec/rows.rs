@@ -16,7 +16,7 @@ pub trait Decode: Send + Sync {
     fn decode(&mut self, records: &dyn Records, range: Range<usize>) -> Decoded;
 }
 
-/// Turns rows into the values and keys of records; one for each task.
+/// Turns rows into the values of records; one for each task. [`super::Output`] adds the keys.
 pub trait Encode: Send + Sync {
     /// Replaces what is in `out` by the rows of `batch`; after an error nothing in it counts.
     ///

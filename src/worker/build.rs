@@ -9,7 +9,11 @@ use super::{
     task::Task,
 };
 use crate::{
-    codec::json::{DecodeOptions, Decoder, Encoder, SharedSchema},
+    codec::{
+        DecodeOptions, Output,
+        format::{Decoders, encoder},
+        json::SharedSchema,
+    },
     config::{AgentConfig, OnError, SubscriptionConfig},
     error::Result,
     task::{
@@ -115,12 +119,8 @@ fn subscription_spawn(
     let options = DecodeOptions { tombstones_as_nulls: config.tombstones_as_nulls };
     let schema = worker.schemas.lock().get(&config.name).cloned();
     let learned = Arc::new(SharedSchema::new(&config.name, worker.metrics.schema_widened.clone()));
-    let decoder = move || match &schema {
-        Some(schema) => Decoder::new(Arc::clone(schema), options),
-        None => Decoder::inferring(Arc::clone(&learned), options),
-    };
-    // What is wrong with a schema is said at the start, not with the first partition.
-    decoder()?;
+    let decoders = Decoders::new(config.value_format.clone(), schema, learned, options)?;
+    encoder(&config.output_format)?;
     let shelf = Arc::clone(worker.shelf(&config.name)?);
     let (weak, runtime, config) = (Arc::downgrade(worker), runtime.clone(), config.clone());
     Ok(Box::new(move |tp, queue| {
@@ -131,21 +131,21 @@ fn subscription_spawn(
             worker.clock.clone(),
         );
         let dead_letters = config.dlq.clone().filter(|_| config.on_error == OnError::Dlq);
-        let sink = Sink::new(
-            Arc::clone(&worker.producer),
-            Arc::clone(&worker.metrics),
-            config.publish_to.clone(),
-            dead_letters,
-            Box::new(
-                Encoder::new(config.message_key.as_deref()).without_metadata(&config.with_metadata),
-            ),
-        );
-        match decoder() {
-            Ok(decoder) => {
+        let made = || -> Result<_> { Ok((decoders.decoder()?, encoder(&config.output_format)?)) };
+        match made() {
+            Ok((decoder, encoder)) => {
+                let output = Output::new(encoder, config.message_key.as_deref());
+                let sink = Sink::new(
+                    Arc::clone(&worker.producer),
+                    Arc::clone(&worker.metrics),
+                    config.publish_to.clone(),
+                    dead_letters,
+                    Box::new(output.without_metadata(&config.with_metadata)),
+                );
                 let source = Source {
                     task: Arc::clone(&task),
                     queue,
-                    decoder: Box::new(decoder),
+                    decoder,
                     shelf: Arc::clone(&shelf),
                     batch_bytes: batch_bytes(&worker),
                 };

@@ -7,7 +7,7 @@ mod properties;
 
 use super::*;
 use crate::{
-    codec::{Decode, Decoded, Encode, Encoded},
+    codec::{Decode, Decoded, Encode, Encoded, Output},
     types::OwnedRecord,
 };
 use arrow::{
@@ -46,7 +46,7 @@ fn decode<V: AsRef<[u8]>>(schema: &SchemaRef, values: &[V]) -> Decoded {
 /// JSON text of every row.
 fn lines(batch: &RecordBatch) -> Vec<String> {
     let mut out = Encoded::default();
-    Encoder::new(None).encode(batch, &mut out).unwrap();
+    Encoder.encode(batch, &mut out).unwrap();
     (0..out.len()).map(|i| String::from_utf8(out.value(i).to_vec()).unwrap()).collect()
 }
 

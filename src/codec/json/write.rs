@@ -1,12 +1,7 @@
 //! Arrow values as JSON text.
 
 use super::scan;
-use crate::codec::column::{Node, NodeCells as Cells, cast, ints, time};
-use arrow::{
-    array::{Array, ArrayRef, AsArray, BinaryArray, Int64Array, StringArray, UInt64Array},
-    buffer::NullBuffer,
-    datatypes::{DataType, UInt64Type},
-};
+use crate::codec::column::{Node, NodeCells as Cells, time};
 
 /// Where text is written, and what was noticed on the way.
 pub(in crate::codec) struct Pen {
@@ -215,66 +210,4 @@ fn raw(json: &[u8], pen: &mut Pen) -> Result<(), String> {
     valid.map_err(|fault| format!("not valid JSON: {}", fault.message(json)))?;
     pen.out.extend_from_slice(json);
     Ok(())
-}
-
-/// A column whose values are record keys.
-pub(in crate::codec) struct Keys {
-    nulls: Option<NullBuffer>,
-    cells: KeyCells,
-}
-
-enum KeyCells {
-    Null,
-    Text(StringArray),
-    Binary(BinaryArray),
-    Int(Int64Array),
-    UInt(UInt64Array),
-}
-
-impl Keys {
-    /// Prepares `array`; `Err` says which types can be keys.
-    pub(in crate::codec) fn new(array: &ArrayRef) -> Result<Self, String> {
-        use DataType as T;
-        let cells = match array.data_type() {
-            T::Null => KeyCells::Null,
-            T::Utf8 | T::LargeUtf8 | T::Utf8View => {
-                KeyCells::Text(cast(array, &T::Utf8)?.as_string().clone())
-            }
-            T::Binary | T::LargeBinary | T::BinaryView | T::FixedSizeBinary(_) => {
-                KeyCells::Binary(cast(array, &T::Binary)?.as_binary().clone())
-            }
-            T::Int8 | T::Int16 | T::Int32 | T::Int64 => KeyCells::Int(ints(array)?),
-            T::UInt8 | T::UInt16 | T::UInt32 | T::UInt64 => {
-                KeyCells::UInt(cast(array, &T::UInt64)?.as_primitive::<UInt64Type>().clone())
-            }
-            T::Dictionary(_, values) => return Self::new(&cast(array, values)?),
-            T::RunEndEncoded(_, values) => return Self::new(&cast(array, values.data_type())?),
-            other => {
-                return Err(format!(
-                    "a key is text, binary or an integer, and the column is {other}"
-                ));
-            }
-        };
-        Ok(Self { nulls: array.logical_nulls(), cells })
-    }
-
-    /// Writes the key of row `i`; false if it has none.
-    #[inline]
-    pub(in crate::codec) fn write(&self, i: usize, out: &mut Vec<u8>) -> bool {
-        if self.nulls.as_ref().is_some_and(|nulls| nulls.is_null(i)) {
-            return false;
-        }
-        match &self.cells {
-            KeyCells::Null => return false,
-            KeyCells::Text(values) => out.extend_from_slice(values.value(i).as_bytes()),
-            KeyCells::Binary(values) => out.extend_from_slice(values.value(i)),
-            KeyCells::Int(values) => {
-                out.extend_from_slice(itoa::Buffer::new().format(values.value(i)).as_bytes());
-            }
-            KeyCells::UInt(values) => {
-                out.extend_from_slice(itoa::Buffer::new().format(values.value(i)).as_bytes());
-            }
-        }
-        true
-    }
 }

@@ -69,7 +69,7 @@ fn floats_without_a_json_form_become_null_and_are_counted() {
     let singles = Float32Array::from(vec![1.5, f32::NAN, 2.0, 3.0]);
     let mut out = Encoded::default();
     let batch = batch(vec![("a", Arc::new(floats)), ("b", Arc::new(singles))]);
-    let encoder = Encoder::new(None);
+    let encoder = Encoder;
     encoder.encode(&batch, &mut out).unwrap();
     assert_eq!(out.non_finite, 4);
     assert_eq!(out.value(0), br#"{"a":null,"b":1.5}"#);
@@ -132,7 +132,7 @@ fn metadata_columns_that_were_asked_for_never_reach_the_topic_unless_renamed() {
         RecordBatch::try_new(schema(fields), vec![ones.clone(), ones.clone(), ones]).unwrap();
     let mut out = Encoded::default();
     let names = ["offset".to_owned()];
-    Encoder::new(None).without_metadata(&names).encode(&batch, &mut out).unwrap();
+    Output::new(Box::new(Encoder), None).without_metadata(&names).encode(&batch, &mut out).unwrap();
     assert_eq!(out.value(0), br#"{"a":1,"at":1}"#);
     // Not asked for, it is a field of the records that happens to have such a name.
     assert_eq!(lines(&batch), [r#"{"a":1,"_offset":1,"at":1}"#]);
@@ -165,7 +165,7 @@ fn equal_names_are_refused() {
         field("a", DataType::Int64),
     ]);
     let batch = RecordBatch::try_new(twice, vec![ones.clone(), ones.clone(), ones]).unwrap();
-    let error = Encoder::new(None).encode(&batch, &mut Encoded::default()).unwrap_err().to_string();
+    let error = Encoder.encode(&batch, &mut Encoded::default()).unwrap_err().to_string();
     assert!(error.contains("two columns are called `a`"), "{error}");
 }
 
@@ -173,7 +173,9 @@ fn equal_names_are_refused() {
 fn keys_come_from_their_column() {
     let keys = |array: ArrayRef| {
         let mut out = Encoded::default();
-        Encoder::new(Some("k")).encode(&batch(vec![("k", array)]), &mut out).unwrap();
+        Output::new(Box::new(Encoder), Some("k"))
+            .encode(&batch(vec![("k", array)]), &mut out)
+            .unwrap();
         (0..out.len()).map(|i| out.key(i).map(<[u8]>::to_vec)).collect::<Vec<_>>()
     };
     let text: ArrayRef = Arc::new(StringArray::from(vec![Some("a"), None, Some("")]));
@@ -192,7 +194,8 @@ fn keys_come_from_their_column() {
 
 #[test]
 fn what_cannot_be_written_is_named() {
-    let refused = |encoder: Encoder, name: &str, array: ArrayRef| {
+    let refused = |key: Option<&str>, name: &str, array: ArrayRef| {
+        let encoder = Output::new(Box::new(Encoder), key);
         let error = encoder.encode(
             &batch(vec![("id", Arc::clone(&array)), (name, array)]),
             &mut Encoded::default(),
@@ -201,21 +204,18 @@ fn what_cannot_be_written_is_named() {
     };
     let floats: ArrayRef = Arc::new(Float64Array::from(vec![1.0]));
     assert_eq!(
-        refused(Encoder::new(Some("k")), "x", Arc::clone(&floats)),
+        refused(Some("k"), "x", Arc::clone(&floats)),
         "cannot encode: message_key is `k`, and the batch has no such column; it has: id, x"
     );
-    assert!(
-        refused(Encoder::new(Some("k")), "k", floats)
-            .contains("a key is text, binary or an integer")
-    );
+    assert!(refused(Some("k"), "k", floats).contains("a key is text, binary or an integer"));
     let binary: ArrayRef = Arc::new(BinaryArray::from(vec![b"\xFF".as_slice()]));
     assert_eq!(
-        refused(Encoder::new(None), "x", binary),
+        refused(None, "x", binary),
         "cannot encode: column \"id\", row 0: binary that is not UTF-8 has no JSON form; encode it as text, say base64"
     );
     let interval: ArrayRef = Arc::new(IntervalYearMonthArray::from(vec![1]));
     assert!(
-        refused(Encoder::new(None), "x", interval)
+        refused(None, "x", interval)
             .contains("column `id`: Interval(YearMonth) has no form in records")
     );
 }
@@ -227,7 +227,7 @@ fn json_text_is_checked_before_it_is_embedded() {
         let array: ArrayRef = Arc::new(StringViewArray::from(vec![text]));
         let batch = RecordBatch::try_new(fields, vec![array]).unwrap();
         let mut out = Encoded::default();
-        Encoder::new(None).encode(&batch, &mut out).map(|()| out.value(0).to_vec())
+        Encoder.encode(&batch, &mut out).map(|()| out.value(0).to_vec())
     };
     assert_eq!(raw("[1, {}]").unwrap(), b"{\"v\":[1, {}]}");
     let message = raw("{\"a\":}").unwrap_err().to_string();

@@ -1,0 +1,72 @@
+//! From the declaration of a format to what decodes and encodes it.
+
+use super::{
+    column::{DecodeOptions, SharedSchema},
+    json,
+    rows::{Decode, Encode},
+};
+use crate::{
+    config::Format,
+    error::{Error, Result},
+};
+use arrow::datatypes::SchemaRef;
+use std::sync::Arc;
+
+/// Makes the decoders of one subscription, one for each partition.
+pub struct Decoders {
+    format: Format,
+    schema: Option<SchemaRef>,
+    learned: Arc<SharedSchema>,
+    options: DecodeOptions,
+}
+
+impl Decoders {
+    /// For values in `format`; without a `schema` all partitions learn one together in `learned`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] for a declaration that cannot work, with what to write instead.
+    pub fn new(
+        format: Format,
+        schema: Option<SchemaRef>,
+        learned: Arc<SharedSchema>,
+        options: DecodeOptions,
+    ) -> Result<Self> {
+        let decoders = Self { format, schema, learned, options };
+        // What is wrong is said at the start, not with the first partition.
+        decoders.decoder()?;
+        Ok(decoders)
+    }
+
+    /// A decoder for one partition.
+    ///
+    /// # Errors
+    ///
+    /// None in practice: [`Self::new`] has made one already.
+    pub fn decoder(&self) -> Result<Box<dyn Decode>> {
+        let options = self.options;
+        Ok(match &self.format {
+            Format::Json => match &self.schema {
+                Some(schema) => Box::new(json::Decoder::new(Arc::clone(schema), options)?),
+                None => Box::new(json::Decoder::inferring(Arc::clone(&self.learned), options)?),
+            },
+            other => return Err(not_yet(other, "read")),
+        })
+    }
+}
+
+/// An encoder of values in `format`.
+///
+/// # Errors
+///
+/// [`Error::Config`] for a declaration that cannot work, with what to write instead.
+pub fn encoder(format: &Format) -> Result<Box<dyn Encode>> {
+    match format {
+        Format::Json => Ok(Box::new(json::Encoder)),
+        other => Err(not_yet(other, "written")),
+    }
+}
+
+fn not_yet(format: &Format, done: &str) -> Error {
+    Error::Config(format!("{} cannot be {done} yet: use value_format=\"json\"", format.name()))
+}

@@ -1,0 +1,199 @@
+"""
+Formats of the keys and values of topics.
+
+A topic names one, as a word or with its choices::
+
+    orders = app.topic("orders", value_format="avro")
+    prices = app.topic("prices", value_format=Avro(schema=PRICE, framing="raw"))
+
+A subscription decodes what it reads in the format of its topic, and encodes what it returns in the
+format of the topic that it writes. Nothing of a format runs in Python.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal, TypeAlias
+
+from turbine import _declare
+from turbine.exceptions import DeclarationError
+
+__all__ = [
+    "Arrow",
+    "Avro",
+    "Csv",
+    "Format",
+    "FormatArg",
+    "Framing",
+    "Json",
+    "MessagePack",
+    "Protobuf",
+    "Raw",
+    "Strategy",
+    "String",
+    "format_of",
+]
+
+Framing: TypeAlias = Literal["confluent", "single_object", "raw"]
+"""What is in front of the data of a record: a registry's id, a fingerprint, or nothing."""
+
+Strategy: TypeAlias = Literal["topic", "record", "topic_record"]
+"""How a registry's subject is named: ``{topic}-value``, ``{record}`` or ``{topic}-{record}``."""
+
+SchemaArg: TypeAlias = str | Mapping[str, Any] | Sequence[Any]
+"""An Avro schema: its JSON, or what that JSON stands for."""
+
+
+class Format:
+    """What all formats have in common."""
+
+    kind: ClassVar[str]
+
+    def config(self) -> dict[str, Any]:
+        """Describe the format to the core (`Format` there)."""
+        return {"kind": self.kind}
+
+
+@dataclasses.dataclass(frozen=True)
+class Json(Format):
+    """One JSON object a record; what every topic has that names no format."""
+
+    kind: ClassVar[str] = "json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Avro(Format):
+    """
+    Avro.
+
+    Attributes:
+        schema: What rows look like, or are written with; None: the model's, or what the registry
+            has.
+        framing: What is in front of the data of a record.
+        writers: Other schemas that records may have been written with; with ``framing="raw"`` the
+            one that they were.
+        subject: Name under which a registry keeps the schemas, instead of one by *strategy*.
+        strategy: How that name is made.
+        auto_register: Register a schema that the registry does not have; otherwise that is an
+            error.
+    """
+
+    schema: SchemaArg | None = None
+    framing: Framing = "confluent"
+    writers: Sequence[SchemaArg] = ()
+    subject: str | None = None
+    strategy: Strategy = "topic"
+    auto_register: bool = False
+    kind: ClassVar[str] = "avro"
+
+    def __post_init__(self) -> None:
+        """Refuse choices that cannot work together."""
+        _declare.one_of("framing", self.framing, ("confluent", "single_object", "raw"))
+        _declare.one_of("strategy", self.strategy, ("topic", "record", "topic_record"))
+        if self.framing == "confluent":
+            if self.writers:
+                raise DeclarationError(
+                    "Avro(writers=...) has no use with a registry, which knows the writers' "
+                    "schemas: leave it out"
+                )
+        elif self.schema is None:
+            raise DeclarationError(
+                f"Avro(framing={self.framing!r}) needs schema=: "
+                "such records do not say what they were written with"
+            )
+        elif self.subject is not None or self.auto_register:
+            raise DeclarationError(
+                f"Avro(framing={self.framing!r}) does not use a registry: "
+                "leave subject and auto_register out"
+            )
+
+    def config(self) -> dict[str, Any]:
+        """Describe the format to the core (`AvroFormat` there)."""
+        return {
+            "kind": self.kind,
+            "schema": None if self.schema is None else _schema_text("schema", self.schema),
+            "writers": [_schema_text("writers", writer) for writer in self.writers],
+            "framing": self.framing,
+            "subject": self.subject,
+            "strategy": self.strategy,
+            "auto_register": self.auto_register,
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class Protobuf(Format):
+    """Protobuf messages."""
+
+    kind: ClassVar[str] = "protobuf"
+
+
+@dataclasses.dataclass(frozen=True)
+class MessagePack(Format):
+    """One MessagePack map a record."""
+
+    kind: ClassVar[str] = "msgpack"
+
+
+@dataclasses.dataclass(frozen=True)
+class Csv(Format):
+    """One line of separated values a record."""
+
+    kind: ClassVar[str] = "csv"
+
+
+@dataclasses.dataclass(frozen=True)
+class Arrow(Format):
+    """Arrow IPC."""
+
+    kind: ClassVar[str] = "arrow"
+
+
+@dataclasses.dataclass(frozen=True)
+class Raw(Format):
+    """The bytes as they are, in one column."""
+
+    kind: ClassVar[str] = "raw"
+
+
+@dataclasses.dataclass(frozen=True)
+class String(Format):
+    """UTF-8 text, in one column."""
+
+    kind: ClassVar[str] = "string"
+
+
+FormatArg: TypeAlias = (
+    Format | Literal["json", "avro", "protobuf", "msgpack", "csv", "arrow", "raw", "string"] | None
+)
+"""A format as a program may name it: its word, or an object with its choices; None: JSON."""
+
+_BY_NAME: dict[str, type[Format]] = {
+    kind.kind: kind for kind in (Json, Avro, Protobuf, MessagePack, Csv, Arrow, Raw, String)
+}
+
+
+def format_of(option: str, value: object) -> Format:
+    """
+    Turn the value of the option *option* into a format.
+
+    Raises:
+        DeclarationError: It is not a format.
+    """
+    if value is None:
+        return Json()
+    if isinstance(value, Format):
+        return value
+    if isinstance(value, type) and issubclass(value, Format):
+        return value()
+    return _BY_NAME[_declare.one_of(option, value, _BY_NAME)]()
+
+
+def _schema_text(option: str, schema: SchemaArg) -> str:
+    if isinstance(schema, str):
+        return schema
+    try:
+        return json.dumps(schema)
+    except (TypeError, ValueError) as exc:
+        raise DeclarationError(
+            f"{option} is not an Avro schema ({exc}): write its JSON, or the dict of it"
+        ) from None
