@@ -3,6 +3,25 @@
 //! A slot is the place of one group in one window (or pane). The window hands out slots, reuses them
 //! and says for each row which slot it belongs to; an aggregate only computes.
 
+mod build;
+mod bytes;
+mod count;
+#[allow(dead_code)]
+mod each;
+mod exact;
+mod extreme;
+mod extreme_bytes;
+#[allow(dead_code)]
+mod options;
+mod sum;
+#[cfg(test)]
+mod tests;
+mod types;
+#[allow(dead_code)]
+mod values;
+
+pub use build::{build, output_type};
+
 use crate::error::Result;
 use arrow::{array::ArrayRef, datatypes::DataType};
 use serde::{Deserialize, Serialize};
