@@ -50,6 +50,10 @@ impl Decoders {
                 Some(schema) => Box::new(json::Decoder::new(Arc::clone(schema), options)?),
                 None => Box::new(json::Decoder::inferring(Arc::clone(&self.learned), options)?),
             },
+            Format::Msgpack => match &self.schema {
+                Some(schema) => Box::new(msgpack::Decoder::new(Arc::clone(schema), options)?),
+                None => Box::new(msgpack::Decoder::inferring(Arc::clone(&self.learned), options)?),
+            },
             other => return Err(not_yet(other, "read")),
         })
     }
@@ -63,6 +67,7 @@ impl Decoders {
 pub fn encoder(format: &Format) -> Result<Box<dyn Encode>> {
     match format {
         Format::Json => Ok(Box::new(json::Encoder)),
+        Format::Msgpack => Ok(Box::new(msgpack::Encoder)),
         other => Err(not_yet(other, "written")),
     }
 }

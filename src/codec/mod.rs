@@ -5,6 +5,7 @@ pub mod format;
 pub mod json;
 mod keys;
 pub mod metadata;
+pub mod msgpack;
 mod output;
 pub mod rows;
 

@@ -30,13 +30,14 @@ impl Fault {
         Box::new(Self { at, what: what.into(), path: Vec::new() })
     }
 
-    /// The sentence for people: path, reason, line and column.
-    pub(in crate::codec) fn message(&self, data: &[u8]) -> String {
-        let before = &data[..self.at.min(data.len())];
-        let line = 1 + before.iter().filter(|&&b| b == b'\n').count();
-        let start = before.iter().rposition(|&b| b == b'\n').map_or(0, |i| i + 1);
-        // Columns count characters: continuation bytes of UTF-8 do not start one.
-        let column = 1 + before[start..].iter().filter(|&&b| b & 0xC0 != 0x80).count();
+    /// As it is, one step further in.
+    #[cold]
+    pub(in crate::codec) fn within(mut self: Box<Self>, step: Step) -> Box<Self> {
+        self.path.push(step);
+        self
+    }
+
+    fn path(&self) -> String {
         let mut path = String::new();
         for step in self.path.iter().rev() {
             match step {
@@ -45,6 +46,27 @@ impl Fault {
                 Step::Item(i) => path.push_str(&format!("[{i}]")),
             }
         }
+        path
+    }
+
+    /// The sentence for people, for records that are no text: path, reason, byte.
+    pub(in crate::codec) fn message_in_bytes(&self) -> String {
+        let path = self.path();
+        if path.is_empty() {
+            format!("{} at byte {}", self.what, self.at)
+        } else {
+            format!("field `{path}`: {} at byte {}", self.what, self.at)
+        }
+    }
+
+    /// The sentence for people: path, reason, line and column.
+    pub(in crate::codec) fn message(&self, data: &[u8]) -> String {
+        let before = &data[..self.at.min(data.len())];
+        let line = 1 + before.iter().filter(|&&b| b == b'\n').count();
+        let start = before.iter().rposition(|&b| b == b'\n').map_or(0, |i| i + 1);
+        // Columns count characters: continuation bytes of UTF-8 do not start one.
+        let column = 1 + before[start..].iter().filter(|&&b| b & 0xC0 != 0x80).count();
+        let path = self.path();
         if path.is_empty() {
             format!("{} at line {line} column {column}", self.what)
         } else {

@@ -73,6 +73,12 @@ impl Node {
         // A dictionary or run-end array keeps nulls in its values as well.
         Ok(Self { nulls: array.logical_nulls().filter(|n| n.null_count() > 0), cells })
     }
+
+    /// Is row `i` null?
+    #[inline]
+    pub(in crate::codec) fn is_null(&self, i: usize) -> bool {
+        self.nulls.as_ref().is_some_and(|nulls| nulls.is_null(i))
+    }
 }
 
 impl NodeCells {

@@ -212,12 +212,22 @@ pub(in crate::codec) fn write_timestamp(
 ) {
     let per_second = 1_000_000_000 / ns_per(unit);
     let (seconds, part) = (value.div_euclid(per_second), value.rem_euclid(per_second));
-    write_date(out, seconds.div_euclid(DAY));
-    out.push(b'T');
-    write_time(out, seconds.rem_euclid(DAY) * 1_000_000_000 + part * ns_per(unit));
+    write_moment(out, seconds, part * ns_per(unit));
     if zoned {
         out.push(b'Z');
     }
+}
+
+/// Writes seconds and nanoseconds since 1970 as `2024-05-31T12:30:00Z`.
+pub(in crate::codec) fn write_instant(out: &mut Vec<u8>, seconds: i64, ns: i64) {
+    write_moment(out, seconds, ns);
+    out.push(b'Z');
+}
+
+fn write_moment(out: &mut Vec<u8>, seconds: i64, ns: i64) {
+    write_date(out, seconds.div_euclid(DAY));
+    out.push(b'T');
+    write_time(out, seconds.rem_euclid(DAY) * 1_000_000_000 + ns);
 }
 
 /// Writes a duration in `unit` as `P1DT2H3M4.5S`.

@@ -45,5 +45,7 @@ pub use super::column::{
 pub use decode::Decoder;
 pub use encode::Encoder;
 pub(in crate::codec) use object::Guess;
+pub(in crate::codec) use read::{TOO_MUCH_TEXT, moment_of_number, moment_of_text};
 pub use scan::MAX_DEPTH;
 pub use shape::infer;
+pub(in crate::codec) use write::Pen;

@@ -17,6 +17,19 @@ pub(in crate::codec) struct Guess {
     column: Option<usize>,
 }
 
+impl Guess {
+    /// The name written as `written`, delimiters included.
+    pub(in crate::codec) fn new(written: &[u8], column: Option<usize>) -> Self {
+        Self { pattern: Pattern::new(written), column }
+    }
+
+    /// Length of the name and its column, if `rest` begins with it.
+    #[inline]
+    pub(in crate::codec) fn matches(&self, rest: &[u8]) -> Option<(usize, Option<usize>)> {
+        self.pattern.is_at_start_of(rest).then(|| (self.pattern.len(), self.column))
+    }
+}
+
 impl Object {
     /// Reads the object at `scan` into row `row`.
     pub(in crate::codec) fn read(
@@ -89,7 +102,7 @@ impl Object {
                 self.guesses.clear();
             }
             *place = (*place).min(self.guesses.len());
-            self.guesses.insert(*place, Guess { pattern: Pattern::new(written), column });
+            self.guesses.insert(*place, Guess::new(written, column));
         }
         Ok(column)
     }

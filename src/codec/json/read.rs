@@ -8,7 +8,8 @@ use crate::codec::column::{
 };
 use ahash::AHashMap;
 
-const TOO_MUCH_TEXT: &str =
+/// A column of text is full.
+pub(in crate::codec) const TOO_MUCH_TEXT: &str =
     "the batch has over 2 GiB of text in this column; use a smaller batch_size";
 
 impl Column {
@@ -195,7 +196,7 @@ impl Column {
     }
 
     /// What the column wants, for messages.
-    fn wanted(&self) -> &'static str {
+    pub(in crate::codec) fn wanted(&self) -> &'static str {
         match &self.cells {
             Cells::Null => "null",
             Cells::Bool(_) => "true or false",
@@ -385,7 +386,8 @@ fn read_moment(
     })
 }
 
-fn moment_of_text(text: &[u8], moment: Moment) -> Option<i64> {
+/// The units of `moment` that `text` stands for.
+pub(in crate::codec) fn moment_of_text(text: &[u8], moment: Moment) -> Option<i64> {
     match moment {
         Moment::Date => time::date(text),
         Moment::Time(unit) => time::time(text).map(|ns| ns / time::ns_per(unit)),
@@ -406,7 +408,8 @@ fn moment_of_text(text: &[u8], moment: Moment) -> Option<i64> {
 /// Numbers beyond this many seconds from 1970 are ms: the year 2603, as pydantic has it.
 const MOST_SECONDS: f64 = 2e10;
 
-fn moment_of_number(number: &Number<'_>, moment: Moment) -> Option<i64> {
+/// The units of `moment` that `number` stands for.
+pub(in crate::codec) fn moment_of_number(number: &Number<'_>, moment: Moment) -> Option<i64> {
     let is_ms = number.to_f64().abs() > MOST_SECONDS;
     let places = |unit| time::places(unit) - if is_ms { 3 } else { 0 };
     match moment {

@@ -33,8 +33,13 @@ impl Pattern {
         Self { text: text.into(), head: u128::from_le_bytes(head), mask }
     }
 
+    /// Bytes of the text.
+    pub(in crate::codec) fn len(&self) -> usize {
+        self.text.len()
+    }
+
     #[inline]
-    fn is_at_start_of(&self, data: &[u8]) -> bool {
+    pub(in crate::codec) fn is_at_start_of(&self, data: &[u8]) -> bool {
         match data.first_chunk::<16>() {
             Some(chunk) if u128::from_le_bytes(*chunk) & self.mask != self.head => false,
             Some(_) if self.text.len() <= 16 => true,

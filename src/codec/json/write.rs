@@ -1,7 +1,7 @@
 //! Arrow values as JSON text.
 
 use super::scan;
-use crate::codec::column::{Node, NodeCells as Cells, time};
+use crate::codec::column::{Node, NodeCells as Cells, Value, time};
 
 /// Where text is written, and what was noticed on the way.
 pub(in crate::codec) struct Pen {
@@ -64,6 +64,32 @@ impl Pen {
         }
     }
 
+    /// One value; none if it has no JSON form.
+    pub(in crate::codec) fn value(&mut self, value: Value<'_>) -> Option<()> {
+        let out = &mut self.out;
+        match value {
+            Value::Null => out.extend_from_slice(b"null"),
+            Value::Bool(value) => out.extend_from_slice(if value { b"true" } else { b"false" }),
+            Value::Int(v) => out.extend_from_slice(itoa::Buffer::new().format(v).as_bytes()),
+            Value::UInt(v) => out.extend_from_slice(itoa::Buffer::new().format(v).as_bytes()),
+            Value::Float(v) if v.is_finite() => {
+                out.extend_from_slice(zmij::Buffer::new().format_finite(v).as_bytes());
+            }
+            Value::Float(_) => return None,
+            Value::Text(text) => self.text(text.as_bytes()),
+            Value::Bytes(bytes) => self.text(std::str::from_utf8(bytes).ok()?.as_bytes()),
+            Value::Instant(seconds, ns) => {
+                if !time::is_in_calendar(seconds) {
+                    return None;
+                }
+                out.push(b'"');
+                time::write_instant(out, seconds, ns.into());
+                out.push(b'"');
+            }
+        }
+        Some(())
+    }
+
     #[inline]
     fn finite(&mut self, is_finite: bool) -> bool {
         if !is_finite {
@@ -93,7 +119,7 @@ impl Node {
     /// Writes row `i`; `Err` says why its value has no JSON form.
     #[inline]
     pub(in crate::codec) fn write(&self, i: usize, pen: &mut Pen) -> Result<(), String> {
-        if self.nulls.as_ref().is_some_and(|nulls| nulls.is_null(i)) {
+        if self.is_null(i) {
             pen.out.extend_from_slice(b"null");
             return Ok(());
         }
