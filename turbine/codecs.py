@@ -136,9 +136,56 @@ class MessagePack(Format):
 
 @dataclasses.dataclass(frozen=True)
 class Csv(Format):
-    """One line of separated values a record."""
+    """
+    One line of separated values a record, quoted as RFC 4180 has it.
 
+    Attributes:
+        columns: Names of the cells, in their order; () takes those of the model, or, where rows are
+            written, of the batch.
+        delimiter: Character between two cells.
+        quote: Character around cells that need it.
+        null: What an unquoted cell holds that is null.
+    """
+
+    columns: Sequence[str] = ()
+    delimiter: str = ","
+    quote: str = '"'
+    null: str = ""
     kind: ClassVar[str] = "csv"
+
+    def __post_init__(self) -> None:
+        """Refuse choices that cannot work together."""
+        if isinstance(self.columns, str) or not all(isinstance(c, str) for c in self.columns):
+            raise DeclarationError(
+                f"Csv(columns={self.columns!r}) is not a list of names: write "
+                "columns=['id', 'name']"
+            )
+        if len(set(self.columns)) != len(self.columns):
+            raise DeclarationError(
+                f"Csv(columns={list(self.columns)!r}) names a cell twice: name it once"
+            )
+        for option in ("delimiter", "quote"):
+            value = getattr(self, option)
+            if not _is_separator(value):
+                raise DeclarationError(
+                    f"Csv({option}={value!r}) is not possible: write one ASCII character that "
+                    "is no letter, digit or line break"
+                )
+        if self.delimiter == self.quote:
+            raise DeclarationError(
+                f"Csv(delimiter={self.delimiter!r}, quote={self.quote!r}) are the same: "
+                "a cell would never end"
+            )
+
+    def config(self) -> dict[str, Any]:
+        """Describe the format to the core (`CsvFormat` there)."""
+        return {
+            "kind": self.kind,
+            "columns": list(self.columns),
+            "delimiter": ord(self.delimiter),
+            "quote": ord(self.quote),
+            "null": self.null,
+        }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,6 +233,16 @@ def format_of(option: str, value: object) -> Format:
     if isinstance(value, type) and issubclass(value, Format):
         return value()
     return _BY_NAME[_declare.one_of(option, value, _BY_NAME)]()
+
+
+def _is_separator(value: object) -> bool:
+    return (
+        isinstance(value, str)
+        and len(value) == 1
+        and value.isascii()
+        and not value.isalnum()
+        and value not in "\r\n"
+    )
 
 
 def _schema_text(option: str, schema: SchemaArg) -> str:

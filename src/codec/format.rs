@@ -2,11 +2,11 @@
 
 use super::{
     column::{DecodeOptions, SharedSchema},
-    json,
+    csv, json, msgpack, plain,
     rows::{Decode, Encode},
 };
 use crate::{
-    config::Format,
+    config::{CsvFormat, Format},
     error::{Error, Result},
 };
 use arrow::datatypes::SchemaRef;
@@ -54,6 +54,17 @@ impl Decoders {
                 Some(schema) => Box::new(msgpack::Decoder::new(Arc::clone(schema), options)?),
                 None => Box::new(msgpack::Decoder::inferring(Arc::clone(&self.learned), options)?),
             },
+            Format::Csv(choices) => {
+                let (columns, null) = (&choices.columns, &choices.null);
+                let dialect = dialect(choices);
+                Box::new(csv::Decoder::new(self.schema.clone(), columns, null, dialect, options)?)
+            }
+            Format::Raw => {
+                Box::new(plain::Decoder::new(plain::Kind::Raw, self.schema.clone(), options)?)
+            }
+            Format::String => {
+                Box::new(plain::Decoder::new(plain::Kind::Text, self.schema.clone(), options)?)
+            }
             other => return Err(not_yet(other, "read")),
         })
     }
@@ -68,8 +79,19 @@ pub fn encoder(format: &Format) -> Result<Box<dyn Encode>> {
     match format {
         Format::Json => Ok(Box::new(json::Encoder)),
         Format::Msgpack => Ok(Box::new(msgpack::Encoder)),
+        Format::Csv(choices) => Ok(Box::new(csv::Encoder {
+            columns: choices.columns.clone(),
+            null: choices.null.clone(),
+            dialect: dialect(choices),
+        })),
+        Format::Raw => Ok(Box::new(plain::Encoder(plain::Kind::Raw))),
+        Format::String => Ok(Box::new(plain::Encoder(plain::Kind::Text))),
         other => Err(not_yet(other, "written")),
     }
+}
+
+fn dialect(choices: &CsvFormat) -> csv::Dialect {
+    csv::Dialect { delimiter: choices.delimiter, quote: choices.quote }
 }
 
 fn not_yet(format: &Format, done: &str) -> Error {

@@ -1,12 +1,14 @@
 //! Bytes to Arrow columns and back. No I/O and no waiting in here.
 
 mod column;
+pub mod csv;
 pub mod format;
 pub mod json;
 mod keys;
 pub mod metadata;
 pub mod msgpack;
 mod output;
+pub mod plain;
 pub mod rows;
 
 pub use column::DecodeOptions;

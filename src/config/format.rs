@@ -101,6 +101,21 @@ pub enum Strategy {
 pub struct ProtobufFormat {}
 
 /// Choices of [`Format::Csv`].
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct CsvFormat {}
+pub struct CsvFormat {
+    /// Names of the cells, in their order; those of the model or of the batch without any.
+    pub columns: Vec<String>,
+    /// Byte between two cells.
+    pub delimiter: u8,
+    /// Byte around cells that need it.
+    pub quote: u8,
+    /// What an unquoted cell holds that is null.
+    pub null: String,
+}
+
+impl Default for CsvFormat {
+    fn default() -> Self {
+        Self { columns: Vec::new(), delimiter: b',', quote: b'"', null: String::new() }
+    }
+}

@@ -37,6 +37,12 @@ impl Fault {
         self
     }
 
+    /// As [`Self::within`], for a field.
+    #[cold]
+    pub(in crate::codec) fn within_field(self: Box<Self>, name: &str) -> Box<Self> {
+        self.within(Step::Field(name.into()))
+    }
+
     fn path(&self) -> String {
         let mut path = String::new();
         for step in self.path.iter().rev() {

@@ -47,5 +47,6 @@ pub use encode::Encoder;
 pub(in crate::codec) use object::Guess;
 pub(in crate::codec) use read::{TOO_MUCH_TEXT, moment_of_number, moment_of_text};
 pub use scan::MAX_DEPTH;
+pub(in crate::codec) use scan::Scan;
 pub use shape::infer;
 pub(in crate::codec) use write::Pen;

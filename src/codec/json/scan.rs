@@ -381,6 +381,14 @@ impl<'a> Scan<'a> {
         }
     }
 
+    /// Is the value that has been read all there is?
+    pub(in crate::codec) fn finish_value(&self) -> Scanned<()> {
+        if self.pos == self.data.len() {
+            return Ok(());
+        }
+        Err(self.fault("something follows behind the value"))
+    }
+
     /// A fault at the current byte.
     #[cold]
     pub(in crate::codec) fn fault(&self, what: impl Into<String>) -> Box<Fault> {

@@ -71,10 +71,7 @@ fn unsigned_integers_have_their_whole_range() {
 fn numbers_are_taken_as_json_takes_them() {
     let fields = schema(vec![field("v", DataType::Int64)]);
     let five = one(&[&[0xcb][..], &5.0f64.to_be_bytes()].concat());
-    assert_eq!(
-        decode(&fields, &[five]).batch.column(0).as_primitive::<Int64Type>().value(0),
-        5
-    );
+    assert_eq!(decode(&fields, &[five]).batch.column(0).as_primitive::<Int64Type>().value(0), 5);
     let half = [&[0xcb][..], &5.5f64.to_be_bytes()].concat();
     assert!(why(DataType::Int64, &half).contains("expected an integer, found the number 5.5"));
     assert!(why(DataType::Int8, &[0xcc, 200]).contains("from -128 to 127"));
@@ -152,7 +149,8 @@ fn marks_of_the_schema_count_as_in_json() {
 #[test]
 fn of_a_repeated_key_the_last_counts() {
     let value = Arc::new(Field::new("value", DataType::Int64, true));
-    let entry = DataType::Struct(vec![Arc::new(Field::new("key", DataType::Utf8, false)), value].into());
+    let entry =
+        DataType::Struct(vec![Arc::new(Field::new("key", DataType::Utf8, false)), value].into());
     let map = DataType::Map(Arc::new(Field::new("entries", entry, false)), false);
     let fields = schema(vec![field("v", map)]);
     let twice = one(&[0x83, 0xa1, b'a', 1, 0xa1, b'b', 2, 0xa1, b'a', 3]);
@@ -198,9 +196,11 @@ fn all() -> SchemaRef {
 }
 
 fn row() -> impl Strategy<Value = serde_json::Value> {
-    let inner = (any::<i64>(), -1e300..1e300f64).prop_map(|(x, y)| serde_json::json!({"x": x, "y": y}));
+    let inner =
+        (any::<i64>(), -1e300..1e300f64).prop_map(|(x, y)| serde_json::json!({"x": x, "y": y}));
     let text = proptest::option::of(".{0,20}");
-    let list = proptest::option::of(proptest::collection::vec(proptest::option::of("[a-z]{0,40}"), 0..20));
+    let list =
+        proptest::option::of(proptest::collection::vec(proptest::option::of("[a-z]{0,40}"), 0..20));
     (any::<i64>(), text, any::<bool>(), list, inner).prop_map(|(n, t, b, l, s)| {
         serde_json::json!({"n": n, "t": t, "b": b, "l": l, "s": s, "d": "2024-02-29"})
     })
