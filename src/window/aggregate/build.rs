@@ -2,12 +2,23 @@
 
 use super::{
     Accumulators, AggregateSpec,
+    collect::{Collect, Keeps},
     count::{self, Count},
     each::{Each, Kind, Named, Refused},
     extreme::{Extreme, Ordered},
     extreme_bytes::ExtremeBytes,
+    flags::Flags,
+    histogram::Histogram,
+    hll::ApproxDistinct,
+    kll::Kll,
+    lists::list_type,
+    moments::{self, Exact, Floats, Moments},
     options::Options,
+    pick::{ByColumn, ByTime, Pick, Which},
+    quantiles::{Quantiles, Sketch},
     sum::{Number, Sum, mean_type, sum_type},
+    tally::{self, Tally},
+    tdigest::TDigest,
     types,
     values::Values,
 };
@@ -48,7 +59,6 @@ type Accumulating = Result<Box<dyn Accumulators>, Refused>;
 struct Built<'a> {
     spec: &'a AggregateSpec,
     inputs: &'a [DataType],
-    #[allow(dead_code)]
     options: &'a mut Options,
 }
 
@@ -60,7 +70,17 @@ impl Built<'_> {
             "mean" => self.sum::<true>(),
             "min" => self.extreme::<false>(),
             "max" => self.extreme::<true>(),
-            other => Err(format!("there is no aggregate function {other}")),
+            "variance" => self.variance(false),
+            "std_dev" => self.variance(true),
+            "covariance" => self.covariance(),
+            "correlation" => self.moments(2, moments::Made::Correlation),
+            "any_true" => self.flags(false),
+            "all_true" => self.flags(true),
+            "first" => self.pick(Which::First),
+            "last" => self.pick(Which::Last),
+            "arg_min" => self.pick(Which::First),
+            "arg_max" => self.pick(Which::FirstGreatest),
+            _ => self.collection(),
         }
     }
 
@@ -138,6 +158,153 @@ impl Built<'_> {
         gives: DataType,
     ) -> Accumulating {
         self.each(Extreme::<T, GREATEST>::new(&reads), vec![reads], gives)
+    }
+}
+
+/// Values that `collect_list` and `collect_set` hold unless they are told otherwise.
+const LIMIT: usize = 10_000;
+
+// What is chosen, or made of moments.
+impl Built<'_> {
+    fn flags(&self, all: bool) -> Accumulating {
+        match self.one()? {
+            DataType::Boolean => {
+                self.each(Flags { all }, vec![DataType::Boolean], DataType::Boolean)
+            }
+            other => Err(format!("it reads booleans, and the column is {}", types::shown(other))),
+        }
+    }
+
+    fn variance(&mut self, root: bool) -> Accumulating {
+        let ddof = self.options.take("ddof")?.unwrap_or(0);
+        self.moments(1, moments::Made::Covariance { ddof, root })
+    }
+
+    fn covariance(&mut self) -> Accumulating {
+        let ddof = self.options.take("ddof")?.unwrap_or(0);
+        self.moments(2, moments::Made::Covariance { ddof, root: false })
+    }
+
+    fn moments(&self, columns: usize, made: moments::Made) -> Accumulating {
+        if self.inputs.len() != columns {
+            return Err(format!("it reads {columns} columns, not {}", self.inputs.len()));
+        }
+        let numbers =
+            self.inputs.iter().map(|of| types::number(of).ok_or_else(|| not_a_number(of)));
+        let mut reads: Vec<_> =
+            numbers.map(|number| Ok(moments::read_as(&number?))).collect::<Result<_, Refused>>()?;
+        if reads.contains(&DataType::Float64) {
+            reads = vec![DataType::Float64; columns];
+            let kind = Moments::<Floats>::new(made, &reads);
+            return self.each(kind, reads, DataType::Float64);
+        }
+        let kind = Moments::<Exact>::new(made, &reads);
+        self.each(kind, reads, DataType::Float64)
+    }
+
+    fn pick(&self, which: Which) -> Accumulating {
+        let by_time = matches!(self.spec.function.as_str(), "first" | "last");
+        match self.inputs {
+            [of] if by_time => {
+                let kind = Pick { values: Values::new(of)?, by: ByTime, which };
+                self.each(kind, vec![of.clone()], of.clone())
+            }
+            [of, by] => {
+                let reads = vec![of.clone(), by.clone()];
+                let by = ByColumn(Values::new(by)?);
+                self.each(Pick { values: Values::new(of)?, by, which }, reads, of.clone())
+            }
+            other => Err(format!("it reads a value and what chooses it, not {}", other.len())),
+        }
+    }
+}
+
+// What keeps many values of a slot, or a sketch of them.
+impl Built<'_> {
+    fn collection(&mut self) -> Accumulating {
+        match self.spec.function.as_str() {
+            "count_distinct" => self.tally(tally::Made::Distinct),
+            "mode" => self.tally(tally::Made::Mode),
+            "top_k" => {
+                let k = self.size("k")?.ok_or("it needs k=...")?;
+                self.tally(tally::Made::Top(k))
+            }
+            "collect_set" => match self.size("limit")? {
+                Some(limit) => self.tally(tally::Made::LeastOfSet(limit)),
+                None => self.tally(tally::Made::Set(LIMIT)),
+            },
+            "collect_list" => {
+                let limit = self.size("limit")?;
+                self.collect(limit.map_or(Keeps::All(LIMIT), Keeps::First))
+            }
+            "largest" => self.sorted(Keeps::Greatest),
+            "smallest" => self.sorted(Keeps::Least),
+            "approx_count_distinct" => self.approx_distinct(),
+            "histogram" => self.histogram(),
+            "quantile" | "quantiles" => self.quantiles(),
+            other => Err(format!("there is no aggregate function {other}")),
+        }
+    }
+
+    /// A parameter that must be at least 1.
+    fn size(&mut self, name: &str) -> Result<Option<usize>, Refused> {
+        match self.options.take(name)? {
+            Some(0) => Err(format!("{name} must be at least 1")),
+            other => Ok(other),
+        }
+    }
+
+    fn tally(&self, made: tally::Made) -> Accumulating {
+        let of = self.one()?.clone();
+        let kind = Tally { values: Values::new(&of)?, made };
+        let gives = kind.gives();
+        self.each(kind, vec![of], gives)
+    }
+
+    fn sorted(&mut self, keeps: fn(usize) -> Keeps) -> Accumulating {
+        let k = self.size("k")?.ok_or("it needs k=...")?;
+        self.collect(keeps(k))
+    }
+
+    fn collect(&self, keeps: Keeps) -> Accumulating {
+        let of = self.one()?.clone();
+        let kind = Collect { values: Values::new(&of)?, keeps };
+        self.each(kind, vec![of.clone()], list_type(of))
+    }
+
+    fn approx_distinct(&mut self) -> Accumulating {
+        let precision = self.options.take("precision")?.unwrap_or(12);
+        let of = self.one()?.clone();
+        let kind = ApproxDistinct::new(Values::new(&of)?, precision)?;
+        self.each(kind, vec![of], DataType::Int64)
+    }
+
+    fn histogram(&mut self) -> Accumulating {
+        let kind = Histogram::new(self.options.need("edges")?)?;
+        self.number()?;
+        self.each(kind, vec![DataType::Float64], Histogram::gives())
+    }
+
+    fn quantiles(&mut self) -> Accumulating {
+        self.number()?;
+        let many = self.spec.function == "quantiles";
+        let qs = if many { self.options.need("qs")? } else { vec![self.options.need("q")?] };
+        match self.options.take::<String>("method")?.as_deref() {
+            None | Some("tdigest") => {
+                let size = self.options.take("compression")?.unwrap_or(100);
+                self.sketch(Quantiles::<TDigest>::new(qs, many, size)?)
+            }
+            Some("kll") => {
+                let size = self.options.take("k")?.unwrap_or(200);
+                self.sketch(Quantiles::<Kll>::new(qs, many, size)?)
+            }
+            Some(other) => Err(format!("method is tdigest or kll, not {other:?}")),
+        }
+    }
+
+    fn sketch<S: Sketch + 'static>(&self, kind: Quantiles<S>) -> Accumulating {
+        let gives = kind.gives();
+        self.each(kind, vec![DataType::Float64], gives)
     }
 }
 

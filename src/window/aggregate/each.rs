@@ -40,6 +40,8 @@ pub(super) trait Kind: Send {
     const RETRACTS: bool = false;
     /// True if the kind wants to see rows with nulls.
     const NULLS: bool = false;
+    /// True if only bytes that `save` wrote may be used, and so a checksum goes with them.
+    const CHECKED: bool = false;
 
     /// Prepares the columns of a batch.
     fn open<'a>(&self, columns: &Columns<'a>) -> Result<Self::Input<'a>, Refused>;
@@ -161,6 +163,19 @@ impl<K: Kind + 'static> Each<K> {
         done.map_err(|e| self.named.refuse(e))
     }
 
+    /// A state, and the bytes behind it.
+    fn read<'a>(&self, bytes: &'a [u8]) -> Result<(K::State, &'a [u8]), Refused> {
+        let mut rest = bytes;
+        let state = self.kind.load(&mut rest)?;
+        if K::CHECKED {
+            let sum = crc32c::crc32c(&bytes[..bytes.len() - rest.len()]);
+            if super::bytes::get(&mut rest)? != sum.to_le_bytes() {
+                return Err("its checksum is wrong".to_string());
+            }
+        }
+        Ok((state, rest))
+    }
+
     /// Results in the type that was promised.
     fn array(&self, out: K::Output) -> Result<ArrayRef> {
         let array = self.kind.finish(out).map_err(|e| self.named.refuse(e))?;
@@ -250,14 +265,17 @@ impl<K: Kind + 'static> Accumulators for Each<K> {
     }
 
     fn save(&self, slot: Slot, out: &mut Vec<u8>) {
+        let start = out.len();
         self.kind.save(&self.states[slot as usize], out);
+        if K::CHECKED {
+            let sum = crc32c::crc32c(&out[start..]);
+            out.extend_from_slice(&sum.to_le_bytes());
+        }
     }
 
     fn load<'a>(&mut self, slot: Slot, bytes: &'a [u8]) -> Result<&'a [u8]> {
-        let mut rest = bytes;
-        let state = self
-            .kind
-            .load(&mut rest)
+        let (state, rest) = self
+            .read(bytes)
             .map_err(|e| self.named.refuse(format!("what was stored of it cannot be read: {e}")))?;
         self.states[slot as usize] = state;
         Ok(rest)

@@ -33,6 +33,8 @@ impl Kind for ExtremeBytes {
     type Input<'a> = Rows;
     type Output = Vec<Option<Bytes>>;
 
+    const CHECKED: bool = true;
+
     fn open<'a>(&self, columns: &Columns<'a>) -> Result<Rows, Refused> {
         self.values.encode(&columns.arrays[0])
     }

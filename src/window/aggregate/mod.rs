@@ -5,19 +5,27 @@
 
 mod build;
 mod bytes;
+mod collect;
 mod count;
-#[allow(dead_code)]
 mod each;
 mod exact;
 mod extreme;
 mod extreme_bytes;
-#[allow(dead_code)]
+mod flags;
+mod histogram;
+mod hll;
+mod kll;
+mod lists;
+mod moments;
 mod options;
+mod pick;
+mod quantiles;
 mod sum;
+mod tally;
+mod tdigest;
 #[cfg(test)]
 mod tests;
 mod types;
-#[allow(dead_code)]
 mod values;
 
 pub use build::{build, output_type};

@@ -5,7 +5,8 @@
 
 use super::{each::Refused, types::shown};
 use arrow::{
-    array::{Array, ArrayRef, ArrowPrimitiveType, PrimitiveArray},
+    array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, PrimitiveArray},
+    compute::nullif,
     datatypes::{DataType, Float16Type, Float32Type, Float64Type},
     row::{RowConverter, Rows, SortField},
 };
@@ -85,4 +86,18 @@ fn canonical(array: &ArrayRef) -> ArrayRef {
         _ => None,
     };
     done.unwrap_or_else(|| Arc::clone(array))
+}
+
+/// The array with null for NaN.
+pub(super) fn without_nan(array: &ArrayRef) -> ArrayRef {
+    let nans = match array.data_type() {
+        DataType::Float32 => {
+            BooleanArray::from_unary(array.as_primitive::<Float32Type>(), f32::is_nan)
+        }
+        DataType::Float64 => {
+            BooleanArray::from_unary(array.as_primitive::<Float64Type>(), f64::is_nan)
+        }
+        _ => return Arc::clone(array),
+    };
+    nullif(array, &nans).unwrap_or_else(|_| Arc::clone(array))
 }

@@ -89,7 +89,6 @@ pub(super) fn floats() -> Column {
 }
 
 /// Floats of like sizes.
-#[allow(dead_code)]
 pub(super) fn tame_floats() -> Column {
     arrays::<_, Float64Array>(|| -1000.0..1000.0f64)
 }
