@@ -71,11 +71,11 @@ impl EventTime {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] without such a column, or if its type cannot be a time.
+    /// [`Error::Declaration`] without such a column, or if its type cannot be a time.
     pub fn check(&self, schema: &Schema) -> Result<()> {
         let found = find_type(schema, &self.path).ok_or_else(|| {
             let names: Vec<_> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-            Error::Config(format!(
+            Error::Declaration(format!(
                 "event_time {:?}: there is no such column; the rows have {}",
                 self.path,
                 names.join(", ")
@@ -88,7 +88,7 @@ impl EventTime {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] if the column's type cannot be a time.
+    /// [`Error::Declaration`] if the column's type cannot be a time.
     pub fn read(&self, batch: &RecordBatch) -> Result<Times> {
         let Some(column) = find(batch, &self.path) else {
             return Ok(counted(Int64Array::new_null(batch.num_rows())));
@@ -128,7 +128,7 @@ impl EventTime {
     }
 
     fn no_time(&self, kind: &DataType) -> Error {
-        Error::Config(format!(
+        Error::Declaration(format!(
             "event_time {:?}: {kind} is no time; it takes a whole number, a float, a timestamp, a date or \
              ISO 8601 text",
             self.path
@@ -178,7 +178,7 @@ fn with_nulls(child: &ArrayRef, nulls: Option<&NullBuffer>) -> ArrayRef {
 }
 
 fn cast_to(column: &ArrayRef, kind: &DataType) -> Result<ArrayRef> {
-    cast(column, kind).map_err(|err| Error::Config(format!("event time: {err}")))
+    cast(column, kind).map_err(|err| Error::Declaration(format!("event time: {err}")))
 }
 
 fn as_int64(column: &ArrayRef) -> Result<Int64Array> {
