@@ -195,7 +195,8 @@ impl Keys {
                 keys[at] = (!values.is_null(row)).then(|| values.value(row));
             }
             (View::Text(values), Store::Text(keys)) => {
-                keys[at] = Stored::new((!values.is_null(row)).then(|| values.value(row).as_bytes()));
+                keys[at] =
+                    Stored::new((!values.is_null(row)).then(|| values.value(row).as_bytes()));
             }
             (View::Rows(values), Store::Rows(keys, _)) => {
                 keys[at] = Stored::new(Some(values.row(row).as_ref()));
@@ -236,7 +237,9 @@ impl Keys {
         let equal = |other: &Group| match &self.store {
             Store::One => true,
             Store::Int(keys) => keys[*other as usize] == keys[at],
-            Store::Text(keys) | Store::Rows(keys, _) => keys[*other as usize].get() == keys[at].get(),
+            Store::Text(keys) | Store::Rows(keys, _) => {
+                keys[*other as usize].get() == keys[at].get()
+            }
         };
         self.table.find(mix(hash, part), |other| same(other) && equal(other)).copied()
     }
@@ -294,7 +297,9 @@ impl Keys {
             Store::Rows(keys, converter) => {
                 let parser = converter.parser();
                 let bytes = groups.iter().filter_map(|group| keys[*group as usize].get());
-                converter.convert_rows(bytes.map(|bytes| parser.parse(bytes))).map_err(|err| no_key(&err))?
+                converter
+                    .convert_rows(bytes.map(|bytes| parser.parse(bytes)))
+                    .map_err(|err| no_key(&err))?
             }
         })
     }
@@ -403,8 +408,10 @@ mod tests {
             Some(""),
             Some("a key that is longer than what is kept in place"),
         ]));
-        let ints: ArrayRef = Arc::new(Int64Array::from(vec![Some(i64::MIN), None, Some(0), Some(1)]));
-        let flags: ArrayRef = Arc::new(BooleanArray::from(vec![Some(true), None, Some(false), None]));
+        let ints: ArrayRef =
+            Arc::new(Int64Array::from(vec![Some(i64::MIN), None, Some(0), Some(1)]));
+        let flags: ArrayRef =
+            Arc::new(BooleanArray::from(vec![Some(true), None, Some(false), None]));
         let decimals = Decimal128Array::from(vec![Some(5), None, Some(-5), Some(0)]);
         let decimals: ArrayRef = Arc::new(decimals.with_precision_and_scale(20, 2).unwrap());
         round_trip(&[text.clone()]);

@@ -65,14 +65,16 @@ fn saturate(value: i128) -> i64 {
 }
 
 fn calendar(time: i64, unit: CalendarUnit, zone: Tz) -> (i64, i64) {
-    let Some(now) = DateTime::from_timestamp_millis(time) else { return (time, time) };
+    let Some(now) = DateTime::from_timestamp_millis(time) else {
+        return (time, time.saturating_add(1));
+    };
     let local = zone.from_utc_datetime(&now.naive_utc()).naive_local();
     let found = match unit {
         CalendarUnit::Hour => Some(hour(time, zone)),
         unit => first_day(local, unit).and_then(|first| dates(time, first, unit, zone)),
     };
     // Next to the ends of the calendar there is no window: the row has one of its own.
-    found.unwrap_or((time, time))
+    found.unwrap_or((time, time.saturating_add(1)))
 }
 
 /// First day of the unit that `local` is in.
@@ -114,7 +116,9 @@ fn dates(time: i64, first: NaiveDate, unit: CalendarUnit, zone: Tz) -> Option<(i
 fn midnight(day: NaiveDate, zone: Tz) -> Option<i64> {
     let clock = day.and_hms_opt(0, 0, 0)?;
     match zone.from_local_datetime(&clock) {
-        LocalResult::Single(time) | LocalResult::Ambiguous(time, _) => Some(time.timestamp_millis()),
+        LocalResult::Single(time) | LocalResult::Ambiguous(time, _) => {
+            Some(time.timestamp_millis())
+        }
         LocalResult::None => {
             let near = clock.and_utc().timestamp_millis();
             Some(transition(near.checked_sub(DAY_MS)?, near.checked_add(DAY_MS)?, zone))
@@ -170,7 +174,11 @@ mod tests {
         assert_eq!(hours(day, "Europe/Berlin", "2024-03-31T12:00:00+02:00"), 23.0);
         assert_eq!(hours(day, "Europe/Berlin", "2024-10-27T12:00:00+01:00"), 25.0);
         assert_eq!(hours(day, "Europe/Berlin", "2024-07-01T12:00:00+02:00"), 24.0);
-        assert_eq!(hours(day, "America/Sao_Paulo", "2018-11-04T12:00:00-02:00"), 23.0, "no midnight");
+        assert_eq!(
+            hours(day, "America/Sao_Paulo", "2018-11-04T12:00:00-02:00"),
+            23.0,
+            "no midnight"
+        );
         assert_eq!(hours(CalendarUnit::Month, "UTC", "2024-02-29T00:00:00Z"), 29.0 * 24.0);
         assert_eq!(hours(CalendarUnit::Year, "UTC", "1900-02-28T00:00:00Z"), 365.0 * 24.0);
     }
@@ -178,7 +186,8 @@ mod tests {
     #[test]
     fn hours_are_those_of_the_clock_also_where_it_is_set_by_half_an_hour() {
         let hour = CalendarUnit::Hour;
-        let (start, _) = Assign::calendar(hour, "Asia/Kolkata").unwrap().bounds(at("2024-01-01T00:10:00Z"));
+        let (start, _) =
+            Assign::calendar(hour, "Asia/Kolkata").unwrap().bounds(at("2024-01-01T00:10:00Z"));
         assert_eq!(start, at("2023-12-31T23:30:00Z"));
         assert_eq!(hours(hour, "Australia/Lord_Howe", "2024-04-07T01:40:00+10:30"), 0.5);
     }

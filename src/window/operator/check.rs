@@ -47,18 +47,20 @@ fn lengths(spec: &WindowSpec) -> Option<String> {
         WindowKind::Tumbling { size_ms, .. } | WindowKind::Sliding { size_ms } => {
             positive("size", *size_ms)
         }
-        WindowKind::Hopping { size_ms, step_ms, .. } => positive("size", *size_ms)
-            .or_else(|| positive("step", *step_ms))
-            .or_else(|| (size_ms % step_ms != 0).then(|| {
-                format!("step {step_ms} ms does not divide size {size_ms} ms; choose one that does")
-            })),
-        WindowKind::Session { gap_ms, max_duration_ms } => {
-            positive("gap", *gap_ms).or_else(|| {
-                max_duration_ms.filter(|longest| longest < gap_ms).map(|longest| {
-                    format!("max_duration {longest} ms is shorter than gap {gap_ms} ms")
+        WindowKind::Hopping { size_ms, step_ms, .. } => {
+            positive("size", *size_ms).or_else(|| positive("step", *step_ms)).or_else(|| {
+                (size_ms % step_ms != 0).then(|| {
+                    format!(
+                        "step {step_ms} ms does not divide size {size_ms} ms; choose one that does"
+                    )
                 })
             })
         }
+        WindowKind::Session { gap_ms, max_duration_ms } => positive("gap", *gap_ms).or_else(|| {
+            max_duration_ms
+                .filter(|longest| longest < gap_ms)
+                .map(|longest| format!("max_duration {longest} ms is shorter than gap {gap_ms} ms"))
+        }),
         WindowKind::Count { rows, step } => match step {
             _ if *rows == 0 => Some("rows must be at least 1".into()),
             Some(step) if *step == 0 || step > rows => {
@@ -81,7 +83,9 @@ fn combinations(spec: &WindowSpec) -> Option<String> {
     use WindowKind::{Calendar, Count, Global, Hopping, Sliding, Tumbling};
     let overlapping = matches!(spec.kind, Hopping { .. } | Sliding { .. });
     if overlapping && spec.emit != Emit::Final {
-        return Some("hopping and sliding windows give final results only; take tumbling ones".into());
+        return Some(
+            "hopping and sliding windows give final results only; take tumbling ones".into(),
+        );
     }
     if matches!(spec.kind, Count { .. }) && !matches!(spec.emit, Emit::Final | Emit::Changes) {
         return Some("count windows give final results or changes; take a global one".into());
@@ -94,7 +98,9 @@ fn combinations(spec: &WindowSpec) -> Option<String> {
     }
     let side_by_side = matches!(spec.kind, Tumbling { .. } | Calendar { .. });
     if spec.on_late == OnLate::Update && !side_by_side {
-        return Some("on_late=\"update\" is for tumbling and calendar windows; route late rows".into());
+        return Some(
+            "on_late=\"update\" is for tumbling and calendar windows; route late rows".into(),
+        );
     }
     if spec.max_open.is_some() && (overlapping || spec.persistent) {
         return Some("max_open is for windows in memory that do not overlap; leave it out".into());

@@ -15,7 +15,7 @@ use crate::{
     },
 };
 use arrow::{
-    array::{Array, ArrayRef, AsArray, RecordBatch, new_null_array},
+    array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, new_null_array},
     buffer::{NullBuffer, ScalarBuffer},
     compute::cast,
     datatypes::{DataType, Field, Int64Type, Schema},
@@ -130,9 +130,7 @@ impl Columns {
     pub(super) fn inputs(&self, batch: &RecordBatch, types: &Types) -> Result<Vec<Vec<ArrayRef>>> {
         let one = |(input, kind): (&Input, &DataType)| match input {
             Input::Column(name) => self.as_bound(batch, name, kind),
-            Input::Expression(_) => {
-                self.fit("an expression", self.input(batch, input)?, kind)
-            }
+            Input::Expression(_) => self.fit("an expression", self.input(batch, input)?, kind),
         };
         let pairs = self.inputs.iter().zip(&types.inputs);
         pairs.map(|(inputs, kinds)| inputs.iter().zip(kinds).map(one).collect()).collect()
@@ -141,12 +139,13 @@ impl Columns {
     /// Times of the rows, and the watermark before each, from `floor` on.
     pub(super) fn clock(&self, batch: &RecordBatch, floor: i64) -> Result<Clock> {
         let rows = batch.num_rows();
-        let timeless = !self.needs_time && !self.own_time && batch.column_by_name(EVENT_TIME).is_none();
+        let timeless =
+            !self.needs_time && !self.own_time && batch.column_by_name(EVENT_TIME).is_none();
         if timeless {
             let (times, watermarks) = (vec![0; rows].into(), vec![floor; rows]);
             return Ok(Clock { times, timed: None, watermarks, after: None });
         }
-        let times = self.time.read(batch)?.values;
+        let times = self.times(batch)?;
         let given = batch.column_by_name(WATERMARK).filter(|_| !self.own_time);
         let mut current = floor;
         let mut watermarks = Vec::with_capacity(rows);
@@ -165,13 +164,23 @@ impl Columns {
         Ok(Clock { times: times.values().clone(), timed, watermarks, after: Some(own.current()) })
     }
 
+    fn times(&self, batch: &RecordBatch) -> Result<Int64Array> {
+        // What the line adds is in ms already.
+        let line = batch.column_by_name(EVENT_TIME).filter(|_| !self.own_time);
+        match line.and_then(|column| column.as_primitive_opt::<Int64Type>()) {
+            Some(times) => Ok(times.clone()),
+            None => Ok(self.time.read(batch)?.values),
+        }
+    }
+
     fn column<'a>(&self, batch: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef> {
         batch.column_by_name(name).ok_or_else(|| {
             let schema = batch.schema();
             let names: Vec<_> = schema.fields().iter().map(|field| field.name().as_str()).collect();
             let window = &self.window;
             let names = names.join(", ");
-            let what = format!("window {window:?}: there is no column {name:?}; the rows have {names}");
+            let what =
+                format!("window {window:?}: there is no column {name:?}; the rows have {names}");
             Error::Declaration(what)
         })
     }
@@ -219,8 +228,8 @@ fn plain(kind: &DataType) -> DataType {
 /// Does every value of `from` have the same value in `to`?
 fn is_lossless(from: &DataType, to: &DataType) -> bool {
     use DataType::{
-        Float32, Float64, Int8, Int16, Int32, Int64, LargeUtf8, UInt8, UInt16, UInt32, UInt64, Utf8,
-        Utf8View,
+        Float32, Float64, Int8, Int16, Int32, Int64, LargeUtf8, UInt8, UInt16, UInt32, UInt64,
+        Utf8, Utf8View,
     };
     match (from, to) {
         (DataType::Null, _) => true,

@@ -147,10 +147,12 @@ impl Fixed {
     }
 
     fn settle(&mut self) {
-        let waiting = self.windows.values().find(|window| !window.fired).map(|w| self.fires_at(w.end));
+        let waiting =
+            self.windows.values().find(|window| !window.fired).map(|w| self.fires_at(w.end));
         let kept = self.windows.values().next().filter(|window| window.fired);
         let kept = kept.map(|window| self.gone_at(window.end));
-        let next = if self.assign.is_always() { None } else { waiting.into_iter().chain(kept).min() };
+        let next =
+            if self.assign.is_always() { None } else { waiting.into_iter().chain(kept).min() };
         self.next = next.unwrap_or(i64::MAX).min(self.trigger.due());
     }
 

@@ -3,7 +3,7 @@
 use super::Counters;
 use crate::error::{Error, Result};
 use arrow::{
-    array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray, UInt32Array},
+    array::{ArrayRef, Int64Array, RecordBatch, StringArray, UInt32Array},
     compute::take,
     datatypes::{DataType, Field, Schema},
 };

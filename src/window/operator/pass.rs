@@ -112,7 +112,12 @@ pub(super) struct Pass {
 }
 
 impl Pass {
-    pub(super) fn new(keys: &[Field], outputs: Vec<Field>, has_marks: bool, has_bounds: bool) -> Self {
+    pub(super) fn new(
+        keys: &[Field],
+        outputs: Vec<Field>,
+        has_marks: bool,
+        has_bounds: bool,
+    ) -> Self {
         let mut fields = keys.to_vec();
         for name in ["window_start_ms", "window_end_ms"] {
             fields.push(Field::new(name, DataType::Int64, !has_bounds));

@@ -132,7 +132,8 @@ fn numbers<const N: usize>(bytes: &[u8]) -> Option<([i64; N], &[u8])> {
 /// What must stay the same for contents to keep their meaning.
 fn meaning(spec: &WindowSpec) -> Result<Vec<u8>> {
     let meaning = (&spec.kind, &spec.key, &spec.aggregates, &spec.time_column);
-    serde_json::to_vec(&meaning).map_err(|err| Error::Declaration(format!("{:?}: {err}", spec.name)))
+    serde_json::to_vec(&meaning)
+        .map_err(|err| Error::Declaration(format!("{:?}: {err}", spec.name)))
 }
 
 fn declaration(spec: &WindowSpec, schema: &arrow::datatypes::Schema) -> Result<Vec<u8>> {
