@@ -244,6 +244,13 @@ impl Keys {
         self.table.find(mix(hash, part), |other| same(other) && equal(other)).copied()
     }
 
+    /// Does a key find the group?
+    #[must_use]
+    pub fn is_linked(&self, group: Group) -> bool {
+        let hash = mix(self.hashes[group as usize], self.parts[group as usize]);
+        self.table.find(hash, |other| *other == group).is_some()
+    }
+
     /// The part of a group.
     #[must_use]
     pub fn part(&self, group: Group) -> i64 {
@@ -414,8 +421,8 @@ mod tests {
             Arc::new(BooleanArray::from(vec![Some(true), None, Some(false), None]));
         let decimals = Decimal128Array::from(vec![Some(5), None, Some(-5), Some(0)]);
         let decimals: ArrayRef = Arc::new(decimals.with_precision_and_scale(20, 2).unwrap());
-        round_trip(&[text.clone()]);
-        round_trip(&[ints.clone()]);
+        round_trip(std::slice::from_ref(&text));
+        round_trip(std::slice::from_ref(&ints));
         round_trip(&[text, ints, flags, decimals.clone()]);
         round_trip(&[decimals]);
     }
@@ -424,9 +431,9 @@ mod tests {
     fn a_group_that_is_gone_gives_its_number_back() {
         let mut keys = Keys::new(&[DataType::Utf8]).unwrap();
         let column: ArrayRef = Arc::new(StringArray::from(vec!["a", "b", "a"]));
-        assert_eq!(groups(&mut keys, &[column.clone()]), [0, 1, 0]);
+        assert_eq!(groups(&mut keys, std::slice::from_ref(&column)), [0, 1, 0]);
         keys.remove(0);
-        let rows = keys.prepare(&[column.clone()], 3).unwrap();
+        let rows = keys.prepare(std::slice::from_ref(&column), 3).unwrap();
         assert_eq!(keys.find(&rows, 0, 0), None);
         assert_eq!(keys.columns(&[0]).unwrap()[0].as_string::<i32>().value(0), "a");
         keys.recycle(&[0]);

@@ -74,13 +74,18 @@ pub(super) struct Core {
 impl Core {
     /// Numbers a slot that is used for the first time.
     pub(super) fn open(&mut self, slot: Slot) {
+        self.set_opened(slot, self.opened);
+        self.opened += 1;
+        self.touch(slot);
+    }
+
+    /// Gives a slot the number that it had before.
+    pub(super) fn set_opened(&mut self, slot: Slot, opened: u64) {
         let at = slot as usize;
         if self.order.len() <= at {
             self.order.resize(at + 1, 0);
         }
-        self.order[at] = self.opened;
-        self.opened += 1;
-        self.touch(slot);
+        self.order[at] = opened;
     }
 
     /// Something of a slot has changed that is to be kept.
@@ -145,10 +150,7 @@ impl Core {
     pub(super) fn load(&mut self, slot: Slot, kept: &Kept) -> Result<()> {
         self.bank.grow(self.keys.bound());
         self.bank.load(slot, &kept.content)?;
-        if self.order.len() <= slot as usize {
-            self.order.resize(slot as usize + 1, 0);
-        }
-        self.order[slot as usize] = kept.entry.opened;
+        self.set_opened(slot, kept.entry.opened);
         Ok(())
     }
 

@@ -40,6 +40,11 @@ impl Late {
         }
     }
 
+    /// Are late rows handed out?
+    pub(super) fn is_routed(&self) -> bool {
+        self.routed
+    }
+
     /// The late rows of `batch`.
     pub(super) fn take(&mut self, batch: &RecordBatch) -> Result<Option<RecordBatch>> {
         self.last = None;

@@ -15,6 +15,7 @@ mod check;
 mod columns;
 mod core;
 mod fixed;
+mod hopping;
 mod late;
 mod pass;
 mod persist;
@@ -29,6 +30,7 @@ use self::{
     columns::{Columns, Feed, Inputs, Types},
     core::{Core, Kind},
     fixed::Fixed,
+    hopping::Hopping,
     late::Late,
     pass::Pass,
     tracking::Tracking,
@@ -276,6 +278,9 @@ fn kind(spec: &WindowSpec) -> Result<Box<dyn Kind>> {
         }
         WindowKind::Calendar { unit, timezone } => {
             Box::new(Fixed::new(spec, Assign::calendar(*unit, timezone)?))
+        }
+        WindowKind::Hopping { size_ms, step_ms, offset_ms } => {
+            Box::new(Hopping::new(spec, *size_ms, *step_ms, *offset_ms))
         }
         WindowKind::Global => Box::new(Fixed::new(spec, Assign::Always)),
         _ => return Err(Error::Declaration(format!("window {:?}: not built yet", spec.name))),

@@ -34,6 +34,8 @@ fn tumbling_spec(offset: i64, more: &str) -> WindowSpec {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
     #[test]
     fn tumbling_windows_are_those_of_the_model_however_rows_come(
         rows in rows(60), way in ways(60), offset in -12..12_i64, grace in 0..15_i64,

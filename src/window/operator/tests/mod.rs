@@ -1,6 +1,7 @@
 //! Windows against models of a few lines, over any cut into batches and any restart.
 
 mod fixed;
+mod hopping;
 
 use super::{Cause, Operator};
 use crate::{
