@@ -25,7 +25,7 @@ pub(super) struct Entry {
     /// Order in which slots were opened.
     pub(super) opened: u64,
     /// Whatever the kind needs.
-    pub(super) extra: [i64; 3],
+    pub(super) extra: [i64; 5],
 }
 
 /// A kind of window: which slots a row belongs to, and when these give results.

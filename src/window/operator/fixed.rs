@@ -223,14 +223,14 @@ impl Kind for Fixed {
         let tag = core.keys.part(slot);
         let window = self.windows.get(&tag)?;
         let [rows, due] = self.trigger.save(slot);
-        Some((slot, Entry { tag, opened: core.opened(slot), extra: [window.end, rows, due] }))
+        Some((slot, Entry { tag, opened: core.opened(slot), extra: [window.end, rows, due, 0, 0] }))
     }
 
     fn restore(&mut self, core: &mut Core, kept: &[Kept], watermark: i64) -> Result<()> {
         for one in kept {
             let (slot, _) = core.keys.load(&one.key, one.entry.tag)?;
             core.load(slot, one)?;
-            let [end, rows, due] = one.entry.extra;
+            let [end, rows, due, ..] = one.entry.extra;
             self.trigger.load(slot, [rows, due]);
             self.place(slot, one.entry.tag, end, self.updates && end <= watermark);
         }

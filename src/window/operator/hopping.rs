@@ -38,7 +38,6 @@ struct Sums {
 
 /// Hopping windows.
 pub(super) struct Hopping {
-    size: i64,
     step: i64,
     offset: i64,
     grace: i64,
@@ -60,7 +59,6 @@ pub(super) struct Hopping {
 impl Hopping {
     pub(super) fn new(spec: &WindowSpec, size: i64, step: i64, offset: i64) -> Self {
         Self {
-            size,
             step,
             offset,
             grace: spec.grace_ms,
@@ -359,7 +357,7 @@ impl Kind for Hopping {
         let tag = core.keys.part(slot);
         let known = tag != GROUPS && core.keys.is_linked(slot);
         let group = core.keys.sibling(slot, GROUPS).filter(|_| known)?;
-        let extra = [core.opened(group) as i64, 0, 0];
+        let extra = [core.opened(group) as i64, 0, 0, 0, 0];
         Some((slot, Entry { tag, opened: core.opened(slot), extra }))
     }
 

@@ -19,6 +19,7 @@ mod hopping;
 mod late;
 mod pass;
 mod persist;
+mod session;
 #[cfg(test)]
 mod tests;
 mod tracking;
@@ -33,6 +34,7 @@ use self::{
     hopping::Hopping,
     late::Late,
     pass::Pass,
+    session::Sessions,
     tracking::Tracking,
 };
 use super::{
@@ -281,6 +283,9 @@ fn kind(spec: &WindowSpec) -> Result<Box<dyn Kind>> {
         }
         WindowKind::Hopping { size_ms, step_ms, offset_ms } => {
             Box::new(Hopping::new(spec, *size_ms, *step_ms, *offset_ms))
+        }
+        WindowKind::Session { gap_ms, max_duration_ms } => {
+            Box::new(Sessions::new(spec, *gap_ms, *max_duration_ms))
         }
         WindowKind::Global => Box::new(Fixed::new(spec, Assign::Always)),
         _ => return Err(Error::Declaration(format!("window {:?}: not built yet", spec.name))),

@@ -72,6 +72,16 @@ impl Trigger {
         }
     }
 
+    /// One slot takes over the rows of another, which is empty then.
+    pub(super) fn merge(&mut self, from: Slot, into: Slot) {
+        self.rows[into as usize] += self.rows[from as usize];
+        if self.changed[from as usize] && !std::mem::replace(&mut self.changed[into as usize], true)
+        {
+            self.list.push(into);
+        }
+        self.reset(from);
+    }
+
     /// The watermark at which results are due.
     pub(super) fn due(&self) -> i64 {
         self.due

@@ -2,6 +2,7 @@
 
 mod fixed;
 mod hopping;
+mod session;
 
 use super::{Cause, Operator};
 use crate::{
