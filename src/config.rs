@@ -63,6 +63,12 @@ pub struct WorkerConfig {
     /// Per-event handlers.
     #[serde(default)]
     pub agents: Vec<AgentConfig>,
+    /// Directory for the state of partitions; needed by what is persistent.
+    #[serde(default)]
+    pub state_dir: Option<String>,
+    /// Longest time between two checkpoints of a partition's state, in ms.
+    #[serde(default = "defaults::checkpoint_interval_ms")]
+    pub checkpoint_interval_ms: u64,
     /// HTTP server; none if switched off.
     #[serde(default)]
     pub http: Option<HttpConfig>,
@@ -106,6 +112,58 @@ pub struct SubscriptionConfig {
     /// True: a tombstone is a row of nulls; false: it is a bad record.
     #[serde(default)]
     pub tombstones_as_nulls: bool,
+    /// Event time of the rows; none: rows have none.
+    #[serde(default)]
+    pub event_time: Option<EventTimeConfig>,
+    /// Windows, if there are any.
+    #[serde(default)]
+    pub windows: Option<WindowsConfig>,
+    /// Topics for `ctx.emit`.
+    #[serde(default)]
+    pub side_outputs: Vec<Target>,
+}
+
+/// Where the event time of rows is, and how late rows may be.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventTimeConfig {
+    /// Column, or dotted path into structs; none: the timestamps of the records.
+    #[serde(default)]
+    pub column: Option<String>,
+    /// What a number counts: `s`, `ms`, `us` or `ns`.
+    pub unit: String,
+    /// How far behind the newest row a row may be without being late, in ms.
+    pub out_of_orderness_ms: i64,
+    /// After so long without records the watermark goes on with the clock, in ms; none: never.
+    #[serde(default)]
+    pub idle_close_ms: Option<u64>,
+}
+
+/// Windows of a subscription, and who feeds them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WindowsConfig {
+    /// True: every row as it was decoded, and the handler gets results; false: the rows that the
+    /// handler gives them.
+    pub before_handler: bool,
+    /// Declarations, as `window::spec` reads them.
+    pub specs: Vec<serde_json::Value>,
+    /// Topic for late rows that are routed.
+    #[serde(default)]
+    pub late_data: Option<Target>,
+}
+
+/// A further topic that a subscription writes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// What the handler calls it.
+    pub name: String,
+    /// Topic name.
+    pub topic: String,
+    /// Format of the values.
+    #[serde(default)]
+    pub value_format: Format,
 }
 
 /// One `@app.agent`.
@@ -159,6 +217,9 @@ mod defaults {
     }
     pub(super) fn produce_buffer_bytes() -> usize {
         64 << 20
+    }
+    pub(super) fn checkpoint_interval_ms() -> u64 {
+        1_000
     }
     pub(super) fn http_host() -> String {
         "127.0.0.1".into()

@@ -12,6 +12,9 @@ const SECONDS: &[f64] = &[
     5.0, 10.0,
 ];
 
+/// Labels of the metrics of windows.
+const WINDOW: &[&str] = &["worker", "window"];
+
 /// All metrics of one worker process; the label `worker` is `{name}-p{partition}`.
 #[derive(Clone)]
 pub struct Metrics {
@@ -27,6 +30,13 @@ pub struct Metrics {
     bad_records: IntCounterVec,
     dead_letters: IntCounterVec,
     lag: IntGaugeVec,
+    event_time_null: IntCounterVec,
+    watermark_ms: IntGaugeVec,
+    late_dropped: IntCounterVec,
+    late_routed: IntCounterVec,
+    active_windows: IntGaugeVec,
+    checkpoints: IntCounterVec,
+    state_missing: IntCounterVec,
     /// Partitions gained since the start.
     pub assigned: IntCounter,
     /// Partitions given away since the start.
@@ -66,6 +76,35 @@ pub struct TaskMetrics {
     pub lag: IntGauge,
 }
 
+/// The metrics of event time of one task.
+#[derive(Clone)]
+pub struct EventTimeMetrics {
+    /// Rows without event time.
+    pub null: IntCounter,
+    /// Watermark, in ms since the epoch.
+    pub watermark_ms: IntGauge,
+}
+
+/// The metrics of one window of one task.
+#[derive(Clone)]
+pub struct WindowMetrics {
+    /// Late rows that were left out.
+    pub late_dropped: IntCounter,
+    /// Late rows that were handed out.
+    pub late_routed: IntCounter,
+    /// Windows that are open now, over all keys.
+    pub open: IntGauge,
+}
+
+/// The metrics of the state of one task.
+#[derive(Clone)]
+pub struct StateMetrics {
+    /// Commits of the store.
+    pub checkpoints: IntCounter,
+    /// Times that a partition with committed offsets had no state here.
+    pub missing: IntCounter,
+}
+
 impl Metrics {
     /// A fresh registry with every metric in it.
     ///
@@ -81,9 +120,14 @@ impl Metrics {
             registry.register(Box::new(metric.clone())).expect("names differ");
             metric
         };
-        let counters = |name: &str, help: &str| {
-            let metric =
-                IntCounterVec::new(Opts::new(name, help), &["worker"]).expect("constant name");
+        let labelled = |name: &str, help: &str, labels: &[&str]| {
+            let metric = IntCounterVec::new(Opts::new(name, help), labels).expect("constant name");
+            registry.register(Box::new(metric.clone())).expect("names differ");
+            metric
+        };
+        let counters = |name: &str, help: &str| labelled(name, help, &["worker"]);
+        let gauges = |name: &str, help: &str, labels: &[&str]| {
+            let metric = IntGaugeVec::new(Opts::new(name, help), labels).expect("constant name");
             registry.register(Box::new(metric.clone())).expect("names differ");
             metric
         };
@@ -92,12 +136,6 @@ impl Metrics {
             registry.register(Box::new(metric.clone())).expect("names differ");
             metric
         };
-        let lag = IntGaugeVec::new(
-            Opts::new("turbine_lag_records", "End offset less committed offset, in records."),
-            &["worker"],
-        )
-        .expect("constant name");
-        registry.register(Box::new(lag.clone())).expect("names differ");
         Arc::new(Self {
             poll: histogram("turbine_poll_seconds", "Waiting for records of the batch."),
             decode: histogram("turbine_decode_seconds", "Decoding the batch into Arrow."),
@@ -124,7 +162,43 @@ impl Metrics {
                 "turbine_dead_letters_total",
                 "Records written to a dead-letter topic.",
             ),
-            lag,
+            lag: gauges(
+                "turbine_lag_records",
+                "End offset less committed offset, in records.",
+                &["worker"],
+            ),
+            event_time_null: counters(
+                "turbine_event_time_null_total",
+                "Rows without a readable event time.",
+            ),
+            watermark_ms: gauges(
+                "turbine_event_time_watermark_ms",
+                "Watermark of the partition, in ms since the epoch.",
+                &["worker"],
+            ),
+            late_dropped: labelled(
+                "turbine_late_rows_dropped_total",
+                "Rows that came after their window had closed, left out.",
+                WINDOW,
+            ),
+            late_routed: labelled(
+                "turbine_late_rows_routed_total",
+                "Rows that came after their window had closed, written to the topic for late data.",
+                WINDOW,
+            ),
+            active_windows: gauges(
+                "turbine_active_windows",
+                "Windows that are open, over all keys.",
+                WINDOW,
+            ),
+            checkpoints: counters(
+                "turbine_checkpoints_total",
+                "Checkpoints of the state of a partition.",
+            ),
+            state_missing: counters(
+                "turbine_state_missing_total",
+                "Times that a partition with committed offsets had no state on this machine.",
+            ),
             assigned: counter("turbine_partitions_assigned_total", "Partitions gained."),
             revoked: counter("turbine_partitions_revoked_total", "Partitions given away or lost."),
             acknowledged: counter(
@@ -162,10 +236,44 @@ impl Metrics {
         }
     }
 
-    /// Forgets the lag of a task that moved away, so that nobody alerts on it.
-    pub fn forget_lag(&self, worker: &str) {
-        // A task without a lag sample has nothing to forget.
+    /// The metrics of event time of the task with label `worker`.
+    #[must_use]
+    pub fn event_time(&self, worker: &str) -> EventTimeMetrics {
+        let label = &[worker];
+        EventTimeMetrics {
+            null: self.event_time_null.with_label_values(label),
+            watermark_ms: self.watermark_ms.with_label_values(label),
+        }
+    }
+
+    /// The metrics of a window of the task with label `worker`.
+    #[must_use]
+    pub fn window(&self, worker: &str, window: &str) -> WindowMetrics {
+        let labels = &[worker, window];
+        WindowMetrics {
+            late_dropped: self.late_dropped.with_label_values(labels),
+            late_routed: self.late_routed.with_label_values(labels),
+            open: self.active_windows.with_label_values(labels),
+        }
+    }
+
+    /// The metrics of the state of the task with label `worker`.
+    #[must_use]
+    pub fn state(&self, worker: &str) -> StateMetrics {
+        StateMetrics {
+            checkpoints: self.checkpoints.with_label_values(&[worker]),
+            missing: self.state_missing.with_label_values(&[worker]),
+        }
+    }
+
+    /// Forgets the gauges of a task that moved away, so that nobody alerts on them.
+    pub fn forget(&self, worker: &str, windows: &[String]) {
+        // A task without a sample has nothing to forget.
         let _ = self.lag.remove_label_values(&[worker]);
+        let _ = self.watermark_ms.remove_label_values(&[worker]);
+        for window in windows {
+            let _ = self.active_windows.remove_label_values(&[worker, window]);
+        }
     }
 
     /// Everything, in Prometheus' text format 0.0.4.

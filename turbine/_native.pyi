@@ -319,15 +319,30 @@ class Batch:
     @property
     def partition(self) -> int: ...
     @property
-    def num_rows(self) -> int: ...
+    def watermark_ms(self) -> int | None:
+        """The watermark in front of the first row; None before any event time."""
+    @property
+    def is_silence(self) -> bool:
+        """Whether there are no rows, and only windows to close because nothing came for a while."""
     def to_arrow(self) -> Any:
         """`pyarrow.RecordBatch` over the same memory."""
-    def complete(self, output: Any, /) -> None:
-        """Encode and produce *output* (None: nothing), then let the offset move."""
-    def slice(self, start: int, length: int) -> Any:
-        """`pyarrow.RecordBatch` of some rows, for bisecting a failing batch."""
-    def complete_parts(self, outputs: list[Any], bad_rows: list[tuple[int, str]], /) -> None:
-        """As `complete`, for a bisected batch: outputs, and (row, error) of rows that failed."""
+    def results(self) -> list[tuple[str, Any]] | None:
+        """Results of the windows in front of the handler, with their names; None for rows."""
+    def feed(self, feeds: list[tuple[int, Any]], /) -> list[tuple[str, Any]]:
+        """
+        Give rows to windows, by their index, and close what is due; once, after the handler.
+
+        Results come back with the names of their windows.
+        """
+    def complete(
+        self, outputs: list[tuple[int | None, Any]], bad_rows: list[tuple[int, str]] = ..., /
+    ) -> None:
+        """
+        Encode and produce *outputs*, then let the offset move.
+
+        Each output has the index of its side output, or None; *bad_rows* are (row, error) of rows
+        that the handler could not take.
+        """
     def fail(self, message: str, /) -> None:
         """Stop the partition in front of this batch."""
 

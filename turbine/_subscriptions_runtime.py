@@ -5,11 +5,12 @@ import contextvars
 import logging
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+from turbine._handlers import Call, Handler
 from turbine._wake import was_cancelled
-from turbine.exceptions import EncodeError, WorkerStopped
+from turbine.exceptions import TurbineError, WorkerStopped
 from turbine.subscriptions import Subscription
 
 if TYPE_CHECKING:
@@ -23,12 +24,24 @@ logger = logging.getLogger("turbine.subscriptions")
 _POLL_MS = 1_000
 
 
+class Attempt(NamedTuple):
+    """Rows that the handler is to be tried on; *window* names the window that they come from."""
+
+    rows: Any
+    window: str | None
+
+
+Outcome: TypeAlias = Call | BaseException
+"""What became of an attempt."""
+
+
 class SyncRunner:
     """One thread that calls a plain function; the event loop never waits for it."""
 
-    def __init__(self, native: "Worker", subscription: Subscription) -> None:
+    def __init__(self, native: "Worker", subscription: Subscription, handler: Handler) -> None:
         self._native = native
         self._subscription = subscription
+        self._handler = handler
         self.name = subscription.name
         # In the worker's context, as the tasks of its loop are.
         self.thread = threading.Thread(
@@ -43,23 +56,40 @@ class SyncRunner:
         self.thread.start()
 
     def _run(self) -> None:
-        subscription = self._subscription
         while True:
             try:
-                batch = self._native.next_batch(subscription.name, _POLL_MS)
+                batch = self._native.next_batch(self.name, _POLL_MS)
             except WorkerStopped:
                 return
             if batch is not None:
-                _finish(subscription, batch, *_attempt(subscription.fn, batch.to_arrow()))
+                self._handle(batch)
+
+    def _handle(self, batch: "Batch") -> None:
+        work = _work_on(self._subscription, self._handler, batch)
+        try:
+            attempt = next(work)
+            while True:
+                attempt = work.send(self._attempt(batch, attempt))
+        except StopIteration:
+            pass
+
+    def _attempt(self, batch: "Batch", attempt: Attempt) -> Outcome:
+        try:
+            return self._handler.call(batch, *attempt)
+        except BaseException as exc:  # noqa: BLE001 - sys.exit() in a thread would end only the thread
+            return exc
 
 
 class AsyncRunner:
     """Calls an async function; batches of one partition one after the other, of several at once."""
 
-    def __init__(self, native: "Worker", wake: "Wake", subscription: Subscription) -> None:
+    def __init__(
+        self, native: "Worker", wake: "Wake", subscription: Subscription, handler: Handler
+    ) -> None:
         self._native = native
         self._wake = wake
         self._subscription = subscription
+        self._handler = handler
         self.name = subscription.name
         self._queues: dict[tuple[str, int], deque[Batch]] = {}
         self._busy: set[asyncio.Task[None]] = set()
@@ -93,85 +123,100 @@ class AsyncRunner:
         del self._queues[place]
 
     async def _handle(self, batch: "Batch") -> None:
-        subscription = self._subscription
-        output, error = await _attempt_async(subscription.fn, batch.to_arrow())
-        if error is None or subscription.on_error == "fail":
-            _finish(subscription, batch, output, error)
-            return
-        _report(subscription, batch, error)
-        outputs: list[Any] = []
-        bad: list[tuple[int, str]] = []
-        parts: list[tuple[int, int]] = []
-        _split(parts, bad, 0, batch.num_rows, error)
-        while parts:
-            start, rows = parts.pop()
-            output, failure = await _attempt_async(subscription.fn, batch.slice(start, rows))
-            if failure is None:
-                outputs.append(output)
-            else:
-                _split(parts, bad, start, rows, failure)
-        _complete_parts(subscription, batch, outputs, bad)
-
-
-def _attempt(fn: Callable[[Any], Any], rows: Any) -> tuple[Any, BaseException | None]:
-    try:
-        return fn(rows), None
-    except BaseException as exc:  # noqa: BLE001 - sys.exit() in a thread would end only the thread
-        return None, exc
-
-
-async def _attempt_async(
-    fn: Callable[[Any], Awaitable[Any]], rows: Any
-) -> tuple[Any, BaseException | None]:
-    try:
-        return await fn(rows), None
-    except asyncio.CancelledError as exc:
-        if was_cancelled():
-            raise
-        return None, exc
-    except Exception as exc:  # noqa: BLE001 - a handler may raise anything
-        return None, exc
-
-
-def _finish(
-    subscription: Subscription, batch: "Batch", output: Any, error: BaseException | None
-) -> None:
-    """Complete *batch*; a handler that raised fails it, or has its bad rows looked for."""
-    if error is None:
+        work = _work_on(self._subscription, self._handler, batch)
         try:
-            batch.complete(output)
-        except EncodeError as exc:
-            batch.fail(f"{exc}")
-    elif subscription.on_error == "fail":
-        logger.error("subscription %s raised", subscription.name, exc_info=error)
-        batch.fail(
-            f"the handler raised {type(error).__name__}: {error}. Nothing is lost: the partition "
-            'waits in front of the batch. Mend the handler and restart, or declare on_error="skip" '
-            'or on_error="dlq" to go on without the rows that it cannot handle'
-        )
-    else:
-        _report(subscription, batch, error)
-        _bisect(subscription, batch, error)
+            attempt = next(work)
+            while True:
+                attempt = work.send(await self._attempt(batch, attempt))
+        except StopIteration:
+            pass
+
+    async def _attempt(self, batch: "Batch", attempt: Attempt) -> Outcome:
+        try:
+            return await self._handler.call_async(batch, *attempt)
+        except asyncio.CancelledError as exc:
+            if was_cancelled():
+                raise
+            return exc
+        except Exception as exc:  # noqa: BLE001 - a handler may raise anything
+            return exc
 
 
-def _bisect(subscription: Subscription, batch: "Batch", error: BaseException) -> None:
+class Failed(Exception):  # noqa: N818 - never leaves this module
+    """The partition is to stop in front of the batch; the message says why."""
+
+
+def _work_on(
+    subscription: Subscription, handler: Handler, batch: "Batch"
+) -> Generator[Attempt, Outcome, None]:
     """
-    Call the handler on halves of halves, until the rows that make it fail stand alone.
+    Take *batch* from its rows to its end; each yield asks for a run of the handler.
+
+    Nothing that the handler did takes effect before it has succeeded on all rows, or on all but
+    those that are left out: so a batch that is tried again in parts counts no row twice.
+    """
+    calls: list[Call] = []
+    bad: list[tuple[int, str]] = []
+    try:
+        for attempt in _attempts(batch):
+            outcome = yield attempt
+            if isinstance(outcome, Call):
+                calls.append(outcome)
+                continue
+            _check_may_go_on(subscription, attempt, outcome)
+            _report(subscription, batch, attempt, outcome)
+            yield from _bisect(attempt, outcome, calls, bad)
+            _report_left_out(subscription, attempt, bad)
+        outputs = [output for call in calls for output in call.outputs]
+        if handler.windows:
+            outputs += _close_windows(subscription, handler, batch, calls)
+        batch.complete(outputs, bad)
+    except (Failed, TurbineError) as exc:
+        batch.fail(f"{exc}")
+
+
+def _attempts(batch: "Batch") -> list[Attempt]:
+    if batch.is_silence:
+        return []
+    results = batch.results()
+    if results is None:
+        return [Attempt(batch.to_arrow(), None)]
+    return [Attempt(rows, window) for window, rows in results]
+
+
+def _check_may_go_on(subscription: Subscription, attempt: Attempt, error: BaseException) -> None:
+    policy = subscription.on_error
+    if policy == "skip" or (policy == "dlq" and attempt.window is None):
+        return
+    logger.error("subscription %s raised", subscription.name, exc_info=error)
+    said = (
+        f"the handler raised {type(error).__name__}: {error}. Nothing is lost: the partition waits "
+        "in front of the batch. Mend the handler and restart, or declare "
+    )
+    if attempt.window is not None:
+        raise Failed(said + 'on_error="skip" to go on without the results that it cannot handle')
+    raise Failed(
+        said + 'on_error="skip" or on_error="dlq" to go on without the rows that it cannot handle'
+    )
+
+
+def _bisect(
+    attempt: Attempt, error: BaseException, calls: list[Call], bad: list[tuple[int, str]]
+) -> Generator[Attempt, Outcome, None]:
+    """
+    Try halves of halves, until the rows that make the handler fail stand alone.
 
     A bad row costs about ``2 log2(rows)`` more calls; the order of the outputs stays.
     """
-    outputs: list[Any] = []
-    bad: list[tuple[int, str]] = []
     parts: list[tuple[int, int]] = []
-    _split(parts, bad, 0, batch.num_rows, error)
+    _split(parts, bad, 0, attempt.rows.num_rows, error)
     while parts:
         start, rows = parts.pop()
-        output, failure = _attempt(subscription.fn, batch.slice(start, rows))
-        if failure is None:
-            outputs.append(output)
+        outcome = yield Attempt(attempt.rows.slice(start, rows), attempt.window)
+        if isinstance(outcome, Call):
+            calls.append(outcome)
         else:
-            _split(parts, bad, start, rows, failure)
-    _complete_parts(subscription, batch, outputs, bad)
+            _split(parts, bad, start, rows, outcome)
 
 
 def _split(
@@ -189,31 +234,54 @@ def _split(
     parts.extend([(start + half, rows - half), (start, half)])
 
 
-def _complete_parts(
-    subscription: Subscription,
-    batch: "Batch",
-    outputs: list[Any],
-    bad: list[tuple[int, str]],
+def _close_windows(
+    subscription: Subscription, handler: Handler, batch: "Batch", calls: list[Call]
+) -> list[tuple[int | None, Any]]:
+    """Give the rows to the windows; what the callbacks for their results returned."""
+    outputs: list[tuple[int | None, Any]] = []
+    for name, rows in batch.feed([feed for call in calls for feed in call.feeds]):
+        try:
+            returned = handler.close([(name, rows)])
+        except Exception as exc:
+            if subscription.on_error != "skip":
+                logger.exception("subscription %s raised", subscription.name)
+                raise Failed(
+                    f"the callback of the window {name!r} raised {type(exc).__name__}: {exc}. "
+                    "Nothing is lost: the partition waits in front of the batch. Mend it and "
+                    'restart, or declare on_error="skip" to go on without these results'
+                ) from exc
+            logger.warning(
+                "subscription %s: %d results of the window %r left out (on_error='skip')",
+                subscription.name,
+                rows.num_rows,
+                name,
+                exc_info=exc,
+            )
+        else:
+            outputs += [(None, one) for one in returned]
+    return outputs
+
+
+def _report(
+    subscription: Subscription, batch: "Batch", attempt: Attempt, error: BaseException
+) -> None:
+    logger.warning(
+        "subscription %s raised on %d rows of %s[%d]; looking for the rows that it cannot handle",
+        subscription.name,
+        attempt.rows.num_rows,
+        batch.topic,
+        batch.partition,
+        exc_info=error,
+    )
+
+
+def _report_left_out(
+    subscription: Subscription, attempt: Attempt, bad: list[tuple[int, str]]
 ) -> None:
     logger.warning(
         "subscription %s: %d of %d rows left out (on_error=%r)",
         subscription.name,
         len(bad),
-        batch.num_rows,
+        attempt.rows.num_rows,
         subscription.on_error,
-    )
-    try:
-        batch.complete_parts(outputs, bad)
-    except EncodeError as exc:
-        batch.fail(f"{exc}")
-
-
-def _report(subscription: Subscription, batch: "Batch", error: BaseException) -> None:
-    logger.warning(
-        "subscription %s raised on %d rows of %s[%d]; looking for the rows that it cannot handle",
-        subscription.name,
-        batch.num_rows,
-        batch.topic,
-        batch.partition,
-        exc_info=error,
     )

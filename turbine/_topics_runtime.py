@@ -44,7 +44,7 @@ def ensure_topics(app: "App", admin: "Admin", timeout_ms: int) -> dict[str, int]
 def _partitions(app: "App", name: str, known: dict[str, int]) -> int:
     """As many as what feeds it has, so that keys stay together; else the setting."""
     for subscription in app.subscriptions.values():
-        if name in {subscription.publish_to, subscription.dlq}:
+        if name in subscription.written:
             sources = [known[source] for source in subscription.topics if source in known]
             if sources:
                 return max(sources)
@@ -64,7 +64,6 @@ def _wanted(app: "App") -> dict[str, Topic | None]:
     for subscription in app.subscriptions.values():
         for name in subscription.topics:
             wanted.setdefault(name, subscription.source)
-        for target in (subscription.publish_to, subscription.dlq):
-            if target:
-                wanted.setdefault(target, None)
+        for target in subscription.written:
+            wanted.setdefault(target, None)
     return wanted

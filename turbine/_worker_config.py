@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from turbine._handlers import Handler
+from turbine._line_options import window_spec
+
 if TYPE_CHECKING:
     from turbine.agents import Agent
     from turbine.app import App
@@ -12,13 +15,19 @@ __all__ = ["worker_config"]
 
 
 def worker_config(
-    app: "App", *, http: bool, brokers: str | None = None, kafka: Mapping[str, str] | None = None
+    app: "App",
+    *,
+    handlers: Mapping[str, Handler] | None = None,
+    http: bool,
+    brokers: str | None = None,
+    kafka: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """
     Describe *app* to the core.
 
     Args:
         app: The app, with everything declared.
+        handlers: The handlers of its subscriptions by name, if they are made already.
         http: Whether the worker serves HTTP, if the settings allow it.
         brokers: ``host:port,host:port`` instead of the app's brokers.
         kafka: Settings of the Kafka client, on top of the app's.
@@ -28,6 +37,11 @@ def worker_config(
     """
     conf = app.conf
     conf.validate()
+    made = (
+        {one.name: Handler(one) for one in app.subscriptions.values()}
+        if handlers is None
+        else handlers
+    )
     return {
         "app_id": conf.id,
         "brokers": brokers or conf.bootstrap,
@@ -37,13 +51,16 @@ def worker_config(
         "drain_timeout_ms": round(conf.drain_timeout * 1_000),
         "fetch_buffer_bytes": conf.fetch_buffer_bytes,
         "produce_buffer_bytes": conf.produce_buffer_bytes,
-        "subscriptions": [_subscription(one) for one in app.subscriptions.values()],
+        "subscriptions": [_subscription(one, made[one.name]) for one in app.subscriptions.values()],
+        "state_dir": str(conf.data_path / "state"),
+        "checkpoint_interval_ms": max(1, round(conf.checkpoint_interval * 1_000)),
         "agents": [_agent(one) for one in app.agents.values() if one.topics],
         "http": conf.http() if http else None,
     }
 
 
-def _subscription(one: "Subscription") -> dict[str, Any]:
+def _subscription(one: "Subscription", handler: Handler) -> dict[str, Any]:
+    time = one.line.event_time
     return {
         "name": one.name,
         "group": one.group,
@@ -58,6 +75,21 @@ def _subscription(one: "Subscription") -> dict[str, Any]:
         "on_error": one.on_error,
         "dlq": one.dlq,
         "tombstones_as_nulls": one.tombstones == "null",
+        "event_time": None if time is None else time.config(),
+        "windows": _windows(one, handler),
+        "side_outputs": [target.config() for target in one.side_outputs.values()],
+    }
+
+
+def _windows(one: "Subscription", handler: Handler) -> dict[str, Any] | None:
+    line = one.line
+    named = line.windows or {window.name: window.declared for window in handler.windows}
+    if not named:
+        return None
+    return {
+        "before_handler": bool(line.windows),
+        "specs": [window_spec(line, window, name) for name, window in named.items()],
+        "late_data": None if line.late_data is None else line.late_data.config(),
     }
 
 

@@ -9,7 +9,9 @@ from datetime import timedelta, tzinfo
 from typing import Any, TypeVar, overload
 
 from turbine import _declare, _discover
+from turbine._event_time import EVENT_TIME_OPTIONS
 from turbine._lifecycle import Lifecycle
+from turbine._line_options import LineOptions
 from turbine.agents import Agent, Sink, Source
 from turbine.channels import Channel
 from turbine.exceptions import DeclarationError
@@ -27,6 +29,7 @@ J = TypeVar("J", bound=Job)
 
 _TOPIC_OPTIONS = frozenset(
     {
+        *EVENT_TIME_OPTIONS,
         "key_format",
         "value_format",
         "partitions",
@@ -53,6 +56,7 @@ _AGENT_OPTIONS = frozenset(
 )
 _SUBSCRIBE_OPTIONS = frozenset(
     {
+        *LineOptions.__annotations__,
         "avro_schema",
         "publish_to",
         "model",
@@ -138,7 +142,9 @@ class App(Lifecycle):
                 ``replicas``, ``retention`` (seconds), ``compacting``, ``deleting``, ``config``,
                 ``internal``. **value_format** and **key_format**: ``"json"``, ``"avro"``,
                 ``"protobuf"``, ``"msgpack"``, ``"csv"``, ``"arrow"``, ``"raw"``, ``"string"``, or
-                one of `turbine.codecs` with its choices.
+                one of `turbine.codecs` with its choices. **event_time**, **event_time_unit**,
+                **out_of_orderness**, **idle_close**: for subscriptions that read it, which may
+                say so themselves; see `subscribe`.
 
         Raises:
             DeclarationError: Kafka refuses the name, or an option does not exist.
@@ -220,7 +226,9 @@ class App(Lifecycle):
         """
         Declare a subscription: ``def f(batch: pyarrow.RecordBatch)``, sync or async.
 
-        The function returns a batch, or anything with ``__arrow_c_array__``, or None.
+        The function returns a batch, or anything with ``__arrow_c_array__``, or None. With a second
+        parameter ``ctx`` it gets a `turbine.context.Context`. A class is instantiated once a
+        worker and its ``process(self, batch)`` called; ``state`` and ``ctx`` may stand behind.
 
         Args:
             source: Topic that it reads.
@@ -237,7 +245,8 @@ class App(Lifecycle):
             name: Names its consumer group; the function's name if None.
             tombstones: ``"error"``: a record without a value is bad; ``"null"``: a row of nulls.
             **options: **avro_schema**, schema to read Avro with (framed as single objects, unless
-                the topic's format says otherwise); ``processing_guarantee``.
+                the topic's format says otherwise); ``processing_guarantee``; **event_time**,
+                **window** and their companions as `turbine._line_options.LineOptions` says.
 
         Returns:
             A decorator that leaves the function as it is.
@@ -249,7 +258,7 @@ class App(Lifecycle):
             raise DeclarationError("a subscription names its topic: write @app.subscribe('orders')")
         _declare.refuse_unknown(
             "app.subscribe",
-            options.keys() - {"avro_schema", "processing_guarantee"},
+            options.keys() - {*LineOptions.__annotations__, "avro_schema", "processing_guarantee"},
             _SUBSCRIBE_OPTIONS,
         )
 

@@ -39,6 +39,7 @@ def subscription_rows(app: "App") -> list[dict[str, Any]]:
             "publishes_to": one.publish_to,
             "model": getattr(one.model, "__name__", None),
             "batch_size": one.batch_size,
+            "windows": list(one.line.windows),
             "on_error": one.on_error,
             "help": one.help,
         }
@@ -143,7 +144,8 @@ def _agent_line(agent: dict[str, Any]) -> str:
 
 def _subscription_line(one: dict[str, Any]) -> str:
     target = f" -> {one['publishes_to']}" if one["publishes_to"] else ""
-    return f"{one['name']}: {one['reads']}{target}"
+    windows = f" by {', '.join(one['windows'])}" if one["windows"] else ""
+    return f"{one['name']}: {one['reads']}{windows}{target}"
 
 
 def _show_panel(known: dict[str, Any], out: IO[str]) -> None:
@@ -219,7 +221,7 @@ def _writers(app: "App") -> dict[str, list[str]]:
         targets = [name for sink in agent.sinks for name in getattr(sink, "names", ())]
         _note(found, agent.name, [*targets, agent.dlq])
     for one in app.subscriptions.values():
-        _note(found, one.name, [one.publish_to, one.dlq])
+        _note(found, one.name, one.written)
     return found
 
 

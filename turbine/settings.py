@@ -108,6 +108,11 @@ class Settings:
         "Longest time between two commits of a partition, in seconds.",
         aliases=("commit_interval",),
     )
+    checkpoint_interval = Setting(
+        read.seconds,
+        1.0,
+        "Longest time between two checkpoints of a partition's state, in seconds.",
+    )
     drain_timeout = Setting(
         read.seconds, 10.0, "Longest time that a stop waits for handlers, in seconds."
     )

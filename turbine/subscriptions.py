@@ -2,11 +2,13 @@
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from turbine import _declare
 from turbine._decoders import is_model
+from turbine._handlers import Shape, shape_of
+from turbine._line_options import LineOptions, Target, read_line
 from turbine.codecs import Avro, Format, Json, SchemaArg
 from turbine.exceptions import DeclarationError
 from turbine.naming import check_name, function_name, subscription_group
@@ -21,12 +23,6 @@ __all__ = ["Subscription", "Tombstones"]
 Tombstones = Literal["error", "null"]
 """What a record without a value is: a bad record, or a row of nulls."""
 
-_LATER = {
-    "state": "state comes with tables, in a later version",
-    "ctx": "the context comes with state and windows, in a later version",
-    "context": "the context comes with state and windows, in a later version",
-}
-
 
 class Subscription:
     """
@@ -34,7 +30,9 @@ class Subscription:
 
     Attributes:
         name: Unique in the app, the function's name unless given.
-        fn: The function, ``(batch) -> batch | None``.
+        fn: The function, ``(batch[, ctx]) -> batch | None``, or a class with such a ``process``.
+        shape: What it is called with besides the batch.
+        line: Time, windows and further outputs.
         topics: Names of the topics it reads.
         publish_to: Name of the topic it writes, if any.
         model: pydantic model of the rows; None infers the schema.
@@ -62,10 +60,11 @@ class Subscription:
         tombstones: Tombstones = "error",
         avro_schema: SchemaArg | None = None,
         processing_guarantee: str | None = None,
+        **line: Unpack[LineOptions],
     ) -> None:
         self.app = app
         self.fn = fn
-        self.is_async = _check_function(fn)
+        self.is_async, self.shape = _check_handler(fn)
         self.name = check_name("subscription", name or function_name(fn, qualified=False))
         _declare.check_guarantee(processing_guarantee)
         self.source = _source(app, source)
@@ -84,12 +83,31 @@ class Subscription:
         self.on_error, self.dlq = _declare.error_policy(on_error, dlq)
         _declare.check_no_loop(self.topics, self.publish_to, "publish_to")
         _declare.check_no_loop(self.topics, self.dlq, "dlq")
+        self.line = read_line(
+            app,
+            line,
+            name=self.name,
+            source=self.source,
+            publish_to=self.publish_to,
+            schema=self.schema,
+            is_class=isinstance(fn, type),
+        )
         self.help = _declare.first_line(fn)
 
     @property
     def topics(self) -> tuple[str, ...]:
         """Names of the topics it reads."""
         return self.source.names
+
+    @property
+    def side_outputs(self) -> "Mapping[str, Target]":
+        """Topics that ``ctx.emit`` writes to, by name."""
+        return self.line.side_outputs
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """Names of the topics it writes."""
+        return tuple(name for name in (self.publish_to, self.dlq, *self.line.topics) if name)
 
     @property
     def group(self) -> str:
@@ -101,15 +119,12 @@ class Subscription:
         return f"<Subscription {self.name} reads {self.source}{target}>"
 
 
-def _check_function(fn: Any) -> bool:
-    """Refuse what cannot be a subscription; True if it is async."""
+def _check_handler(fn: Any) -> tuple[bool, Shape]:
+    """Refuse what cannot be a subscription; whether it is async, and what it is called with."""
     name = getattr(fn, "__name__", type(fn).__name__)
-    if isinstance(fn, type):
-        raise DeclarationError(
-            f"a subscription is a function of one batch, not the class {name}: write 'def "
-            f"{name.lower()}(batch)'"
-            f" (classes come with windows, in a later version)"
-        )
+    in_class = isinstance(fn, type)
+    if in_class:
+        fn = _process_of(fn)
     if not callable(fn):
         raise DeclarationError(f"a subscription is a function, not {fn!r}: write 'def f(batch)'")
     generator = _declare.is_kind(fn, inspect.isasyncgenfunction)
@@ -118,13 +133,27 @@ def _check_function(fn: Any) -> bool:
             f"the subscription {name} yields: return one batch instead, "
             f"or use @app.agent for yielding one value at a time"
         )
-    for parameter in _declare.parameters(fn)[1:]:
-        if parameter.name in _LATER:
-            raise DeclarationError(
-                f"the subscription {name} asks for {parameter.name!r}: {_LATER[parameter.name]}"
-            )
-    _declare.check_takes_one(fn, "a subscription", "batch")
-    return _declare.is_kind(fn, inspect.iscoroutinefunction)
+    shape = shape_of(fn, name, in_class=in_class)
+    return _declare.is_kind(fn, inspect.iscoroutinefunction), shape
+
+
+def _process_of(cls: type) -> Any:
+    process = getattr(cls, "process", None)
+    if not inspect.isfunction(process):
+        raise DeclarationError(
+            f"the handler class {cls.__name__} has no process method: "
+            "write 'def process(self, batch)'"
+        )
+    try:
+        inspect.signature(cls).bind()
+    except TypeError:
+        raise DeclarationError(
+            f"the handler class {cls.__name__} is made without arguments, and its __init__ asks "
+            "for some: give them defaults"
+        ) from None
+    except ValueError:
+        pass
+    return process
 
 
 def _source(app: "App", source: Any) -> Topic:

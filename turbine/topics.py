@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from turbine._decoders import check_type, takes_json
+from turbine._event_time import EventTime
+from turbine._event_time import event_time as read_event_time
 from turbine._parsers import seconds
 from turbine.codecs import FormatArg, format_of
 from turbine.exceptions import ConfigError, DeclarationError, SendError
@@ -81,6 +83,7 @@ class Topic:
         value_format: Format of the values.
         partitions: Partitions if the app creates it; None: the ``topic_partitions`` setting.
         replicas: Replicas if the app creates it; None: the ``topic_replication_factor`` setting.
+        event_time: Where rows have their time, if subscriptions do not say otherwise.
         config: Settings of the topic if the app creates it, by Kafka's names.
     """
 
@@ -88,6 +91,7 @@ class Topic:
         "_json_text",
         "app",
         "config",
+        "event_time",
         "internal",
         "key_format",
         "key_type",
@@ -115,6 +119,10 @@ class Topic:
         deleting: bool | None = None,
         config: Mapping[str, object] | None = None,
         internal: bool = False,
+        event_time: str | EventTime | None = None,
+        event_time_unit: str | None = None,
+        out_of_orderness: float | timedelta | str | None = None,
+        idle_close: float | timedelta | str | None = None,
     ) -> None:
         if not names:
             raise DeclarationError("a topic needs a name: write app.topic('orders')")
@@ -134,6 +142,16 @@ class Topic:
         self.partitions = partitions
         self.replicas = replicas
         self.internal = internal
+        self.event_time = (
+            event_time
+            if isinstance(event_time, EventTime)
+            else read_event_time(
+                event_time,
+                unit=event_time_unit,
+                out_of_orderness=out_of_orderness,
+                idle_close=idle_close,
+            )
+        )
         self.config = _topic_config(retention, {"compact": compacting, "delete": deleting}, config)
         self._json_text = takes_json(value_type) and self.value_format.kind == "json"
 
@@ -248,6 +266,7 @@ class Topic:
             replicas=self.replicas,
             config=self.config,
             internal=self.internal,
+            event_time=self.event_time,
         )
 
     def __str__(self) -> str:

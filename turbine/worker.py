@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from turbine import _native
 from turbine._agents_runtime import AgentInstance, cancel_all
 from turbine._dump import describe_worker
+from turbine._handlers import Handler
 from turbine._subscriptions_runtime import AsyncRunner, SyncRunner
 from turbine._topics_runtime import ensure_topics
 from turbine._wake import Wake
@@ -69,7 +70,11 @@ class Runtime:
         self._brokers = brokers or app.conf.bootstrap
         self.hanging: list[str] = []
         self.failures: list[str] = []
-        config = worker_config(app, http=http, brokers=brokers, kafka=kafka)
+        # Classes make their windows now, which the core is to know before it starts.
+        self._handlers = {one.name: Handler(one) for one in app.subscriptions.values()}
+        config = worker_config(
+            app, handlers=self._handlers, http=http, brokers=brokers, kafka=kafka
+        )
         # A clock of tests has one for the core too.
         self._native = _native.Worker(json.dumps(config), getattr(app.clock, "native", None))
         self._stop_asked = asyncio.Event()
@@ -118,10 +123,12 @@ class Runtime:
             await self._abort()
             raise
         for subscription in app.subscriptions.values():
+            handler = self._handlers[subscription.name]
             if subscription.is_async:
-                self._spawn(AsyncRunner(self._native, wake, subscription).run(), subscription.name)
+                work = AsyncRunner(self._native, wake, subscription, handler).run()
+                self._spawn(work, subscription.name)
             else:
-                runner = SyncRunner(self._native, subscription)
+                runner = SyncRunner(self._native, subscription, handler)
                 self._threads.append(runner)
                 runner.start()
         for agent in app.agents.values():

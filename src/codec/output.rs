@@ -11,6 +11,8 @@ use arrow::array::RecordBatch;
 pub struct Output {
     format: Box<dyn Encode>,
     message_key: Option<String>,
+    /// Whether batches without the key's column have records without keys, instead of being refused.
+    key_is_optional: bool,
     /// Names of columns that are not part of the value.
     left_out: Vec<String>,
 }
@@ -19,7 +21,14 @@ impl Output {
     /// Values by `format`; keys from the column `message_key`, which is part of the value as well.
     #[must_use]
     pub fn new(format: Box<dyn Encode>, message_key: Option<&str>) -> Self {
-        Self { format, message_key: message_key.map(Into::into), left_out: Vec::new() }
+        let message_key = message_key.map(Into::into);
+        Self { format, message_key, key_is_optional: false, left_out: Vec::new() }
+    }
+
+    /// Lets a batch without the column of the key have records without keys.
+    #[must_use]
+    pub fn with_optional_key(self) -> Self {
+        Self { key_is_optional: true, ..self }
     }
 
     /// Leaves the metadata columns `names` (as `key`, without the underscore) out of the values.
@@ -42,6 +51,8 @@ impl Encode for Output {
     fn encode(&self, batch: &RecordBatch, out: &mut Encoded) -> Result<()> {
         let values = self.values(batch);
         self.format.encode(values.as_ref().unwrap_or(batch), out)?;
-        self.message_key.as_deref().map_or(Ok(()), |name| encode_keys(batch, name, out))
+        let key = self.message_key.as_deref();
+        key.filter(|name| !self.key_is_optional || batch.column_by_name(name).is_some())
+            .map_or(Ok(()), |name| encode_keys(batch, name, out))
     }
 }

@@ -62,6 +62,18 @@ impl Tracker {
         self.open.front().map(|e| e.offset).or(self.end)
     }
 
+    /// A tracker of which everything below `next` is done.
+    #[must_use]
+    pub fn starting_at(next: i64) -> Self {
+        Self { end: Some(next), ..Self::default() }
+    }
+
+    /// True if `ticket` and all before it are done.
+    #[must_use]
+    pub fn is_done_through(&self, ticket: Ticket) -> bool {
+        ticket < self.first
+    }
+
     /// Offset behind the last record begun.
     #[must_use]
     pub fn end(&self) -> Option<i64> {
@@ -138,6 +150,10 @@ mod tests {
                         model.open.remove(&ticket);
                     }
                     Step::Finish(_) => {}
+                }
+                for &ticket in &tickets {
+                    let below = model.open.range(..=ticket).next().is_none();
+                    prop_assert_eq!(tracker.is_done_through(ticket), below);
                 }
                 prop_assert_eq!(tracker.position(), model.position());
                 prop_assert_eq!(tracker.in_flight(), model.open.len());

@@ -28,10 +28,21 @@ use std::{
     time::Duration,
 };
 
+/// Longest wait for committed offsets.
+const COMMITTED_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Gives the committed offsets of partitions, of those that have one; waits for the broker.
+pub type Committed<'a> = dyn Fn(&[TopicPartition]) -> Vec<(TopicPartition, i64)> + 'a;
+
 /// Who is told about partitions. Calls come one after the other, from the group's thread.
 pub trait Listener: Send + Sync {
-    /// These partitions are ours; their records will come through the queues.
-    fn assigned(&self, partitions: Vec<(TopicPartition, PartitionQueue)>);
+    /// These partitions are ours; their records will come through the queues. Those that are returned
+    /// begin at that offset, the others at the committed one, for which `committed` asks the broker.
+    fn assigned(
+        &self,
+        partitions: Vec<(TopicPartition, PartitionQueue)>,
+        committed: &Committed<'_>,
+    ) -> Vec<(TopicPartition, i64)>;
     /// These partitions are going. May block until their handlers are done; the offsets returned are
     /// committed before they go. `lost`: they are gone already, and nothing can be committed.
     fn revoked(&self, partitions: &[TopicPartition], lost: bool) -> Vec<(TopicPartition, i64)>;
@@ -53,6 +64,8 @@ pub struct Membership<'a> {
     pub partitions: usize,
     /// Bytes that may wait in all queues together.
     pub buffer_bytes: usize,
+    /// Must queues know when they are at the end of their partition?
+    pub tells_ends: bool,
 }
 
 /// See the module.
@@ -95,7 +108,9 @@ impl ConsumerContext for Context {
                         Some((tp, queue))
                     })
                     .collect();
-                self.listener.assigned(assigned);
+                let ask = |wanted: &[TopicPartition]| committed(consumer, wanted);
+                let starts = self.listener.assigned(assigned, &ask);
+                starts.iter().for_each(|(tp, offset)| begin_at(list, tp, *offset));
             }
             Rebalance::Revoke(list) => {
                 let lost = consumer.assignment_lost();
@@ -118,6 +133,39 @@ fn names(list: &TopicPartitionList) -> Vec<TopicPartition> {
     list.elements().iter().map(|e| TopicPartition::new(e.topic(), e.partition())).collect()
 }
 
+/// Makes partition `tp` of an assignment begin at `offset`.
+fn begin_at(list: &TopicPartitionList, tp: &TopicPartition, offset: i64) {
+    let Ok(topic) = CString::new(&*tp.topic) else { return };
+    // SAFETY: the list is alive and not used by another thread during the rebalance, the name is a C
+    // string; a partition that is not in the list changes nothing.
+    unsafe {
+        rd::rd_kafka_topic_partition_list_set_offset(
+            list.ptr(),
+            topic.as_ptr(),
+            tp.partition,
+            offset,
+        );
+    }
+}
+
+fn committed(consumer: &ConsumerHandle, wanted: &[TopicPartition]) -> Vec<(TopicPartition, i64)> {
+    let mut list = TopicPartitionList::with_capacity(wanted.len());
+    for tp in wanted {
+        list.add_partition(&tp.topic, tp.partition);
+    }
+    let found = consumer.committed_offsets(list, COMMITTED_TIMEOUT);
+    let found = found.inspect_err(|error| {
+        tracing::warn!(target: "turbine.kafka", "committed offsets are not known: {error}");
+    });
+    let found = found.iter().flat_map(TopicPartitionList::elements);
+    found
+        .filter_map(|one| match one.offset() {
+            Offset::Offset(at) => Some((TopicPartition::new(one.topic(), one.partition()), at)),
+            _ => None,
+        })
+        .collect()
+}
+
 fn commit(consumer: &ConsumerHandle, offsets: &[(TopicPartition, i64)]) -> Result<()> {
     if offsets.is_empty() {
         return Ok(());
@@ -138,7 +186,7 @@ impl GroupConsumer {
     /// [`Error::Config`] for settings that librdkafka refuses; [`Error::Kafka`] if it cannot subscribe.
     pub fn join(member: &Membership<'_>, listener: Arc<dyn Listener>) -> Result<Self> {
         settings::check(member.user)?;
-        let config = settings::consumer(
+        let mut config = settings::consumer(
             member.brokers,
             member.user,
             member.group,
@@ -146,6 +194,9 @@ impl GroupConsumer {
             member.partitions,
             member.buffer_bytes,
         );
+        if member.tells_ends {
+            config.set("enable.partition.eof", "true");
+        }
         let context = Context { listener, handle: OnceLock::new(), trouble: Trouble::default() };
         let client: ConsumerHandle = config
             .create_with_context(context)

@@ -6,7 +6,10 @@ use rdkafka::{bindings as rd, consumer::Consumer, types::RDKafkaErrorCode};
 use std::{
     ffi::{CString, c_void},
     ptr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 use tokio::sync::Notify;
 
@@ -18,6 +21,7 @@ const TAKE: usize = 1024;
 pub struct PartitionQueue {
     queue: ptr::NonNull<rd::rd_kafka_queue_t>,
     arrived: Arc<Notify>,
+    at_end: AtomicBool,
     client: Arc<ConsumerHandle>,
 }
 
@@ -49,12 +53,20 @@ impl PartitionQueue {
                 Arc::as_ptr(&arrived).cast_mut().cast(),
             );
         }
-        Some(Self { queue, arrived, client: Arc::clone(client) })
+        let at_end = AtomicBool::new(false);
+        Some(Self { queue, arrived, at_end, client: Arc::clone(client) })
     }
 
     /// Resolves when something has arrived in an empty queue since the last call.
     pub async fn arrived(&self) {
         self.arrived.notified().await;
+    }
+
+    /// Has everything been taken, up to the end of the partition? Known only to members that asked to be
+    /// told of ends.
+    #[must_use]
+    pub fn is_at_end(&self) -> bool {
+        self.at_end.load(Ordering::Relaxed)
     }
 
     /// Moves what is there behind `into`, at most `rows` records or about `bytes` bytes; never waits.
@@ -96,11 +108,14 @@ impl PartitionQueue {
             let code = unsafe { message.as_ref() }.err;
             if code == rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
                 into.push(message);
+                self.at_end.store(false, Ordering::Relaxed);
                 kept += 1;
                 continue;
             }
             let code = RDKafkaErrorCode::from(code);
-            if code != RDKafkaErrorCode::PartitionEOF {
+            if code == RDKafkaErrorCode::PartitionEOF {
+                self.at_end.store(true, Ordering::Relaxed);
+            } else {
                 error.get_or_insert_with(|| failed_code("fetching records", code));
             }
             // SAFETY: ours, destroyed once.

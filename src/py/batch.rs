@@ -1,20 +1,29 @@
 //! A batch in the hands of a subscription's handler.
 
 use super::error::EncodeError;
-use crate::task::subscription::Job;
+use crate::task::{
+    sink::Outlet,
+    subscription::{Content, Feed, Job},
+};
 use arrow::array::RecordBatch;
 use parking_lot::Mutex;
 use pyo3::{intern, prelude::*};
 use pyo3_arrow::{PyRecordBatch, input::AnyRecordBatch};
+use std::sync::Arc;
 
 /// Rows of one partition on their way through a subscription's handler.
 #[pyclass(frozen, module = "turbine._native")]
 pub struct Batch {
     batch: RecordBatch,
+    content: Content,
+    watermark_ms: Option<i64>,
     topic: String,
     partition: i32,
     job: Mutex<Option<Job>>,
 }
+
+/// The name of a window and rows as a pyarrow object.
+type Named<'py> = (String, Bound<'py, PyAny>);
 
 impl Batch {
     pub(super) fn new(mut job: Job) -> Self {
@@ -22,6 +31,8 @@ impl Batch {
         let tp = job.tp().clone();
         Self {
             batch: job.batch.clone(),
+            content: job.content.clone(),
+            watermark_ms: job.watermark.0,
             topic: tp.topic.to_string(),
             partition: tp.partition,
             job: Mutex::new(Some(job)),
@@ -29,10 +40,19 @@ impl Batch {
     }
 
     fn take(&self) -> PyResult<Job> {
-        self.job.lock().take().ok_or_else(|| {
-            pyo3::exceptions::PyRuntimeError::new_err("the batch is complete already")
-        })
+        self.job.lock().take().ok_or_else(is_complete)
     }
+}
+
+fn is_complete() -> PyErr {
+    pyo3::exceptions::PyRuntimeError::new_err("the batch is complete already")
+}
+
+fn named<'py>(py: Python<'py>, results: &[(Arc<str>, RecordBatch)]) -> PyResult<Vec<Named<'py>>> {
+    let one = |(name, rows): &(Arc<str>, RecordBatch)| {
+        Ok((name.to_string(), PyRecordBatch::new(rows.clone()).into_pyarrow(py)?))
+    };
+    results.iter().map(one).collect()
 }
 
 #[pymethods]
@@ -48,41 +68,59 @@ impl Batch {
     }
 
     #[getter]
-    fn num_rows(&self) -> usize {
-        self.batch.num_rows()
+    fn watermark_ms(&self) -> Option<i64> {
+        self.watermark_ms
+    }
+
+    #[getter]
+    fn is_silence(&self) -> bool {
+        matches!(self.content, Content::Silence)
+    }
+
+    /// Results of the windows that come first, with their names; None for rows.
+    fn results<'py>(&self, py: Python<'py>) -> PyResult<Option<Vec<Named<'py>>>> {
+        match &self.content {
+            Content::Results(results) => named(py, results).map(Some),
+            Content::Rows | Content::Silence => Ok(None),
+        }
     }
 
     fn to_arrow<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         PyRecordBatch::new(self.batch.clone()).into_pyarrow(py)
     }
 
-    fn slice<'py>(
+    /// Gives rows to windows, by their index, once the handler is done; what came out.
+    #[pyo3(signature = (feeds, /))]
+    fn feed<'py>(
         &self,
         py: Python<'py>,
-        start: usize,
-        length: usize,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        PyRecordBatch::new(self.batch.slice(start, length)).into_pyarrow(py)
+        feeds: Vec<(usize, Bound<'py, PyAny>)>,
+    ) -> PyResult<Vec<Named<'py>>> {
+        let mut rows: Vec<Feed> = Vec::new();
+        for (window, one) in &feeds {
+            let one = batches(one, "a window was updated with")?;
+            rows.extend(one.into_iter().map(|batch| (*window, batch)));
+        }
+        let mut job = self.job.lock();
+        let job = job.as_mut().ok_or_else(is_complete)?;
+        let results = py.detach(|| job.feed(&rows))?;
+        named(py, &results)
     }
 
-    #[pyo3(signature = (output, /))]
-    fn complete(&self, py: Python<'_>, output: &Bound<'_, PyAny>) -> PyResult<()> {
-        let batches = batches(output)?;
-        let job = self.take()?;
-        py.detach(|| job.complete(batches, &[]));
-        Ok(())
-    }
-
-    #[pyo3(signature = (outputs, bad_rows, /))]
-    fn complete_parts(
+    #[pyo3(signature = (outputs, bad_rows = Vec::new(), /))]
+    fn complete(
         &self,
         py: Python<'_>,
-        outputs: Vec<Bound<'_, PyAny>>,
+        outputs: Vec<(Option<usize>, Bound<'_, PyAny>)>,
         bad_rows: Vec<(usize, String)>,
     ) -> PyResult<()> {
         let mut all = Vec::new();
-        for output in &outputs {
-            all.extend(batches(output)?);
+        for (side, output) in &outputs {
+            let (outlet, what) = match side {
+                None => (Outlet::Main, "a handler returned"),
+                Some(index) => (Outlet::Side(*index), "a side output was given"),
+            };
+            all.extend(batches(output, what)?.into_iter().map(|batch| (outlet, batch)));
         }
         let job = self.take()?;
         py.detach(|| job.complete(all, &bad_rows));
@@ -97,8 +135,8 @@ impl Batch {
     }
 }
 
-/// What a handler returned, as record batches.
-fn batches(output: &Bound<'_, PyAny>) -> PyResult<Vec<RecordBatch>> {
+/// What a handler returned or gave away, as record batches; `what` begins the sentence of an error.
+fn batches(output: &Bound<'_, PyAny>, what: &str) -> PyResult<Vec<RecordBatch>> {
     let py = output.py();
     if output.is_none() {
         return Ok(Vec::new());
@@ -107,13 +145,14 @@ fn batches(output: &Bound<'_, PyAny>) -> PyResult<Vec<RecordBatch>> {
         || output.hasattr(intern!(py, "__arrow_c_stream__"))?;
     if !is_arrow {
         return Err(EncodeError::new_err(format!(
-            "a handler returned {}: return a RecordBatch (or a polars DataFrame, a pyarrow Table: anything with an Arrow interface), or None to publish nothing",
-            output.get_type().name()?
+            "{what} {}: {} a RecordBatch (or a polars DataFrame, a pyarrow Table: anything with an Arrow interface), or None to publish nothing",
+            output.get_type().name()?,
+            if what.starts_with("a handler") { "return" } else { "give" },
         )));
     }
     let not_rows = |e: PyErr| {
         EncodeError::new_err(format!(
-            "a handler returned Arrow data that is not rows of named columns: {}",
+            "{what} Arrow data that is not rows of named columns: {}",
             e.value(py)
         ))
     };

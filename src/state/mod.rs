@@ -1,5 +1,14 @@
 //! Where operators keep what must survive the process: ordered bytes behind one trait.
 
+mod frame;
+mod log;
+mod memory;
+#[cfg(test)]
+mod suite;
+
+pub use log::{LogStore, OpenError};
+pub use memory::MemoryStore;
+
 use crate::error::Result;
 
 /// Changes that take effect together.

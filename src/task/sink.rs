@@ -15,17 +15,72 @@ use crate::{
 use arrow::array::RecordBatch;
 use std::sync::Arc;
 
+/// Where rows go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outlet {
+    /// `publish_to`.
+    Main,
+    /// The topic for late rows.
+    Late,
+    /// A further topic, by its place in the declaration.
+    Side(usize),
+}
+
+/// A topic and the form of its records.
+pub struct Gate {
+    topic: String,
+    encoder: Box<dyn Encode>,
+    /// Bytes of a row, as of the last batch.
+    row_bytes: usize,
+}
+
+impl Gate {
+    /// A topic that nothing was written to yet.
+    #[must_use]
+    pub fn new(topic: String, encoder: Box<dyn Encode>) -> Self {
+        Self { topic, encoder, row_bytes: 64 }
+    }
+
+    fn encode(&mut self, batch: &RecordBatch, metrics: &Metrics) -> Result<Rows> {
+        let count = batch.num_rows();
+        let bytes = Vec::with_capacity(count * (self.row_bytes + self.row_bytes / 8));
+        let mut encoded = Encoded { bytes, ..Encoded::default() };
+        self.encoder.encode(batch, &mut encoded)?;
+        self.row_bytes = encoded.bytes.len() / count + 1;
+        metrics.non_finite.inc_by(encoded.non_finite);
+        let Encoded { bytes, ends, key_bytes, keys, .. } = encoded;
+        Ok(Rows { bytes, ends, key_bytes, keys })
+    }
+}
+
+/// The topics of a task; rows for one that is not there are left out.
+#[derive(Default)]
+pub struct Gates {
+    /// For what the handler returns.
+    pub main: Option<Gate>,
+    /// For late rows.
+    pub late: Option<Gate>,
+    /// Further ones.
+    pub sides: Vec<Gate>,
+}
+
+impl Gates {
+    fn get(&mut self, outlet: Outlet) -> Option<&mut Gate> {
+        match outlet {
+            Outlet::Main => self.main.as_mut(),
+            Outlet::Late => self.late.as_mut(),
+            Outlet::Side(index) => self.sides.get_mut(index),
+        }
+    }
+}
+
 /// Writes the outputs of one task.
 pub struct Sink {
     producer: Arc<Producer>,
     metrics: Arc<Metrics>,
-    /// Topic for outputs.
-    publish_to: Option<String>,
+    gates: Gates,
     /// Topic for dead letters.
     dead_letters: Option<String>,
-    encoder: Box<dyn Encode>,
-    /// Bytes of a row, as of the last batch.
-    row_bytes: usize,
 }
 
 impl Sink {
@@ -33,11 +88,10 @@ impl Sink {
     pub fn new(
         producer: Arc<Producer>,
         metrics: Arc<Metrics>,
-        publish_to: Option<String>,
+        gates: Gates,
         dead_letters: Option<String>,
-        encoder: Box<dyn Encode>,
     ) -> Self {
-        Self { producer, metrics, publish_to, dead_letters, encoder, row_bytes: 64 }
+        Self { producer, metrics, gates, dead_letters }
     }
 
     /// Encodes `outputs` and enqueues them and `letters` in `flight`.
@@ -48,22 +102,21 @@ impl Sink {
     /// refused at once, as one that is too large.
     pub async fn write(
         &mut self,
-        outputs: &[RecordBatch],
+        outputs: &[(Outlet, RecordBatch)],
         letters: &[OwnedRecord],
         flight: &Arc<Flight>,
         status: &Status,
     ) -> Result<()> {
-        if let Some(topic) = self.publish_to.clone() {
-            for batch in outputs.iter().filter(|b| b.num_rows() > 0) {
-                let rows = self.encode(batch)?;
-                let count = rows.ends.len();
-                self.producer.reserve().await;
-                let refused = self.producer.send_rows(&topic, rows, flight)?;
-                if let Some((row, error)) = refused.into_iter().next() {
-                    return Err(Error::Encode(format!("row {row} of the output: {error}")));
-                }
-                status.metrics.records_out.inc_by(count as u64);
+        for (outlet, batch) in outputs.iter().filter(|(_, batch)| batch.num_rows() > 0) {
+            let Some(gate) = self.gates.get(*outlet) else { continue };
+            let rows = gate.encode(batch, &self.metrics)?;
+            let count = rows.ends.len();
+            self.producer.reserve().await;
+            let refused = self.producer.send_rows(&gate.topic, rows, flight)?;
+            if let Some((row, error)) = refused.into_iter().next() {
+                return Err(Error::Encode(format!("row {row} of the output: {error}")));
             }
+            status.metrics.records_out.inc_by(count as u64);
         }
         if let Some(topic) = &self.dead_letters {
             for letter in letters {
@@ -80,16 +133,5 @@ impl Sink {
             }
         }
         Ok(())
-    }
-
-    fn encode(&mut self, batch: &RecordBatch) -> Result<Rows> {
-        let count = batch.num_rows();
-        let bytes = Vec::with_capacity(count * (self.row_bytes + self.row_bytes / 8));
-        let mut encoded = Encoded { bytes, ..Encoded::default() };
-        self.encoder.encode(batch, &mut encoded)?;
-        self.row_bytes = encoded.bytes.len() / count + 1;
-        self.metrics.non_finite.inc_by(encoded.non_finite);
-        let Encoded { bytes, ends, key_bytes, keys, .. } = encoded;
-        Ok(Rows { bytes, ends, key_bytes, keys })
     }
 }

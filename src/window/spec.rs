@@ -30,6 +30,9 @@ pub struct WindowSpec {
     /// True: kept in the store and restored; false: in memory only.
     #[serde(default)]
     pub persistent: bool,
+    /// May windows be closed by the clock, so that results can be marked `idle`?
+    #[serde(default)]
+    pub idle_close: bool,
     /// Most open windows over all keys, in memory only; the oldest is closed before its time.
     #[serde(default)]
     pub max_open: Option<usize>,

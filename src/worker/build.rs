@@ -6,25 +6,23 @@ use super::{
     events::Event,
     group::{Group, Spawn},
     label,
+    parts::Parts,
     task::Task,
 };
 use crate::{
-    codec::{
-        DecodeOptions, Output,
-        format::{Decoders, encoder},
-        json::SharedSchema,
-    },
+    codec::{DecodeOptions, format::Decoders, json::SharedSchema},
     config::{AgentConfig, OnError, SubscriptionConfig},
     error::Result,
     task::{
         agent::{self, Lane},
         sink::Sink,
         status::Status,
-        subscription::{self, Source},
+        subscription::{self, Silence, Source, event_time::EventClock},
         watch::watch,
     },
     types::TopicPartition,
 };
+use arrow::datatypes::SchemaRef;
 use parking_lot::{Condvar, Mutex};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -41,6 +39,8 @@ const LEAST_BATCH_BYTES: usize = 64 << 10;
 /// A group to join.
 pub(super) struct Plan {
     pub(super) group: Group,
+    /// Must its members know when they are at the end of a partition?
+    pub(super) tells_ends: bool,
     pub(super) topics: Vec<String>,
 }
 
@@ -54,7 +54,9 @@ pub(super) fn groups(
     for config in &worker.config.subscriptions {
         let spawn = subscription_spawn(worker, runtime, config)?;
         let group = group(worker, runtime, config.group.clone(), None, spawn);
-        plans.push(Plan { group, topics: config.topics.clone() });
+        let idle_close = config.event_time.as_ref().and_then(|time| time.idle_close_ms);
+        let (topics, tells_ends) = (config.topics.clone(), idle_close.is_some());
+        plans.push(Plan { group, tells_ends, topics });
     }
     let mut agents: BTreeMap<&str, Vec<&AgentConfig>> = BTreeMap::new();
     for config in &worker.config.agents {
@@ -65,7 +67,7 @@ pub(super) fn groups(
         let spawn = agents_spawn(worker, runtime, &configs);
         let epochs = Some(Arc::clone(epochs));
         let group = group(worker, runtime, id.to_owned(), epochs, spawn);
-        plans.push(Plan { group, topics: topics.into_iter().collect() });
+        plans.push(Plan { group, tells_ends: false, topics: topics.into_iter().collect() });
     }
     Ok(plans)
 }
@@ -111,43 +113,52 @@ fn status(worker: &Worker, name: &str, tp: TopicPartition) -> Status {
     Status::new(tp, name.to_owned(), metrics, on_failure)
 }
 
+fn schema_of(worker: &Worker, config: &SubscriptionConfig) -> Option<SchemaRef> {
+    worker.schemas.lock().get(&config.name).cloned()
+}
+
 fn subscription_spawn(
     worker: &Arc<Worker>,
     runtime: &Handle,
     config: &SubscriptionConfig,
 ) -> Result<Spawn> {
     let options = DecodeOptions { tombstones_as_nulls: config.tombstones_as_nulls };
-    let schema = worker.schemas.lock().get(&config.name).cloned();
+    let schema = schema_of(worker, config);
     let learned = Arc::new(SharedSchema::new(&config.name, worker.metrics.schema_widened.clone()));
     let decoders = Decoders::new(config.value_format.clone(), schema, learned, options)?;
-    encoder(&config.output_format)?;
+    let parts = Parts::new(worker, config, schema_of(worker, config).as_ref())?;
     let shelf = Arc::clone(worker.shelf(&config.name)?);
     let (weak, runtime, config) = (Arc::downgrade(worker), runtime.clone(), config.clone());
     Ok(Box::new(move |tp, queue| {
         let worker = weak.upgrade().expect("a worker leaves its groups before it goes");
-        let task = subscription::Shared::new(
-            status(&worker, &config.name, tp),
-            config.clone(),
-            worker.clock.clone(),
-        );
-        let dead_letters = config.dlq.clone().filter(|_| config.on_error == OnError::Dlq);
-        let made = || -> Result<_> { Ok((decoders.decoder()?, encoder(&config.output_format)?)) };
+        let status = status(&worker, &config.name, tp);
+        let clock = worker.clock.clone();
+        let (windows, checkpoints, events) = match parts.open(&worker, &status.tp) {
+            Ok(opened) => opened,
+            Err(error) => {
+                status.fail(&error.to_string());
+                let task = subscription::Shared::new(status, config.clone(), clock, None, None);
+                return Task::Subscription(task, Arc::clone(&shelf));
+            }
+        };
+        let now = clock.now();
+        let task = subscription::Shared::new(status, config.clone(), clock, windows, checkpoints);
+        let made = || -> Result<_> { Ok((decoders.decoder()?, parts.gates()?)) };
         match made() {
-            Ok((decoder, encoder)) => {
-                let output = Output::new(encoder, config.message_key.as_deref());
-                let sink = Sink::new(
-                    Arc::clone(&worker.producer),
-                    Arc::clone(&worker.metrics),
-                    config.publish_to.clone(),
-                    dead_letters,
-                    Box::new(output.without_metadata(&config.with_metadata)),
-                );
+            Ok((decoder, gates)) => {
+                let dead_letters = config.dlq.clone().filter(|_| config.on_error == OnError::Dlq);
+                let (producer, metrics) = (&worker.producer, &worker.metrics);
+                let sink =
+                    Sink::new(Arc::clone(producer), Arc::clone(metrics), gates, dead_letters);
+                let watermark = events.as_ref().and_then(EventClock::watermark);
                 let source = Source {
                     task: Arc::clone(&task),
                     queue,
                     decoder,
                     shelf: Arc::clone(&shelf),
                     batch_bytes: batch_bytes(&worker),
+                    events,
+                    silence: Silence::new(parts.idle_close(), now, watermark),
                 };
                 let run = runtime.spawn(source.run(sink));
                 watch(&runtime, Arc::clone(&task), run, |task| &task.status);

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     error::{Act, Result},
     kafka::{
-        consumer::{GroupConsumer, Listener},
+        consumer::{Committed, GroupConsumer, Listener},
         queue::PartitionQueue,
     },
     metrics::Metrics,
@@ -72,6 +72,7 @@ impl Group {
             return;
         }
         let tasks = self.tasks();
+        tasks.iter().for_each(Task::settle_checkpoints);
         let mut offsets = Vec::new();
         for task in &tasks {
             let status = task.status();
@@ -184,14 +185,34 @@ impl Group {
     }
 }
 
+/// A partition that was worked on has no state here: another machine had it, or it was removed.
+fn tell_of_missing_state(empty: &[Task], committed: &Committed<'_>) {
+    let partitions: Vec<_> = empty.iter().map(|task| task.status().tp.clone()).collect();
+    if partitions.is_empty() {
+        return;
+    }
+    for (tp, offset) in committed(&partitions) {
+        let Some(task) = empty.iter().find(|task| task.status().tp == tp) else { continue };
+        task.note_missing_state();
+        tracing::error!(
+            target: "turbine.worker",
+            "{} {tp}: no state on this machine although offset {offset} is committed: another machine had it, or state_dir \
+             was emptied. Windows begin empty at that offset; to have them whole, bring state_dir back or read the topic again under another name",
+            task.status().name
+        );
+    }
+}
+
 /// What the member of a group tells, and to whom.
 pub(super) struct Watch(pub(super) Weak<Group>);
 
 impl Listener for Watch {
-    fn assigned(&self, partitions: Vec<(TopicPartition, PartitionQueue)>) {
-        if let Some(group) = self.0.upgrade() {
-            group.assigned(partitions);
-        }
+    fn assigned(
+        &self,
+        partitions: Vec<(TopicPartition, PartitionQueue)>,
+        committed: &Committed<'_>,
+    ) -> Vec<(TopicPartition, i64)> {
+        self.0.upgrade().map(|group| group.assigned(partitions, committed)).unwrap_or_default()
     }
 
     fn revoked(&self, partitions: &[TopicPartition], lost: bool) -> Vec<(TopicPartition, i64)> {
@@ -200,22 +221,30 @@ impl Listener for Watch {
 }
 
 impl Listener for Group {
-    fn assigned(&self, partitions: Vec<(TopicPartition, PartitionQueue)>) {
+    fn assigned(
+        &self,
+        partitions: Vec<(TopicPartition, PartitionQueue)>,
+        committed: &Committed<'_>,
+    ) -> Vec<(TopicPartition, i64)> {
         self.has_joined.store(true, Ordering::Release);
         let names: Vec<_> = partitions.iter().map(|(tp, _)| tp.clone()).collect();
         self.metrics.assigned.inc_by(names.len() as u64);
-        let mut tasks = self.tasks.lock();
+        let mut starts = Vec::new();
+        let mut empty = Vec::new();
         for (tp, queue) in partitions {
             let task = (self.spawn)(tp.clone(), queue);
-            tasks.insert(tp, task);
+            starts.extend(task.starts_at().map(|offset| (tp.clone(), offset)));
+            empty.extend(task.has_empty_store().then(|| task.clone()));
+            self.tasks.lock().insert(tp, task);
         }
-        drop(tasks);
+        tell_of_missing_state(&empty, committed);
         if *self.ending.lock() {
             self.drain();
         }
         if !names.is_empty() {
             self.events.put(Event::Assigned { group: self.id.clone(), partitions: names });
         }
+        starts
     }
 
     fn revoked(&self, partitions: &[TopicPartition], lost: bool) -> Vec<(TopicPartition, i64)> {
@@ -229,6 +258,7 @@ impl Listener for Group {
             self.wait_until_settled(&going);
         }
         let _no_commit_meanwhile = self.committing.lock();
+        going.iter().for_each(|task| task.close_state(!abandon));
         let mut offsets: Vec<(TopicPartition, i64)> = going
             .iter()
             .filter_map(|task| {
@@ -245,7 +275,7 @@ impl Listener for Group {
             let status = task.status();
             status.become_state(crate::task::status::State::Revoked);
             tasks.remove(&status.tp);
-            self.metrics.forget_lag(&super::label(&status.name, &status.tp));
+            self.metrics.forget(&super::label(&status.name, &status.tp), &task.window_names());
         }
         drop(tasks);
         self.metrics.revoked.inc_by(partitions.len() as u64);

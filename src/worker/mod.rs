@@ -18,6 +18,7 @@ pub mod wake;
 
 mod build;
 mod look;
+mod parts;
 
 use crate::{
     clock::Clock,
@@ -197,6 +198,7 @@ impl Worker {
                     start_at: self.config.start_at,
                     partitions,
                     buffer_bytes: self.config.fetch_buffer_bytes * partitions / all.max(1),
+                    tells_ends: plan.tells_ends,
                 },
                 // Weak: the member belongs to the group, and nothing would ever end them both.
                 Arc::new(group::Watch(Arc::downgrade(&group))),

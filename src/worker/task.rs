@@ -47,6 +47,51 @@ impl Task {
         }
     }
 
+    /// Where reading goes on although the group may have committed another offset.
+    #[must_use]
+    pub fn starts_at(&self) -> Option<i64> {
+        match self {
+            Self::Subscription(task, _) => task.starts_at(),
+            Self::Agents(_) => None,
+        }
+    }
+
+    /// True if the partition has a store and nothing is in it.
+    #[must_use]
+    pub fn has_empty_store(&self) -> bool {
+        matches!(self, Self::Subscription(task, _) if task.has_empty_store())
+    }
+
+    /// Counts that the state of the partition is elsewhere.
+    pub fn note_missing_state(&self) {
+        if let Self::Subscription(task, _) = self {
+            task.note_missing_state();
+        }
+    }
+
+    /// Makes the checkpoints durable whose batches are done.
+    pub fn settle_checkpoints(&self) {
+        if let Self::Subscription(task, _) = self {
+            task.settle_checkpoints();
+        }
+    }
+
+    /// Closes the store, after a last checkpoint if all is `in_order`.
+    pub fn close_state(&self, in_order: bool) {
+        if let Self::Subscription(task, _) = self {
+            task.close_state(in_order);
+        }
+    }
+
+    /// Names of its windows.
+    #[must_use]
+    pub fn window_names(&self) -> Vec<String> {
+        match self {
+            Self::Subscription(task, _) => task.window_names(),
+            Self::Agents(_) => Vec::new(),
+        }
+    }
+
     /// Records that handlers have and have not finished.
     #[must_use]
     pub fn in_flight(&self) -> u64 {

@@ -222,9 +222,18 @@ async def yields_async(batch: Any) -> Any:
 
 def no_batch() -> None: ...
 def with_state(batch: Any, state: Any) -> None: ...
-def with_context(batch: Any, ctx: Any) -> None: ...
+def with_both(batch: Any, ctx: Any, state: Any) -> None: ...
 def with_other(batch: Any, other: Any) -> None: ...
 def with_option(batch: Any, factor: int = 2) -> None: ...
+
+
+class WithArguments:
+    def __init__(self, database: str) -> None: ...
+    def process(self, batch: Any) -> None: ...
+
+
+class WrongOrder:
+    def process(self, batch: Any, ctx: Any, state: Any) -> None: ...
 
 
 @pytest.mark.parametrize(
@@ -232,11 +241,13 @@ def with_option(batch: Any, factor: int = 2) -> None: ...
     [
         (yields, {}, "return one batch instead"),
         (yields_async, {}, "return one batch instead"),
-        (NotAFunction, {}, "not the class NotAFunction"),
+        (NotAFunction, {}, "the handler class NotAFunction has no process method"),
         ("text", {}, "write 'def f(batch)'"),
         (no_batch, {}, "takes one parameter, (batch)"),
         (with_state, {}, "state comes with tables"),
-        (with_context, {}, "the context comes with"),
+        (with_both, {}, "state comes with tables"),
+        (WithArguments, {}, "is made without arguments"),
+        (WrongOrder, {}, "with state, ctx or both behind the batch, in this order"),
         (with_other, {}, "takes one parameter, (batch)"),
         (lambda batch: batch, {}, "pass name="),
         (same, {"batch_size": 0}, "batch_size=0"),
@@ -259,6 +270,21 @@ def with_option(batch: Any, factor: int = 2) -> None: ...
         (same, {"publish_to": "no/slash"}, "not a topic name"),
         (same, {"name": "v7"}, "that version of the app"),
         (same, {"processing_guarantee": "exactly_once"}, "not there yet"),
+        (same, {"event_time": 3}, "is not a column: write its name"),
+        (
+            same,
+            {"event_time": "ts", "event_time_unit": "min"},
+            "write one of 's', 'ms'",
+        ),
+        (same, {"event_time": "ts", "model": Order}, "is not a column of the model: it has id"),
+        (same, {"event_time": "ts", "out_of_orderness": -1}, "out_of_orderness expects"),
+        (same, {"event_time": "ts", "idle_close": 0}, "idle_close"),
+        (same, {"idle_close": 3}, "says nothing without event_time="),
+        (same, {"on_late": "drop"}, "add window="),
+        (same, {"late_data": "late"}, "belong together"),
+        (same, {"side_outputs": ["vip"]}, "is not a mapping"),
+        (same, {"side_outputs": {"vip": "in"}}, "name another topic"),
+        (same, {"partition_key": ""}, "write the name of one"),
         (same, {"output": "out"}, "did you mean publish_to=?"),
         (same, {"batchsize": 3}, "did you mean batch_size=?"),
     ],

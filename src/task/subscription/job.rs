@@ -1,18 +1,42 @@
 //! A batch on its way through the handler.
 
-use super::shared::Shared;
+use super::{shared::Shared, windows::Feed};
 use crate::{
     engine::tracker::Ticket,
+    error::Result,
     kafka::messages::Messages,
-    task::dead_letter::{Phase, dead_letter},
+    task::{
+        dead_letter::{Phase, dead_letter},
+        sink::Outlet,
+    },
     types::{OwnedRecord, TopicPartition},
+    window::operator::Cause,
 };
 use arrow::array::RecordBatch;
 use std::{sync::Arc, time::Instant};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
+/// What a job asks the handler to do.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// Handle the rows.
+    Rows,
+    /// Handle results of windows, each with the name of its window.
+    Results(Vec<(Arc<str>, RecordBatch)>),
+    /// Nothing has come for a while: close windows.
+    Silence,
+}
+
 /// A batch between poll and complete.
 pub struct Job {
+    /// What is to be done.
+    pub content: Content,
+    /// The watermark before the first row and behind the last one, in ms.
+    pub watermark: (Option<i64>, Option<i64>),
+    /// Late rows that are handed out.
+    pub(super) late: Vec<RecordBatch>,
+    /// Offset behind the last record.
+    pub(super) next: i64,
     /// The rows, with the metadata columns that were asked for.
     pub batch: RecordBatch,
     pub(super) task: Arc<Shared>,
@@ -30,7 +54,7 @@ pub struct Job {
 
 /// What a handler made of a batch.
 pub(super) struct Outputs {
-    pub(super) batches: Vec<RecordBatch>,
+    pub(super) batches: Vec<(Outlet, RecordBatch)>,
     pub(super) letters: Vec<OwnedRecord>,
     pub(super) ticket: Ticket,
     pub(super) began: Instant,
@@ -52,7 +76,7 @@ impl Job {
 
     /// The handler is done: `batches` go out, `bad` rows (index in the batch, error) by the policy,
     /// then the offset moves.
-    pub fn complete(mut self, batches: Vec<RecordBatch>, bad: &[(usize, String)]) {
+    pub fn complete(mut self, mut batches: Vec<(Outlet, RecordBatch)>, bad: &[(usize, String)]) {
         let metrics = &self.task.status.metrics;
         metrics.process.observe(self.handed.elapsed().as_secs_f64());
         metrics.bad_records.inc_by(bad.len() as u64);
@@ -63,10 +87,30 @@ impl Job {
                 dead_letter(records, source, &self.task.status.tp, Phase::Process, error)
             }));
         }
+        batches.extend(self.late.drain(..).map(|late| (Outlet::Late, late)));
+        if batches.is_empty() && letters.is_empty() {
+            metrics.batch.observe(self.began.elapsed().as_secs_f64());
+            let done = (!self.task.is_halted(self.ticket)).then_some(self.ticket);
+            return self.task.end(done);
+        }
         let (ticket, began, place) = (self.ticket, self.began, self.place);
         let outputs = Outputs { batches, letters, ticket, began, place };
         // Only a task that is gone does not take it, and then nobody waits for the batch.
         let _ = self.outputs.send(outputs);
+    }
+
+    /// Gives rows to the windows that the handler feeds, and closes what the watermark has passed; call
+    /// it once, after the handler. What came out, each with the name of its window.
+    ///
+    /// # Errors
+    ///
+    /// What the windows return; then the batch is to fail.
+    pub fn feed(&mut self, feeds: &[Feed]) -> Result<Vec<(Arc<str>, RecordBatch)>> {
+        let is_silence = matches!(self.content, Content::Silence);
+        let cause = if is_silence { Cause::Idle } else { Cause::Watermark };
+        let step = self.task.step(feeds, self.watermark.1, cause, (self.ticket, self.next))?;
+        self.late.extend(step.late);
+        Ok(step.results)
     }
 
     /// The partition stops in front of this batch.

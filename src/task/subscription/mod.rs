@@ -4,11 +4,18 @@
 //! produces and, once everything is acknowledged, lets the offset move. The handler is between them,
 //! behind a [`crate::task::shelf::Shelf`], and holds a [`Job`].
 
+mod checkpoints;
+pub mod event_time;
 mod job;
 mod shared;
+mod silence;
 mod source;
+mod windows;
 mod writer;
 
-pub use job::Job;
+pub use checkpoints::Checkpoints;
+pub use job::{Content, Job};
 pub use shared::Shared;
+pub use silence::Silence;
 pub use source::Source;
+pub use windows::{Feed, Windows};

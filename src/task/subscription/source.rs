@@ -1,8 +1,11 @@
 //! The reading side: polls and decodes one partition, one batch ahead of the handler.
 
 use super::{
-    job::{Job, Outputs},
+    event_time::EventClock,
+    job::{Content, Job, Outputs},
     shared::Shared,
+    silence::Silence,
+    windows::Step,
     writer::write_outputs,
 };
 use crate::{
@@ -19,7 +22,9 @@ use crate::{
         watch::watch,
     },
     types::{OwnedRecord, Records},
+    window::operator::Cause,
 };
+use arrow::{array::RecordBatch, datatypes::Schema};
 use std::{
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
@@ -56,6 +61,10 @@ pub struct Source {
     pub shelf: Arc<Shelf<Job>>,
     /// Most bytes of records in one batch.
     pub batch_bytes: usize,
+    /// Event time, if rows have one.
+    pub events: Option<EventClock>,
+    /// How long nothing has come.
+    pub silence: Silence,
 }
 
 impl Source {
@@ -70,6 +79,7 @@ impl Source {
 
     async fn read_batches(mut self, outputs: mpsc::UnboundedSender<Outputs>) {
         let places = Arc::new(Semaphore::new(PLACES));
+        let _counts_as_open = self.task.hold_open();
         self.task.status.become_state(State::Running);
         while self.task.status.is_live() {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
@@ -79,13 +89,22 @@ impl Source {
                 Ok(None) => return,
                 Err(error) => return self.task.status.fail(&error.to_string()),
             };
+            if records.is_empty() {
+                self.close_by_clock(place, &outputs);
+                continue;
+            }
             self.task.status.metrics.poll.observe(asked.elapsed().as_secs_f64());
             self.shelve(records, place, &outputs);
+            self.silence.broken(
+                self.task.clock.now(),
+                self.events.as_ref().and_then(EventClock::watermark),
+            );
         }
     }
 
     /// The next batch: as much as has arrived, up to the batch size; more is waited for only while
-    /// the handler is busy. `None` when the task is to stop.
+    /// the handler is busy. Empty when windows are to be closed by the clock, `None` when the task is to
+    /// stop.
     async fn collect(&self) -> crate::error::Result<Option<Messages>> {
         let config = &self.task.config;
         let mut records = Messages::default();
@@ -106,12 +125,18 @@ impl Source {
                 if full || self.shelf.is_hungry() || self.task.clock.now() >= due {
                     return Ok(Some(records));
                 }
+            } else if self.silence.is_over(self.task.clock.now())
+                && self.queue.is_at_end()
+                && self.task.open_windows() > 0
+            {
+                return Ok(Some(records));
             }
             tokio::select! {
                 () = self.queue.arrived() => {}
                 () = &mut hungry, if !records.is_empty() => {}
                 () = self.task.stopping.notified() => {}
                 () = reach(&self.task.clock, deadline) => {}
+                () = reach(&self.task.clock, self.silence.due(self.task.clock.now())), if records.is_empty() => {}
                 () = tokio::time::sleep(RECHECK) => {}
             }
         }
@@ -146,12 +171,25 @@ impl Source {
         task.status.note_fetched(next);
         let first = records.offset(0);
         if next > first {
+            let before = self.events.as_ref().and_then(EventClock::watermark);
+            let batch = match &mut self.events {
+                None => Ok(decoded.batch),
+                Some(events) => events.append(&decoded.batch, &records, decoded.rows.as_deref()),
+            };
+            let batch = match batch {
+                Ok(batch) => batch,
+                Err(error) => return task.status.fail(&error.to_string()),
+            };
             let ticket = task.tracker.lock().begin(first, next);
             task.open.fetch_add(1, Ordering::AcqRel);
             let job = Job {
-                batch: decoded.batch,
+                content: Content::Rows,
+                watermark: (before, self.events.as_ref().and_then(EventClock::watermark)),
+                late: Vec::new(),
+                batch,
                 task: Arc::clone(task),
                 ticket,
+                next,
                 rows: decoded.rows,
                 records: (task.config.on_error == OnError::Dlq).then_some(records),
                 letters,
@@ -160,11 +198,7 @@ impl Source {
                 outputs: outputs.clone(),
                 place,
             };
-            if job.batch.num_rows() == 0 {
-                job.complete(Vec::new(), &[]);
-            } else {
-                self.shelf.put(job);
-            }
+            self.put(job, Cause::Watermark);
         }
         if let Some(reason) = stop {
             task.status.fail(&reason);
@@ -173,6 +207,65 @@ impl Source {
             // Drained between the poll and the shelf: the batch is read again by the next owner.
             task.drain(&self.shelf);
         }
+    }
+
+    /// Hands `job` to the handler, or its rows to the windows that come first and then their results.
+    fn put(&self, mut job: Job, cause: Cause) {
+        let task = &self.task;
+        if task.windows_come_first() {
+            let feeds: Vec<_> =
+                (0..task.window_count()).map(|index| (index, job.batch.clone())).collect();
+            match task.step(&feeds, job.watermark.1, cause, (job.ticket, job.next)) {
+                Ok(Step { results, late }) => {
+                    job.late = late;
+                    job.batch = RecordBatch::new_empty(Arc::new(Schema::empty()));
+                    // They are not the rows of records, so that no record can be blamed for them.
+                    job.records = None;
+                    if results.is_empty() {
+                        return job.complete(Vec::new(), &[]);
+                    }
+                    job.content = Content::Results(results);
+                }
+                Err(error) => return job.fail(&error.to_string()),
+            }
+        } else if job.batch.num_rows() == 0 && matches!(job.content, Content::Rows) {
+            return job.complete(Vec::new(), &[]);
+        }
+        self.shelf.put(job);
+    }
+
+    /// Nothing has come for a while: lets the watermark go on with the clock, and windows close.
+    fn close_by_clock(
+        &mut self,
+        place: OwnedSemaphorePermit,
+        outputs: &mpsc::UnboundedSender<Outputs>,
+    ) {
+        let now = self.task.clock.now();
+        let Some(events) = &mut self.events else { return };
+        let before = events.watermark();
+        if let Some(watermark) = self.silence.watermark(now) {
+            events.reach(watermark);
+        }
+        let after = events.watermark();
+        let Some((ticket, next)) = self.task.begin_nothing() else { return };
+        let began = Instant::now();
+        let job = Job {
+            content: Content::Silence,
+            watermark: (before, after),
+            late: Vec::new(),
+            batch: RecordBatch::new_empty(Arc::new(Schema::empty())),
+            task: Arc::clone(&self.task),
+            ticket,
+            next,
+            rows: None,
+            records: None,
+            letters: Vec::new(),
+            began,
+            handed: began,
+            outputs: outputs.clone(),
+            place,
+        };
+        self.put(job, Cause::Idle);
     }
 
     /// Applies the policy to the records that could not be decoded.

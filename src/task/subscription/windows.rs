@@ -1,0 +1,166 @@
+//! The windows of one partition: who feeds them, what closes them, what is kept of them.
+
+use crate::{
+    error::{Error, Result},
+    metrics::WindowMetrics,
+    state::{Store, Writes},
+    window::{
+        operator::{Cause, Operator},
+        spec::{OnLate, WindowSpec},
+    },
+};
+use arrow::array::RecordBatch;
+use std::sync::Arc;
+
+/// Key under which the store has the watermark that the windows have reached.
+const WATERMARK_KEY: &[u8] = b"\x00line/watermark";
+
+/// Rows for the window of this index, in the order of the declaration.
+pub type Feed = (usize, RecordBatch);
+
+/// What a step of the windows gave.
+#[derive(Debug, Default)]
+pub struct Step {
+    /// Results, each with the name of its window.
+    pub results: Vec<(Arc<str>, RecordBatch)>,
+    /// Late rows that are to be handed out.
+    pub late: Vec<RecordBatch>,
+}
+
+struct One {
+    name: Arc<str>,
+    operator: Operator,
+    routes_late: bool,
+    late_before: u64,
+    metrics: WindowMetrics,
+}
+
+/// The windows of one partition, in the order of their declaration.
+pub struct Windows {
+    all: Vec<One>,
+    watermark: Option<i64>,
+    /// Largest batch of results.
+    most_rows: usize,
+}
+
+impl Windows {
+    /// Windows without rows; `metrics` gives those of a window by its name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if a declaration contradicts itself.
+    pub fn new(
+        specs: &[WindowSpec],
+        most_rows: usize,
+        metrics: &dyn Fn(&str) -> WindowMetrics,
+    ) -> Result<Self> {
+        let one = |spec: &WindowSpec| {
+            Ok(One {
+                name: spec.name.as_str().into(),
+                operator: Operator::new(spec)?,
+                routes_late: spec.on_late == OnLate::Route,
+                late_before: 0,
+                metrics: metrics(&spec.name),
+            })
+        };
+        Ok(Self { all: specs.iter().map(one).collect::<Result<_>>()?, watermark: None, most_rows })
+    }
+
+    /// Goes on from what is in `store`; the watermark that was reached.
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot be read, or was written under another declaration.
+    pub fn restore(&mut self, store: &dyn Store) -> Result<Option<i64>> {
+        for one in &mut self.all {
+            one.operator.restore(store)?;
+            one.show();
+        }
+        if let Some(bytes) = store.get(WATERMARK_KEY)? {
+            let bytes = <[u8; 8]>::try_from(bytes).map_err(|_| {
+                Error::Config(
+                    "the store has a watermark of another version; remove state_dir".into(),
+                )
+            })?;
+            self.watermark = Some(i64::from_le_bytes(bytes));
+        }
+        Ok(self.watermark)
+    }
+
+    /// Takes rows in, then moves to `watermark`.
+    ///
+    /// # Errors
+    ///
+    /// What an operator returns, with the window's name.
+    pub fn step(&mut self, feeds: &[Feed], watermark: Option<i64>, cause: Cause) -> Result<Step> {
+        let mut step = Step::default();
+        for (index, one) in self.all.iter_mut().enumerate() {
+            for (_, rows) in feeds.iter().filter(|(at, _)| *at == index) {
+                if rows.num_rows() > 0 {
+                    let out = one.operator.update(rows).map_err(|e| one.named(&e))?;
+                    one.keep(out, self.most_rows, &mut step);
+                }
+            }
+            if let Some(watermark) = watermark {
+                let out = one.operator.advance(watermark, cause).map_err(|e| one.named(&e))?;
+                one.keep(out, self.most_rows, &mut step);
+            }
+            one.show();
+        }
+        self.watermark = self.watermark.max(watermark);
+        Ok(step)
+    }
+
+    /// Their names.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.all.iter().map(|one| one.name.to_string()).collect()
+    }
+
+    /// Windows that are open now.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.all.iter().map(|one| one.operator.open_windows()).sum()
+    }
+
+    /// What has changed since the last call.
+    ///
+    /// # Errors
+    ///
+    /// If a content has no form in bytes.
+    pub fn changes(&mut self) -> Result<Writes> {
+        let mut writes = Writes::default();
+        for one in &mut self.all {
+            one.operator.changes(&mut writes).map_err(|e| one.named(&e))?;
+        }
+        if let Some(watermark) = self.watermark {
+            writes.0.push((WATERMARK_KEY.to_vec(), Some(watermark.to_le_bytes().to_vec())));
+        }
+        Ok(writes)
+    }
+}
+
+impl One {
+    fn named(&self, error: &Error) -> Error {
+        Error::Config(format!("window {}: {error}", self.name))
+    }
+
+    fn keep(&self, out: crate::window::operator::Out, most_rows: usize, step: &mut Step) {
+        for batch in out.results {
+            for start in (0..batch.num_rows()).step_by(most_rows) {
+                let rows = most_rows.min(batch.num_rows() - start);
+                step.results.push((Arc::clone(&self.name), batch.slice(start, rows)));
+            }
+        }
+        step.late.extend(out.late.filter(|late| late.num_rows() > 0));
+    }
+
+    fn show(&mut self) {
+        let late = self.operator.late_rows();
+        let metric =
+            if self.routes_late { &self.metrics.late_routed } else { &self.metrics.late_dropped };
+        metric.inc_by(late - self.late_before);
+        self.late_before = late;
+        self.metrics.open.set(i64::try_from(self.operator.open_windows()).unwrap_or(i64::MAX));
+    }
+}

@@ -1,0 +1,154 @@
+//! What a subscription's task is made of, apart from its rows: topics to write, windows, their store.
+
+use super::{Worker, label};
+use crate::{
+    codec::{Output, format::encoder},
+    config::{Format, SubscriptionConfig},
+    error::{Error, Result},
+    state::{LogStore, OpenError},
+    task::{
+        sink::{Gate, Gates},
+        subscription::{
+            Checkpoints, Windows,
+            event_time::{self, EventClock},
+        },
+    },
+    types::TopicPartition,
+    window::{operator::Operator, spec::WindowSpec},
+};
+use arrow::datatypes::SchemaRef;
+use serde::Deserialize as _;
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+/// How long a partition waits for the process that had its state.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
+const LOCK_POLL: Duration = Duration::from_millis(50);
+
+/// Windows, checkpoints and event time of one partition.
+pub(super) type Opened = (Option<Windows>, Option<Checkpoints>, Option<EventClock>);
+
+/// See the module.
+pub(super) struct Parts {
+    config: SubscriptionConfig,
+    specs: Vec<WindowSpec>,
+}
+
+impl Parts {
+    /// Checks what is declared.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] for what cannot work; the sentence says what to write instead.
+    pub(super) fn new(
+        worker: &Worker,
+        config: &SubscriptionConfig,
+        schema: Option<&SchemaRef>,
+    ) -> Result<Self> {
+        let specs = config.windows.iter().flat_map(|windows| &windows.specs);
+        let read = |spec: &serde_json::Value| {
+            WindowSpec::deserialize(spec)
+                .map_err(|e| Error::Config(format!("subscription {}: window: {e}", config.name)))
+        };
+        let parts = Self { config: config.clone(), specs: specs.map(read).collect::<Result<_>>()? };
+        if let (Some(time), Some(schema)) = (&config.event_time, schema) {
+            event_time::check(time, schema)?;
+        }
+        if parts.is_persistent() && worker.config.state_dir.is_none() {
+            return Err(Error::Config(format!(
+                "subscription {}: a persistent window needs a directory: set state_dir",
+                config.name
+            )));
+        }
+        // What is wrong is said at the start, not with the first partition.
+        parts.gates()?;
+        parts.specs.iter().try_for_each(|spec| Operator::new(spec).map(|_| ()))?;
+        Ok(parts)
+    }
+
+    fn is_persistent(&self) -> bool {
+        self.specs.iter().any(|spec| spec.persistent)
+    }
+
+    pub(super) fn idle_close(&self) -> Option<Duration> {
+        self.config.event_time.as_ref()?.idle_close_ms.map(Duration::from_millis)
+    }
+
+    /// The topics that the task writes.
+    pub(super) fn gates(&self) -> Result<Gates> {
+        let config = &self.config;
+        let mut left_out = config.with_metadata.clone();
+        if config.event_time.is_some() {
+            left_out.extend(["event_time".to_owned(), "watermark".to_owned()]);
+        }
+        let output = |format: &Format| -> Result<Output> {
+            let output = Output::new(encoder(format)?, config.message_key.as_deref());
+            Ok(output.without_metadata(&left_out))
+        };
+        let side = |topic: &str, format: &Format| -> Result<Gate> {
+            Ok(Gate::new(topic.to_owned(), Box::new(output(format)?.with_optional_key())))
+        };
+        let main = output(&config.output_format)?;
+        let late = config.windows.as_ref().and_then(|windows| windows.late_data.as_ref());
+        Ok(Gates {
+            main: config.publish_to.clone().map(|topic| Gate::new(topic, Box::new(main))),
+            late: late.map(|late| side(&late.topic, &late.value_format)).transpose()?,
+            sides: config
+                .side_outputs
+                .iter()
+                .map(|one| side(&one.topic, &one.value_format))
+                .collect::<Result<_>>()?,
+        })
+    }
+
+    fn windows(&self, worker: &Worker, label: &str) -> Result<Option<Windows>> {
+        if self.specs.is_empty() {
+            return Ok(None);
+        }
+        let metrics = |window: &str| worker.metrics.window(label, window);
+        Windows::new(&self.specs, self.config.batch_size, &metrics).map(Some)
+    }
+
+    /// Makes, and where it is persistent restores, what partition `tp` needs. Blocks for the disk.
+    pub(super) fn open(&self, worker: &Worker, tp: &TopicPartition) -> Result<Opened> {
+        let label = label(&self.config.name, tp);
+        let mut windows = self.windows(worker, &label)?;
+        let time = self.config.event_time.as_ref();
+        let mut events = time
+            .map(|time| EventClock::new(time, worker.metrics.event_time(&label)))
+            .transpose()?;
+        let Some(directory) =
+            self.is_persistent().then_some(()).and(worker.config.state_dir.as_ref())
+        else {
+            return Ok((windows, None, events));
+        };
+        let store = open_store(&path(directory, &self.config.name, tp))?;
+        let reached =
+            windows.as_mut().map(|windows| windows.restore(&store)).transpose()?.flatten();
+        if let (Some(events), Some(reached)) = (&mut events, reached) {
+            events.reach(reached);
+        }
+        let interval = Duration::from_millis(worker.config.checkpoint_interval_ms);
+        let metrics = worker.metrics.state(&label);
+        Ok((windows, Some(Checkpoints::new(Box::new(store), interval, metrics)), events))
+    }
+}
+
+/// Where the state of a partition is.
+fn path(directory: &str, subscription: &str, tp: &TopicPartition) -> PathBuf {
+    Path::new(directory).join(subscription).join(&*tp.topic).join(format!("{}.log", tp.partition))
+}
+
+fn open_store(path: &Path) -> Result<LogStore> {
+    let deadline = Instant::now() + LOCK_WAIT;
+    loop {
+        match LogStore::open(path) {
+            Ok(store) => return Ok(store),
+            // Its last owner may be on its way out.
+            Err(OpenError::Taken(_)) if Instant::now() < deadline => std::thread::sleep(LOCK_POLL),
+            Err(OpenError::Taken(error) | OpenError::Failed(error)) => return Err(error),
+        }
+    }
+}
