@@ -122,9 +122,62 @@ class Avro(Format):
 
 @dataclasses.dataclass(frozen=True)
 class Protobuf(Format):
-    """Protobuf messages."""
+    """
+    Protobuf messages.
 
+    Attributes:
+        schema: Text of a ``.proto`` file, a dict of such files by the names under which they import
+            each other, the bytes of a ``FileDescriptorSet``, or a class that ``protoc`` generated.
+        message: Full name of the message; needed if the schema has several.
+        framing: What is in front of a message: nothing, or a registry's id (Confluent's frame).
+        schema_id: The registry's id of the schema, for frames that are written.
+    """
+
+    schema: "str | Mapping[str, str] | bytes | type[Any] | None" = None
+    message: str | None = None
+    framing: Literal["raw", "confluent"] = "raw"
+    schema_id: int | None = None
     kind: ClassVar[str] = "protobuf"
+
+    def __post_init__(self) -> None:
+        """Refuse choices that cannot work together."""
+        _declare.one_of("framing", self.framing, ("raw", "confluent"))
+        is_schema = isinstance(self.schema, str | bytes | Mapping)
+        if not is_schema and not hasattr(self.schema, "DESCRIPTOR"):
+            raise DeclarationError(
+                f"Protobuf(schema={self.schema!r}) is no schema: write the text of a .proto file, "
+                "the bytes of a FileDescriptorSet, or a class that protoc generated"
+            )
+        if self.schema_id is not None:
+            _declare.whole_number("schema_id", self.schema_id, least=0)
+            if self.framing == "raw":
+                raise DeclarationError(
+                    "Protobuf(schema_id=...) is written in Confluent's frame only: "
+                    "add framing='confluent'"
+                )
+
+    def config(self) -> dict[str, Any]:
+        """Describe the format to the core (`ProtobufFormat` there)."""
+        files: dict[str, str] = {}
+        descriptors, message = None, self.message
+        if isinstance(self.schema, str):
+            files = {"schema.proto": self.schema}
+        elif isinstance(self.schema, Mapping):
+            files = dict(self.schema)
+        elif isinstance(self.schema, bytes):
+            descriptors = self.schema.hex()
+        else:
+            descriptor = getattr(self.schema, "DESCRIPTOR")  # noqa: B009 - generated classes only
+            descriptors = _descriptor_set(descriptor.file).hex()
+            message = message or descriptor.full_name
+        return {
+            "kind": self.kind,
+            "descriptors": descriptors,
+            "files": files,
+            "message": message,
+            "is_framed": self.framing == "confluent",
+            "schema_id": self.schema_id,
+        }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -233,6 +286,29 @@ def format_of(option: str, value: object) -> Format:
     if isinstance(value, type) and issubclass(value, Format):
         return value()
     return _BY_NAME[_declare.one_of(option, value, _BY_NAME)]()
+
+
+def _descriptor_set(file: Any) -> bytes:
+    """Give the ``FileDescriptorSet`` of *file* and all that it imports, imports first."""
+    found: dict[str, bytes] = {}
+
+    def add(one: Any) -> None:
+        for needed in one.dependencies:
+            add(needed)
+        found.setdefault(one.name, one.serialized_pb)
+
+    add(file)
+    # Field 1, repeated, a length and bytes each.
+    return b"".join(b"\x0a" + _varint(len(data)) + data for data in found.values())
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
 
 
 def _is_separator(value: object) -> bool:

@@ -2,14 +2,15 @@
 
 use super::{
     column::{DecodeOptions, SharedSchema},
-    csv, json, msgpack, plain,
+    csv, json, msgpack, plain, protobuf,
     rows::{Decode, Encode},
 };
 use crate::{
-    config::{CsvFormat, Format},
+    config::{CsvFormat, Format, ProtobufFormat},
     error::{Error, Result},
 };
 use arrow::datatypes::SchemaRef;
+use prost_reflect::MessageDescriptor;
 use std::sync::Arc;
 
 /// Makes the decoders of one subscription, one for each partition.
@@ -65,6 +66,11 @@ impl Decoders {
             Format::String => {
                 Box::new(plain::Decoder::new(plain::Kind::Text, self.schema.clone(), options)?)
             }
+            Format::Protobuf(choices) => {
+                let message = message(choices)?;
+                let schema = self.schema.clone();
+                Box::new(protobuf::Decoder::new(&message, choices.is_framed, schema, options)?)
+            }
             other => return Err(not_yet(other, "read")),
         })
     }
@@ -84,10 +90,40 @@ pub fn encoder(format: &Format) -> Result<Box<dyn Encode>> {
             null: choices.null.clone(),
             dialect: dialect(choices),
         })),
+        Format::Protobuf(choices) => {
+            if choices.is_framed && choices.schema_id.is_none() {
+                return Err(Error::Config(
+                    "Protobuf(framing=\"confluent\") cannot be written without schema_id=: give \
+                     the id that the registry has for the schema"
+                        .into(),
+                ));
+            }
+            let id = choices.schema_id.filter(|_| choices.is_framed);
+            Ok(Box::new(protobuf::Encoder::new(message(choices)?, id)))
+        }
         Format::Raw => Ok(Box::new(plain::Encoder(plain::Kind::Raw))),
         Format::String => Ok(Box::new(plain::Encoder(plain::Kind::Text))),
         other => Err(not_yet(other, "written")),
     }
+}
+
+/// The message that is declared.
+fn message(choices: &ProtobufFormat) -> Result<MessageDescriptor> {
+    let bytes = choices.descriptors.as_deref().map(from_hex).transpose()?;
+    let source = match &bytes {
+        Some(bytes) => protobuf::Source::Descriptors(bytes),
+        None => protobuf::Source::Files(&choices.files),
+    };
+    protobuf::find_message(source, choices.message.as_deref())
+}
+
+fn from_hex(digits: &str) -> Result<Vec<u8>> {
+    let byte = |pair: &[u8]| {
+        let text = std::str::from_utf8(pair).ok()?;
+        u8::from_str_radix(text, 16).ok()
+    };
+    let bytes = digits.as_bytes().chunks(2).map(byte).collect::<Option<_>>();
+    bytes.ok_or_else(|| Error::Config("the Protobuf descriptors are no hexadecimal digits".into()))
 }
 
 fn dialect(choices: &CsvFormat) -> csv::Dialect {

@@ -9,6 +9,7 @@ pub mod metadata;
 pub mod msgpack;
 mod output;
 pub mod plain;
+pub mod protobuf;
 pub mod rows;
 
 pub use column::DecodeOptions;

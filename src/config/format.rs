@@ -1,6 +1,7 @@
 //! How the values of a topic are written: one word and its choices, as `turbine/codecs.py` declares them.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Format of the values, or of the keys, of a topic.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,7 +99,18 @@ pub enum Strategy {
 /// Choices of [`Format::Protobuf`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct ProtobufFormat {}
+pub struct ProtobufFormat {
+    /// A serialized `FileDescriptorSet`, in hexadecimal digits.
+    pub descriptors: Option<String>,
+    /// `.proto` files by the names under which they import each other.
+    pub files: BTreeMap<String, String>,
+    /// Name of the message; needed if there are several.
+    pub message: Option<String>,
+    /// Does Confluent's frame stand in front of the message?
+    pub is_framed: bool,
+    /// The schema's id in the frames that are written.
+    pub schema_id: Option<u32>,
+}
 
 /// Choices of [`Format::Csv`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

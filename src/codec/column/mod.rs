@@ -27,7 +27,7 @@ pub(in crate::codec) use decode::{ReadRecord, RecordDecoder};
 pub(in crate::codec) use fault::{Fault, Scanned, Step, shorten};
 pub(in crate::codec) use node::{Node, NodeCells, cast, ints};
 pub(in crate::codec) use object::{Object, Unknown};
-pub(in crate::codec) use push::Value;
+pub(in crate::codec) use push::{Refused, Value};
 pub use shared::SharedSchema;
 pub(in crate::codec) use widen::{MOST_FIELDS, item_field, merge, merge_fields, too_many};
 

@@ -44,6 +44,8 @@ pub(in crate::codec) enum Value<'a> {
     Bytes(&'a [u8]),
     /// Seconds and nanoseconds since 1970, in UTC.
     Instant(i64, u32),
+    /// Seconds and nanoseconds of a length of time, with the same sign.
+    Length(i64, i32),
 }
 
 impl Value<'_> {
@@ -59,6 +61,7 @@ impl Value<'_> {
             Self::Text(text) => format!("the string {:?}", shorten(text.as_bytes())),
             Self::Bytes(_) => "binary".into(),
             Self::Instant(..) => "a timestamp".into(),
+            Self::Length(..) => "a duration".into(),
         }
     }
 
@@ -302,6 +305,9 @@ fn moment_of(value: Value<'_>, moment: Moment) -> Option<i64> {
         (Value::Text(text), _) => json::moment_of_text(text.as_bytes(), moment),
         (Value::Instant(seconds, ns), Moment::Timestamp { unit, .. }) => {
             time::in_unit(seconds, ns.into(), unit).filter(|_| time::is_in_calendar(seconds))
+        }
+        (Value::Length(seconds, ns), Moment::Duration(unit)) => {
+            time::in_unit(seconds, ns.into(), unit)
         }
         (Value::Instant(seconds, 0), Moment::Date) if time::is_in_calendar(seconds) => {
             (seconds % 86_400 == 0).then_some(seconds / 86_400)

@@ -2,6 +2,7 @@
 
 use super::scan;
 use crate::codec::column::{Node, NodeCells as Cells, Value, time};
+use arrow::datatypes::TimeUnit;
 
 /// Where text is written, and what was noticed on the way.
 pub(in crate::codec) struct Pen {
@@ -78,6 +79,12 @@ impl Pen {
             Value::Float(_) => return None,
             Value::Text(text) => self.text(text.as_bytes()),
             Value::Bytes(bytes) => self.text(std::str::from_utf8(bytes).ok()?.as_bytes()),
+            Value::Length(seconds, ns) => {
+                let ns = time::in_unit(seconds, ns.into(), TimeUnit::Nanosecond)?;
+                out.push(b'"');
+                time::write_duration(out, ns, TimeUnit::Nanosecond);
+                out.push(b'"');
+            }
             Value::Instant(seconds, ns) => {
                 if !time::is_in_calendar(seconds) {
                     return None;

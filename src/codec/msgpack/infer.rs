@@ -58,7 +58,10 @@ fn value(wire: &mut Wire<'_>, depth: usize) -> Scanned<DataType> {
             Value::Float(_) => DataType::Float64,
             Value::Text(_) => DataType::Utf8,
             Value::Bytes(_) => DataType::Binary,
-            Value::Instant(..) => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            // No wire type of MessagePack is a length of time.
+            Value::Instant(..) | Value::Length(..) => {
+                DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+            }
         },
     })
 }
