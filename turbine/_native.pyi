@@ -12,6 +12,9 @@ __version__: Final[str]
 build_profile: Final[str]
 """``"release"`` or ``"debug"``."""
 
+class ArrowRows(Protocol):
+    """What has ``__arrow_c_array__`` or ``__arrow_c_stream__``."""
+
 class ArrowSchemaExportable(Protocol):
     def __arrow_c_schema__(self) -> object: ...
 
@@ -449,3 +452,6 @@ def encode_json(value: Any, /) -> bytes:
 
 def partition_for(key: bytes, partitions: int, /) -> int:
     """Partition that Kafka's standard partitioner chooses."""
+
+def aggregate(rows: ArrowRows, keys: Sequence[str], specs: str, time: str | None = None, /) -> Any:
+    """`pyarrow.RecordBatch`, one row each group: the keys, then the aggregates; *specs* is JSON."""

@@ -1,6 +1,7 @@
 //! The only place that names pyo3: conversions and forwarding, no logic.
 
 mod admin;
+mod aggregate;
 mod batch;
 mod broker;
 mod clock;
@@ -30,6 +31,8 @@ mod _native {
 
     #[pymodule_export]
     use super::admin::Admin;
+    #[pymodule_export]
+    use super::aggregate::aggregate;
     #[pymodule_export]
     use super::batch::Batch;
     #[pymodule_export]

@@ -31,7 +31,7 @@ use arrow::datatypes::{
 ///
 /// # Errors
 ///
-/// [`Error::Config`] if there is no such function, or it does not take such inputs or options; the
+/// [`Error::Declaration`] if there is no such function, or it does not take such inputs or options; the
 /// sentence names the aggregate and says what it takes.
 pub fn build(spec: &AggregateSpec, inputs: &[DataType]) -> Result<Box<dyn Accumulators>> {
     let mut options = Options::of(spec);
@@ -40,7 +40,7 @@ pub fn build(spec: &AggregateSpec, inputs: &[DataType]) -> Result<Box<dyn Accumu
         .function()
         .and_then(|accumulators| options.done().map(|()| accumulators));
     built.map_err(|why| {
-        Error::Config(format!("aggregate {} ({}): {why}", spec.output, spec.function))
+        Error::Declaration(format!("aggregate {} ({}): {why}", spec.output, spec.function))
     })
 }
 

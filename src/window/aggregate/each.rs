@@ -101,7 +101,7 @@ pub(super) struct Named {
 impl Named {
     /// The error of this aggregate.
     fn refuse(&self, why: impl std::fmt::Display) -> Error {
-        Error::Config(format!("aggregate {}: {why}", self.output))
+        Error::Compute(format!("aggregate {}: {why}", self.output))
     }
 }
 

@@ -3,6 +3,7 @@
 //! A slot is the place of one group in one window (or pane). The window hands out slots, reuses them
 //! and says for each row which slot it belongs to; an aggregate only computes.
 
+mod batch;
 mod build;
 mod bytes;
 mod collect;
@@ -28,6 +29,7 @@ mod tests;
 mod types;
 mod values;
 
+pub use batch::aggregate;
 pub use build::{build, output_type};
 
 use crate::error::Result;

@@ -65,7 +65,7 @@ impl Values {
 }
 
 /// The array with one NaN and one zero.
-fn canonical(array: &ArrayRef) -> ArrayRef {
+pub(super) fn canonical(array: &ArrayRef) -> ArrayRef {
     fn floats<T: ArrowPrimitiveType>(
         array: &ArrayRef,
         canonical: impl Fn(T::Native) -> T::Native,

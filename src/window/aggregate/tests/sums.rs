@@ -121,7 +121,7 @@ fn an_integer_sum_out_of_range_says_so() {
     let error = results("sum", &column).expect_err("2^63 is no int64").to_string();
     assert_eq!(
         error,
-        "aggregate out: the sum is out of the range of int64; \
+        "cannot compute: aggregate out: the sum is out of the range of int64; \
          cast the column to decimal128(38, 0) before"
     );
     let back: ArrayRef = Arc::new(Int64Array::from(vec![i64::MAX, 1, -1]));
