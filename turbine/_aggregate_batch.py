@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import pyarrow as pa
 
@@ -10,7 +10,15 @@ from turbine import _native
 from turbine._aggregate import as_specs
 from turbine.exceptions import DeclarationError
 
-Rows: TypeAlias = "pa.RecordBatch | pa.Table"
+
+class ArrowStream(Protocol):
+    """Rows of another library, as a polars DataFrame."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """Hand the rows out."""
+
+
+Rows: TypeAlias = pa.RecordBatch | pa.Table | ArrowStream
 
 
 def aggregate(
