@@ -89,10 +89,11 @@ lint: build ## Format, clippy, ruff, mypy, stub, layers, sizes, licences; change
 	@scripts/lint.sh
 
 .PHONY: fix
-fix: setup ## Let the formatters and linters repair what they can
+fix: build ## Let the formatters and linters repair what they can, and write the reference from docstrings
 	@cargo fmt
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(BIN)/ruff format --quiet .
+	@$(BIN)/python scripts/reference.py
 
 .PHONY: bench
 bench: build ## Turbine, Faust, Bytewax and the hand-written limit on one Kafka (BENCH=--quick for a short run)

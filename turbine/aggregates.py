@@ -2,8 +2,9 @@
 What windows compute of their rows: counts, sums, moments, chosen values, collections, sketches.
 
 An aggregate reads a column, by its name or as an expression of `turbine.functions`, and makes one
-column of the result. Values keep their types: integers and decimals are exact, keys and collected
-values are what they were. The same aggregates work on a batch in memory: see `aggregate`.
+column of the result, called as `.alias(name)` says. Values keep their types: integers and decimals are exact, keys and collected
+values are what they were. The same
+aggregates work on a batch in memory: see `aggregate`.
 
 Rows in which a column that an aggregate reads is null are skipped. Without any value the result is
 null; counts are 0. What is said of NaN is said where it differs: sums and moments are NaN if a
