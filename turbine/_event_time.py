@@ -88,7 +88,7 @@ def event_time(
             if out_of_orderness is None
             else _whole_ms("out_of_orderness", out_of_orderness, least=0)
         ),
-        idle_close_ms=None if idle_close is None else _whole_ms("idle_close", idle_close),
+        idle_close_ms=None if idle_close is None else _whole_ms("idle_close", idle_close, least=1),
     )
 
 

@@ -55,9 +55,10 @@ impl Windows {
         metrics: &dyn Fn(&str) -> WindowMetrics,
     ) -> Result<Self> {
         let one = |spec: &WindowSpec| {
+            let operator = Operator::new(spec)?;
             Ok(One {
                 name: spec.name.as_str().into(),
-                operator: Operator::new(spec)?,
+                operator: if spec.idle_close { operator.closing_idle() } else { operator },
                 routes_late: spec.on_late == OnLate::Route,
                 late_before: 0,
                 metrics: metrics(&spec.name),
