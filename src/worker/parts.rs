@@ -24,7 +24,7 @@ use std::{
 };
 
 /// How long a partition waits for the process that had its state.
-const LOCK_WAIT: Duration = Duration::from_secs(5);
+const LOCK_WAIT: Duration = Duration::from_secs(2);
 const LOCK_POLL: Duration = Duration::from_millis(50);
 
 /// Windows, checkpoints and event time of one partition.
