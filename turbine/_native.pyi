@@ -455,3 +455,28 @@ def partition_for(key: bytes, partitions: int, /) -> int:
 
 def aggregate(rows: ArrowRows, keys: Sequence[str], specs: str, time: str | None = None, /) -> Any:
     """`pyarrow.RecordBatch`, one row each group: the keys, then the aggregates; *specs* is JSON."""
+
+@final
+class Expression:
+    """An expression of `turbine.functions`, parsed."""
+
+    def __new__(cls, tree: str, /) -> Self: ...
+    @property
+    def columns(self) -> list[str]: ...
+    def check(self, schema: ArrowSchemaExportable, /) -> Any:
+        """`pyarrow.DataType` of its values; raises `DeclarationError`."""
+    def evaluate(self, batch: Any, strict: bool = False, /) -> tuple[Any, int]:
+        """(`pyarrow.Array`, values that could not be computed); *strict* raises instead."""
+    def filter(self, batch: Any, strict: bool = False, /) -> tuple[Any, int]:
+        """(`pyarrow.RecordBatch` of the rows where it is true, as `evaluate`)."""
+
+def split(
+    batch: Any, predicates: Sequence[str], strict: bool = False, /
+) -> tuple[list[Any | None], int]:
+    """Rows by the first predicate that is true, then the rest; and as `Expression.evaluate`."""
+
+def explode(batch: Any, column: str, keep_empty: bool, /) -> Any:
+    """A row for each element of a list column."""
+
+def shard_rows(batch: Any, column: str, shards: int, /) -> list[Any | None]:
+    """Rows by the hash of their key; None for a shard without rows."""

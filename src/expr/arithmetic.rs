@@ -194,7 +194,7 @@ fn adapt(arg: Typed, partner: &Typed) -> Typed {
     } else {
         partner.data_type.clone()
     };
-    if arg.constant.is_some() && partner.constant.is_none() && same_family {
+    if arg.constant().is_some() && partner.constant().is_none() && same_family {
         arg.clone().cast(&other).unwrap_or(arg)
     } else {
         arg

@@ -2,6 +2,7 @@
 
 use super::call::{Call, Computed, Kernel, Value};
 use super::options::Options;
+use super::plan::Plan;
 use super::tree::Node;
 use super::types::{self, describe, strict_cast};
 use super::{functions, logic};
@@ -9,29 +10,28 @@ use crate::error::{Error, Result};
 use arrow::array::{Array, ArrayRef, StructArray, make_array, new_empty_array};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Schema};
-use datafusion_common::ScalarValue;
-use datafusion_physical_expr::PhysicalExpr;
-use datafusion_physical_expr::expressions::{Column, Literal};
 use std::sync::Arc;
 
 /// A bound node.
 #[derive(Clone)]
 pub(super) struct Typed {
-    pub(super) expr: Arc<dyn PhysicalExpr>,
+    pub(super) plan: Plan,
     pub(super) data_type: DataType,
-    /// Its value, if it is a constant.
-    pub(super) constant: Option<ScalarValue>,
     /// As messages call it.
     pub(super) text: String,
 }
 
 impl Typed {
-    pub(super) fn literal(value: ScalarValue) -> Self {
-        Self {
-            data_type: value.data_type(),
-            text: value.to_string(),
-            expr: Arc::new(Literal::new(value.clone())),
-            constant: Some(value),
+    /// A constant: an array of length one.
+    pub(super) fn literal(one: ArrayRef, text: impl Into<String>) -> Self {
+        Self { data_type: one.data_type().clone(), text: text.into(), plan: Plan::Constant(one) }
+    }
+
+    /// Its value, if it is a constant.
+    pub(super) fn constant(&self) -> Option<&ArrayRef> {
+        match &self.plan {
+            Plan::Constant(one) => Some(one),
+            _ => None,
         }
     }
 
@@ -47,11 +47,10 @@ impl Typed {
         })?;
         let data_type = tried.data_type().clone();
         let text = args.iter().map(|arg| arg.text.as_str()).collect::<Vec<_>>().join(", ");
-        let args = args.into_iter().map(|arg| arg.expr).collect();
+        let args = args.into_iter().map(|arg| arg.plan).collect();
         Ok(Self {
-            expr: Arc::new(Call::new(name, args, data_type.clone(), kernel)),
+            plan: Plan::Call(Arc::new(Call::new(name, args, data_type.clone(), kernel))),
             data_type,
-            constant: None,
             text: format!("{name}({text})"),
         })
     }
@@ -71,17 +70,12 @@ impl Typed {
         if &self.data_type == to {
             return Ok(self);
         }
-        if let Some(value) = &self.constant {
-            let cast = value
-                .to_array()
-                .ok()
-                .and_then(|array| strict_cast(&array, to).ok())
-                .and_then(|array| ScalarValue::try_from_array(&array, 0).ok());
-            return cast
-                .map(|value| Self { text: self.text.clone(), ..Self::literal(value) })
-                .ok_or_else(|| {
+        if let Some(one) = self.constant() {
+            return strict_cast(one, to).map(|one| Self::literal(one, self.text.clone())).map_err(
+                |_| {
                     Error::Declaration(format!("the constant {} is no {}", self.text, describe(to)))
-                });
+                },
+            );
         }
         let text = self.text.clone();
         let target = to.clone();
@@ -99,7 +93,7 @@ pub(super) fn bind(node: &Node, schema: &Schema) -> Result<Typed> {
     match node {
         Node::Column(name) => column(name, schema),
         Node::Literal { value, data_type } => {
-            Ok(Typed::literal(types::literal(value, data_type.as_deref())?))
+            Ok(Typed::literal(types::literal(value, data_type.as_deref())?, value.to_string()))
         }
         Node::Alias { of, .. } => bind(of, schema),
         Node::Call { function, args, options } => {
@@ -139,9 +133,8 @@ fn column(name: &str, schema: &Schema) -> Result<Typed> {
 fn top(index: usize, schema: &Schema) -> Typed {
     let field = schema.field(index);
     Typed {
-        expr: Arc::new(Column::new(field.name(), index)),
+        plan: Plan::Column(index),
         data_type: field.data_type().clone(),
-        constant: None,
         text: field.name().clone(),
     }
 }

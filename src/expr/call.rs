@@ -1,15 +1,12 @@
 //! A function of columns, computed by an Arrow kernel, that never lets one row spoil the others.
 
+use super::plan::{Plan, Rows};
 use super::tally::{failed, is_strict};
-use arrow::array::{Array, ArrayRef, BooleanArray, Datum, RecordBatch, Scalar, new_null_array};
-use arrow::compute::concat;
-use arrow::datatypes::{DataType, Schema};
+use arrow::array::{Array, ArrayRef, BooleanArray, Datum, Scalar, UInt32Array, new_null_array};
+use arrow::compute::{concat, take};
+use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
-use datafusion_common::{DataFusionError, ScalarValue};
-use datafusion_expr::ColumnarValue;
-use datafusion_physical_expr::PhysicalExpr;
-use std::hash::{Hash, Hasher};
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 /// Result of a kernel.
 pub(super) type Computed = Result<ArrayRef, ArrowError>;
@@ -34,9 +31,7 @@ impl Value {
     pub(super) fn column(&self, rows: usize) -> Computed {
         match self {
             Self::Column(array) => Ok(Arc::clone(array)),
-            Self::Constant(one) => ScalarValue::try_from_array(one, 0)
-                .and_then(|value| value.to_array_of_size(rows))
-                .map_err(|e| ArrowError::ComputeError(e.to_string())),
+            Self::Constant(one) => take(one, &UInt32Array::from(vec![0; rows]), None),
         }
     }
 
@@ -59,7 +54,7 @@ impl Value {
 /// A function applied to expressions.
 pub(super) struct Call {
     name: String,
-    args: Vec<Arc<dyn PhysicalExpr>>,
+    args: Vec<Plan>,
     data_type: DataType,
     kernel: Kernel,
 }
@@ -67,11 +62,24 @@ pub(super) struct Call {
 impl Call {
     pub(super) fn new(
         name: impl Into<String>,
-        args: Vec<Arc<dyn PhysicalExpr>>,
+        args: Vec<Plan>,
         data_type: DataType,
         kernel: Kernel,
     ) -> Self {
         Self { name: name.into(), args, data_type, kernel }
+    }
+
+    /// The values of `rows`.
+    pub(super) fn evaluate(&self, rows: &Rows<'_>) -> Computed {
+        let mut args =
+            self.args.iter().map(|arg| arg.evaluate(rows)).collect::<Result<Vec<_>, _>>()?;
+        // Of constants alone, Arrow's kernels would make one value.
+        if args.iter().all(|arg| matches!(arg, Value::Constant(_)))
+            && let Some(first) = args.first_mut()
+        {
+            *first = Value::Column(first.column(rows.len())?);
+        }
+        self.compute(&args, rows.len())
     }
 
     /// The values; rows that make the kernel fail become null and are counted.
@@ -110,84 +118,6 @@ impl Call {
         } else {
             format!("{}: {sentence}", self.name)
         })
-    }
-}
-
-impl PhysicalExpr for Call {
-    fn data_type(&self, _: &Schema) -> Result<DataType, DataFusionError> {
-        Ok(self.data_type.clone())
-    }
-
-    fn nullable(&self, _: &Schema) -> Result<bool, DataFusionError> {
-        Ok(true)
-    }
-
-    fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue, DataFusionError> {
-        let rows = batch.num_rows();
-        let mut args = self
-            .args
-            .iter()
-            .map(|arg| value(arg.evaluate(batch)?))
-            .collect::<Result<Vec<_>, _>>()?;
-        // Of constants alone, Arrow's kernels would make one value.
-        if args.iter().all(|arg| matches!(arg, Value::Constant(_)))
-            && let Some(first) = args.first_mut()
-        {
-            *first = Value::Column(first.column(rows)?);
-        }
-        Ok(ColumnarValue::Array(self.compute(&args, rows)?))
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
-        self.args.iter().collect()
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn PhysicalExpr>>,
-    ) -> Result<Arc<dyn PhysicalExpr>, DataFusionError> {
-        let kernel = Arc::clone(&self.kernel);
-        Ok(Arc::new(Self::new(self.name.clone(), children, self.data_type.clone(), kernel)))
-    }
-
-    fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
-    }
-}
-
-fn value(evaluated: ColumnarValue) -> Result<Value, DataFusionError> {
-    Ok(match evaluated {
-        ColumnarValue::Array(array) => Value::Column(array),
-        ColumnarValue::Scalar(one) => Value::Constant(one.to_array()?),
-    })
-}
-
-impl fmt::Display for Call {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let args: Vec<_> = self.args.iter().map(ToString::to_string).collect();
-        write!(f, "{}({})", self.name, args.join(", "))
-    }
-}
-
-impl fmt::Debug for Call {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
-    }
-}
-
-// Two calls are the same only if they share their kernel: its options are inside.
-impl PartialEq for Call {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.kernel, &other.kernel) && self.args == other.args
-    }
-}
-
-impl Eq for Call {}
-
-impl Hash for Call {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.name.hash(state);
-        self.args.hash(state);
     }
 }
 

@@ -51,7 +51,7 @@ pub(super) fn compare(function: &str, left: Typed, right: Typed) -> Result<Typed
 
 /// Both in one type.
 pub(super) fn comparable(left: Typed, right: Typed) -> Result<(Typed, Typed)> {
-    use DataType::{Binary, Date32, Int64, LargeBinary, Null, Timestamp, UInt64, Utf8};
+    use DataType::{Binary, Date32, LargeBinary, Null, Timestamp, UInt64, Utf8};
     match (&left.data_type, &right.data_type) {
         (Null, _) => Ok((left.cast(&right.data_type)?, right)),
         (_, Null) => {
@@ -65,8 +65,10 @@ pub(super) fn comparable(left: Typed, right: Typed) -> Result<(Typed, Typed)> {
                 Ok((left.cast(&Utf8)?, right.cast(&Utf8)?))
             }
         }
-        (Int64, UInt64) | (UInt64, Int64)
-            if left.constant.is_none() && right.constant.is_none() =>
+        (l, r)
+            if (l == &UInt64 && r.is_signed_integer() || r == &UInt64 && l.is_signed_integer())
+                && left.constant().is_none()
+                && right.constant().is_none() =>
         {
             let wide = DataType::Decimal128(20, 0);
             Ok((left.cast(&wide)?, right.cast(&wide)?))
@@ -76,11 +78,11 @@ pub(super) fn comparable(left: Typed, right: Typed) -> Result<(Typed, Typed)> {
             let wide = super::arithmetic::meet(&left.data_type, &right.data_type);
             Ok((left.cast(&wide)?, right.cast(&wide)?))
         }
-        (Timestamp(..) | Date32, r) if is_text(r) && right.constant.is_some() => {
+        (Timestamp(..) | Date32, r) if is_text(r) && right.constant().is_some() => {
             let to = left.data_type.clone();
             Ok((left, right.cast(&to)?))
         }
-        (l, Timestamp(..) | Date32) if is_text(l) && left.constant.is_some() => {
+        (l, Timestamp(..) | Date32) if is_text(l) && left.constant().is_some() => {
             Ok((left.cast(&right.data_type)?, right))
         }
         (Timestamp(_, a), Timestamp(_, b)) if a.is_some() == b.is_some() => same_unit(left, right),

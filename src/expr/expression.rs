@@ -2,13 +2,14 @@
 
 use super::bind::{Typed, bind};
 use super::call::true_rows;
+use super::plan::Rows;
 use super::tally::{OnComputeError, counted};
 use super::tree::Node;
 use super::types::describe;
 use crate::error::{Error, Result};
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
-use datafusion_common::DataFusionError;
+use arrow::error::ArrowError;
 use parking_lot::Mutex;
 use std::{fmt, sync::Arc};
 
@@ -101,7 +102,7 @@ impl Expression {
     pub fn evaluate_with(&self, batch: &RecordBatch, policy: OnComputeError) -> Result<Evaluated> {
         let typed = self.bound_to(batch.schema_ref())?;
         let (array, failed) = counted(policy, || {
-            typed.expr.evaluate(batch).and_then(|value| value.into_array(batch.num_rows()))
+            typed.plan.evaluate(&Rows::all(batch)).and_then(|value| value.column(batch.num_rows()))
         });
         Ok(Evaluated { array: array.map_err(compute_error)?, failed })
     }
@@ -145,15 +146,11 @@ impl Expression {
     }
 }
 
-fn compute_error(error: DataFusionError) -> Error {
-    let text = match error.find_root() {
-        DataFusionError::ArrowError(inner, _) => match inner.as_ref() {
-            arrow::error::ArrowError::ComputeError(text) => text.clone(),
-            other => other.to_string(),
-        },
+fn compute_error(error: ArrowError) -> Error {
+    Error::Compute(match error {
+        ArrowError::ComputeError(text) => text,
         other => other.to_string(),
-    };
-    Error::Compute(text)
+    })
 }
 
 impl fmt::Debug for Expression {

@@ -2,7 +2,7 @@
 
 use super::bind::Typed;
 use super::options::Options;
-use super::{arithmetic, compare, logic};
+use super::{arithmetic, compare, hash, logic, numbers, text, time};
 use crate::error::{Error, Result};
 
 /// `function` applied to `args`.
@@ -13,12 +13,18 @@ pub(super) fn call(function: &str, args: Vec<Typed>, options: &Options<'_>) -> R
         "eq" | "ne" | "lt" | "le" | "gt" | "ge" | "is_in" => compare::build(function, args),
         "and" | "or" | "not" | "is_null" | "is_not_null" | "is_nan" | "is_finite" | "coalesce"
         | "min2" | "max2" | "clip" => logic::build(function, args),
-        _ => {
-            let _ = options;
-            Err(Error::Declaration(format!(
-                "there is no function {function:?}: turbine.functions has those there are"
-            )))
-        }
+        "cast" | "cast_or_null" | "cast_or_default" | "abs" | "round" | "floor" | "ceil"
+        | "sign" | "sqrt" | "exp" | "ln" | "log10" => numbers::build(function, args, options),
+        "lower" | "upper" | "length" | "trim" | "substr" | "split" | "concat" | "replace"
+        | "starts_with" | "ends_with" | "contains" | "regex_match" | "regex_extract"
+        | "regex_replace" => text::build(function, args, options),
+        "epoch_ms" | "year" | "quarter" | "month" | "week" | "day" | "day_of_year" | "weekday"
+        | "hour" | "minute" | "second" | "format_ts" | "parse_ts" | "parse_ts_or_null"
+        | "date_trunc" | "date_add" | "date_diff" => time::build(function, args, options),
+        "hash64" | "murmur2" | "md5" | "sha256" => hash::build(function, args),
+        _ => Err(Error::Declaration(format!(
+            "there is no function {function:?}: turbine.functions has those there are"
+        ))),
     }
 }
 

@@ -7,14 +7,13 @@ use super::bind::Typed;
 use super::call::{Computed, Value, true_rows};
 use super::compare::{comparable, compare};
 use super::functions::{exactly, some};
+use super::plan::{Case, Plan};
 use super::types::{describe, is_text};
 use crate::error::{Error, Result};
 use arrow::array::{ArrayRef, AsArray, BooleanArray};
 use arrow::compute::kernels::zip::zip;
 use arrow::compute::{and_kleene, is_not_null, is_null, not, or_kleene};
 use arrow::datatypes::{DataType, Float64Type};
-use datafusion_common::ScalarValue;
-use datafusion_physical_expr::expressions::CaseExpr;
 use std::sync::Arc;
 
 pub(super) fn build(function: &str, args: Vec<Typed>) -> Result<Typed> {
@@ -174,21 +173,16 @@ fn clip(value: Typed, low: Typed, high: Typed) -> Result<Typed> {
 /// The value behind the first condition that is true; only rows that get there compute it.
 pub(super) fn when(branches: Vec<(Typed, Typed)>, otherwise: Option<Typed>) -> Result<Typed> {
     let (conditions, mut values): (Vec<_>, Vec<_>) = branches.into_iter().unzip();
-    values.push(otherwise.unwrap_or_else(|| Typed::literal(ScalarValue::Null)));
+    let has_rest = otherwise.is_some();
+    values.extend(otherwise);
     let mut values = unify("when", values)?;
-    let last = values.pop().map(|value| (value.data_type, value.expr));
-    let pairs = conditions
+    let data_type = values.first().map_or(DataType::Null, |value| value.data_type.clone());
+    let otherwise = if has_rest { values.pop().map(|value| value.plan) } else { None };
+    let branches = conditions
         .into_iter()
         .zip(values)
-        .map(|(condition, value)| Ok((boolean("when", condition)?.expr, value.expr)))
+        .map(|(condition, value)| Ok((boolean("when", condition)?.plan, value.plan)))
         .collect::<Result<Vec<_>>>()?;
-    let (data_type, last) = last.unzip();
-    let case = CaseExpr::try_new(None, pairs, last)
-        .map_err(|e| Error::Declaration(format!("when(...) cannot be computed: {e}")))?;
-    Ok(Typed {
-        expr: Arc::new(case),
-        data_type: data_type.unwrap_or(DataType::Null),
-        constant: None,
-        text: "when(...)".into(),
-    })
+    let case = Case { branches, otherwise, data_type: data_type.clone() };
+    Ok(Typed { plan: Plan::Case(Arc::new(case)), data_type, text: "when(...)".into() })
 }

@@ -1,4 +1,4 @@
-//! Expressions over the columns of a batch; the only place that names `DataFusion`.
+//! Expressions over the columns of a batch, computed by Arrow's kernels.
 //!
 //! ```text
 //! tree (JSON) -> parse -> bind to a schema: types, kernels -> evaluate on batches -> a column
@@ -17,21 +17,28 @@
 //!
 //! Aggregates over rows: see [`crate::window`].
 
-#![allow(dead_code, reason = "families of functions that use it follow")]
-
 mod arithmetic;
 mod bind;
+mod branch;
 mod call;
 mod compare;
+mod explode;
 mod expression;
 mod functions;
+mod hash;
 mod logic;
+mod numbers;
 mod options;
+mod plan;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod text;
+mod time;
 mod tree;
 mod types;
 
+pub use branch::{Split, split};
+pub use explode::explode;
 pub use expression::{Evaluated, Expression};
 pub use tally::OnComputeError;

@@ -35,12 +35,6 @@ impl<'a> Options<'a> {
             .transpose()
     }
 
-    pub(super) fn flag(&self, name: &str) -> Result<bool> {
-        self.given(name).map_or(Ok(false), |value| {
-            value.as_bool().ok_or_else(|| self.wrong(name, value, "a boolean"))
-        })
-    }
-
     fn wrong(&self, name: &str, value: &Value, wanted: &str) -> Error {
         Error::Declaration(format!("{}: {name}={value} is not {wanted}", self.function))
     }

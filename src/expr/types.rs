@@ -1,10 +1,12 @@
 //! Names of types, as Arrow for Python prints them, and constants of them.
 
 use crate::error::{Error, Result};
-use arrow::array::{Array, ArrayRef, StringArray};
+use arrow::array::{
+    Array, ArrayRef, BinaryArray, BooleanArray, Float64Array, Int64Array, StringArray, UInt64Array,
+    new_null_array,
+};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
-use datafusion_common::ScalarValue;
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -97,34 +99,28 @@ pub(super) fn describe(data_type: &DataType) -> String {
 /// # Errors
 ///
 /// [`Error::Declaration`] if it is no value of the type.
-pub(super) fn literal(value: &Value, data_type: Option<&str>) -> Result<ScalarValue> {
+pub(super) fn literal(value: &Value, data_type: Option<&str>) -> Result<ArrayRef> {
     let wanted = data_type.map(parse).transpose()?;
     let plain = plain(value)?;
     let Some(wanted) = wanted else { return Ok(plain) };
-    if plain.data_type() == wanted {
-        return Ok(plain);
+    if let (Value::String(text), DataType::Binary) = (value, &wanted) {
+        return Ok(Arc::new(BinaryArray::from_vec(vec![&from_hex(text)?])));
     }
-    if let (ScalarValue::Utf8(Some(text)), DataType::Binary) = (&plain, &wanted) {
-        return Ok(ScalarValue::Binary(Some(from_hex(text)?)));
-    }
-    let bad = || {
+    strict_cast(&plain, &wanted).map_err(|_| {
         let name = data_type.unwrap_or_default();
         Error::Declaration(format!("the constant {value} is no value of type {name}"))
-    };
-    let array = plain.to_array().map_err(|_| bad())?;
-    ScalarValue::try_from_array(&strict_cast(&array, &wanted).map_err(|_| bad())?, 0)
-        .map_err(|_| bad())
+    })
 }
 
-fn plain(value: &Value) -> Result<ScalarValue> {
+fn plain(value: &Value) -> Result<ArrayRef> {
     Ok(match value {
-        Value::Null => ScalarValue::Null,
-        Value::Bool(value) => ScalarValue::Boolean(Some(*value)),
-        Value::String(text) => ScalarValue::Utf8(Some(text.clone())),
+        Value::Null => new_null_array(&DataType::Null, 1),
+        Value::Bool(value) => Arc::new(BooleanArray::from(vec![*value])),
+        Value::String(text) => Arc::new(StringArray::from(vec![text.as_str()])),
         Value::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
-            (Some(number), ..) => ScalarValue::Int64(Some(number)),
-            (_, Some(number), _) => ScalarValue::UInt64(Some(number)),
-            (.., Some(number)) => ScalarValue::Float64(Some(number)),
+            (Some(number), ..) => Arc::new(Int64Array::from(vec![number])),
+            (_, Some(number), _) => Arc::new(UInt64Array::from(vec![number])),
+            (.., Some(number)) => Arc::new(Float64Array::from(vec![number])),
             _ => return Err(Error::Declaration(format!("the number {number} is out of range"))),
         },
         other => {

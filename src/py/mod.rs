@@ -10,6 +10,7 @@ mod decode;
 mod detached;
 mod encode;
 mod error;
+mod expression;
 mod faults;
 mod logs;
 mod producer;
@@ -43,6 +44,8 @@ mod _native {
     use super::cursor::Cursor;
     #[pymodule_export]
     use super::encode::{encode_json, partition_for};
+    #[pymodule_export]
+    use super::expression::{Expression, explode, shard_rows, split};
     #[pymodule_export]
     use super::faults::Fault;
     #[pymodule_export]

@@ -8,8 +8,7 @@ use std::{fs, io};
 const STRANGERS: usize = 1;
 
 /// Crates that only one module may name.
-const OWNED: &[(&str, &str)] =
-    &[("rdkafka", "kafka"), ("pyo3", "py"), ("axum", "http"), ("datafusion", "expr")];
+const OWNED: &[(&str, &str)] = &[("rdkafka", "kafka"), ("pyo3", "py"), ("axum", "http")];
 
 fn src() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
