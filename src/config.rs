@@ -60,6 +60,9 @@ pub struct WorkerConfig {
     /// Columnar handlers.
     #[serde(default)]
     pub subscriptions: Vec<SubscriptionConfig>,
+    /// First stages of subscriptions that read their topic by another column.
+    #[serde(default)]
+    pub repartitions: Vec<RepartitionConfig>,
     /// Per-event handlers.
     #[serde(default)]
     pub agents: Vec<AgentConfig>,
@@ -121,6 +124,40 @@ pub struct SubscriptionConfig {
     /// Topics for `ctx.emit`.
     #[serde(default)]
     pub side_outputs: Vec<Target>,
+    /// True: the topics are internal ones, that a [`RepartitionConfig`] writes.
+    #[serde(default)]
+    pub is_repartitioned: bool,
+}
+
+/// A topic whose records are written once more, with a column of theirs as the key.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RepartitionConfig {
+    /// Unique in the app, `{topic}-{column}-repartition`.
+    pub name: String,
+    /// Consumer group, and the topic written.
+    pub to: String,
+    /// Topic read.
+    pub topic: String,
+    /// Column whose value becomes the key.
+    pub column: String,
+    /// A subscription with the schema of the rows.
+    pub rows_of: String,
+    /// Format of the values.
+    #[serde(default)]
+    pub value_format: Format,
+    /// Policy for bad records.
+    #[serde(default)]
+    pub on_error: OnError,
+    /// Dead-letter topic, with `on_error = dlq`.
+    #[serde(default)]
+    pub dlq: Option<String>,
+    /// True: a tombstone is a row of nulls; false: it is a bad record.
+    #[serde(default)]
+    pub tombstones_as_nulls: bool,
+    /// Event time of the rows; none: rows have none.
+    #[serde(default)]
+    pub event_time: Option<EventTimeConfig>,
 }
 
 /// Where the event time of rows is, and how late rows may be.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 from turbine import _declare
 from turbine._event_time import EventTime, event_time
 from turbine._handlers import check_keyed
+from turbine._repartition import Repartition, repartition
 from turbine.exceptions import DeclarationError
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ class LineOptions(TypedDict, total=False):
         late_data: Topic for late rows.
         side_outputs: Topics that ``ctx.emit`` writes to, by name.
         partition_key: Column by which rows may be divided; every window must be keyed by it.
+        repartition_by: Column by which the topic is read, through an internal topic that has it as
+            the key of its records; `docs/guides/partitioning.md`.
+        repartition_partitions: Partitions of that topic; as many as its source has if None.
     """
 
     event_time: str | None
@@ -52,6 +56,8 @@ class LineOptions(TypedDict, total=False):
     late_data: "str | Topic | None"
     side_outputs: "Mapping[str, str | Topic] | None"
     partition_key: str | None
+    repartition_by: str | None
+    repartition_partitions: int | None
 
 
 @dataclass(frozen=True)
@@ -90,6 +96,7 @@ class Line:
         late_data: Topic for late rows, if they are routed.
         side_outputs: Topics for ``ctx.emit``, by name.
         partition_key: Column by which rows may be divided.
+        repartition: The column by which it reads its topics, if it is not their key.
     """
 
     event_time: EventTime | None = None
@@ -98,6 +105,7 @@ class Line:
     late_data: Target | None = None
     side_outputs: Mapping[str, Target] = field(default_factory=dict)
     partition_key: str | None = None
+    repartition: Repartition | None = None
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -144,6 +152,13 @@ def read_line(
         late_data=None if late_data is None else _target(app, "late_data", late_data, taken),
         side_outputs=_side_outputs(app, options.get("side_outputs"), taken),
         partition_key=_partition_key(options.get("partition_key"), schema),
+        repartition=repartition(
+            app,
+            options.get("repartition_by"),
+            options.get("repartition_partitions"),
+            topics=source.names,
+            schema=schema,
+        ),
     )
     for one, window in windows.items():
         window_spec(line, window, one)

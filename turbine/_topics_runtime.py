@@ -1,7 +1,9 @@
 """Makes sure, before a worker starts, that its topics exist."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from turbine._repartition import internal_partitions
 from turbine.exceptions import ConfigError
 from turbine.topics import Topic
 
@@ -10,6 +12,9 @@ if TYPE_CHECKING:
     from turbine.app import App
 
 __all__ = ["ensure_topics"]
+
+_INTERNAL = {"retention.ms": "-1"}
+"""Records there have the timestamps of their source, which may be older than any retention."""
 
 
 def ensure_topics(app: "App", admin: "Admin", timeout_ms: int) -> dict[str, int]:
@@ -21,24 +26,34 @@ def ensure_topics(app: "App", admin: "Admin", timeout_ms: int) -> dict[str, int]
 
     Raises:
         BrokerUnavailable: No broker answers.
-        ConfigError: A topic that is read is missing, and the app must not create topics.
+        ConfigError: A topic that is read is missing, and the app must not create topics; or an
+            internal topic has another number of partitions than is declared.
     """
     known = admin.list_topics(timeout_ms)
     missing = {name: topic for name, topic in _wanted(app).items() if name not in known}
-    if not missing:
-        return known
-    if not app.conf.topic_allow_declare:
-        raise ConfigError(
-            f"these topics do not exist: {', '.join(sorted(missing))}. Create them, or let the app "
-            "create them with topic_allow_declare=True"
-        )
+    _check_may_create(app, missing)
     for name, topic in missing.items():
         partitions = (topic and topic.partitions) or _partitions(app, name, known)
         replicas = (topic and topic.replicas) or app.conf.topic_replication_factor
         config = topic.config if topic else None
         admin.create_topics({name: partitions}, replicas, config or None, timeout_ms)
         known[name] = partitions
+    internal = internal_partitions(app, known)
+    missing_internal = {name: count for name, count in internal.items() if name not in known}
+    _check_may_create(app, missing_internal)
+    replicas = app.conf.topic_replication_factor
+    for name, partitions in missing_internal.items():
+        admin.create_topics({name: partitions}, replicas, _INTERNAL, timeout_ms)
+        known[name] = partitions
     return known
+
+
+def _check_may_create(app: "App", missing: Iterable[str]) -> None:
+    if missing and not app.conf.topic_allow_declare:
+        raise ConfigError(
+            f"these topics do not exist: {', '.join(sorted(missing))}. Create them, or let the app "
+            "create them with topic_allow_declare=True"
+        )
 
 
 def _partitions(app: "App", name: str, known: dict[str, int]) -> int:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from turbine._handlers import Handler
 from turbine._line_options import window_spec
+from turbine._repartition import stages
 
 if TYPE_CHECKING:
     from turbine.agents import Agent
@@ -52,6 +53,7 @@ def worker_config(
         "fetch_buffer_bytes": conf.fetch_buffer_bytes,
         "produce_buffer_bytes": conf.produce_buffer_bytes,
         "subscriptions": [_subscription(one, made[one.name]) for one in app.subscriptions.values()],
+        "repartitions": stages(app),
         "state_dir": str(conf.data_path / "state"),
         "checkpoint_interval_ms": max(1, round(conf.checkpoint_interval * 1_000)),
         "agents": [_agent(one) for one in app.agents.values() if one.topics],
@@ -64,7 +66,8 @@ def _subscription(one: "Subscription", handler: Handler) -> dict[str, Any]:
     return {
         "name": one.name,
         "group": one.group,
-        "topics": list(one.topics),
+        "topics": list(one.reads),
+        "is_repartitioned": one.line.repartition is not None,
         "publish_to": one.publish_to,
         "value_format": one.value_format.config(),
         "output_format": one.output_format.config(),

@@ -9,6 +9,7 @@ from turbine import _declare
 from turbine._decoders import is_model
 from turbine._handlers import Shape, shape_of
 from turbine._line_options import LineOptions, Target, read_line
+from turbine._repartition import check_shared
 from turbine.codecs import Avro, Format, Json, SchemaArg
 from turbine.exceptions import DeclarationError
 from turbine.naming import check_name, function_name, subscription_group
@@ -33,7 +34,8 @@ class Subscription:
         fn: The function, ``(batch[, ctx]) -> batch | None``, or a class with such a ``process``.
         shape: What it is called with besides the batch.
         line: Time, windows and further outputs.
-        topics: Names of the topics it reads.
+        topics: Names of the topics it is declared for.
+        reads: Names of the topics its batches come from.
         publish_to: Name of the topic it writes, if any.
         model: pydantic model of the rows; None infers the schema.
         schema: Arrow schema of the model, if there is one.
@@ -92,12 +94,19 @@ class Subscription:
             schema=self.schema,
             is_class=isinstance(fn, type),
         )
+        check_shared(app, self)
         self.help = _declare.first_line(fn)
 
     @property
     def topics(self) -> tuple[str, ...]:
-        """Names of the topics it reads."""
+        """Names of the topics it is declared for."""
         return self.source.names
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Names of the topics its batches come from: internal ones with ``repartition_by``."""
+        repartition = self.line.repartition
+        return self.topics if repartition is None else repartition.topics
 
     @property
     def side_outputs(self) -> "Mapping[str, Target]":

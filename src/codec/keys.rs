@@ -27,9 +27,28 @@ pub(super) fn encode_keys(batch: &RecordBatch, name: &str, out: &mut Encoded) ->
             names.join(", ")
         )));
     };
-    let keys = Keys::new(column)
-        .map_err(|why| Error::Encode(format!("message_key is `{name}`: {why}")))?;
-    for row in 0..batch.num_rows() {
+    write_keys(batch.num_rows(), column, out)
+        .map_err(|why| Error::Encode(format!("message_key is `{name}`: {why}")))
+}
+
+/// The keys of the rows of `batch` from its column `name`, the same bytes that outputs have as theirs: a
+/// row without a value has none, and no row has one without such a column.
+///
+/// # Errors
+///
+/// [`Error::Config`] if the column's values cannot be keys.
+pub fn row_keys(batch: &RecordBatch, name: &str) -> Result<Encoded> {
+    let mut out = Encoded::default();
+    if let Some(column) = batch.column_by_name(name) {
+        write_keys(batch.num_rows(), column, &mut out)
+            .map_err(|why| Error::Config(format!("repartition_by is `{name}`: {why}")))?;
+    }
+    Ok(out)
+}
+
+fn write_keys(rows: usize, column: &ArrayRef, out: &mut Encoded) -> Result<(), String> {
+    let keys = Keys::new(column)?;
+    for row in 0..rows {
         let start = out.key_bytes.len();
         let is_key = keys.write(row, &mut out.key_bytes);
         out.keys.push(is_key.then_some((start, out.key_bytes.len())));

@@ -13,5 +13,6 @@ pub mod protobuf;
 pub mod rows;
 
 pub use column::DecodeOptions;
+pub use keys::row_keys;
 pub use output::Output;
 pub use rows::{BadRecord, Decode, Decoded, Encode, Encoded};

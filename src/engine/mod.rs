@@ -1,4 +1,5 @@
 //! Pure logic of one partition: no I/O, no async.
 
+pub mod origin;
 pub mod shard;
 pub mod tracker;

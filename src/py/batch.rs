@@ -74,14 +74,14 @@ impl Batch {
 
     #[getter]
     fn is_silence(&self) -> bool {
-        matches!(self.content, Content::Silence)
+        matches!(self.content, Content::Silence | Content::Progress)
     }
 
     /// Results of the windows that come first, with their names; None for rows.
     fn results<'py>(&self, py: Python<'py>) -> PyResult<Option<Vec<Named<'py>>>> {
         match &self.content {
             Content::Results(results) => named(py, results).map(Some),
-            Content::Rows | Content::Silence => Ok(None),
+            Content::Rows | Content::Silence | Content::Progress => Ok(None),
         }
     }
 

@@ -1,6 +1,9 @@
 //! The dead letter of a record: the record as it was, and why it is here.
 
-use crate::types::{Header, OwnedRecord, Records, TopicPartition};
+use crate::{
+    engine::origin::{self, Origin},
+    types::{Header, OwnedRecord, Records, TopicPartition},
+};
 
 /// Where in the line a record failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +31,8 @@ impl Phase {
 /// Longest error text in a header, in bytes.
 const ERROR_BYTES: usize = 2_000;
 
-/// The dead letter of record `i`: same key, value and headers, and five headers more.
+/// The dead letter of record `i`: same key, value and headers, and five headers more. Of a record of an
+/// internal topic it names the place that the record came from.
 #[must_use]
 pub fn dead_letter(
     records: &dyn Records,
@@ -40,10 +44,15 @@ pub fn dead_letter(
     let cut = (0..=error.len().min(ERROR_BYTES)).rev().find(|&n| error.is_char_boundary(n));
     let header = |name: &str, value: String| -> Header { (name.into(), Some(value.into_bytes())) };
     let mut headers = records.headers(i);
+    let (topic, partition, offset) = match Origin::find(&headers) {
+        Some(origin) => (origin.topic, origin.partition, origin.offset),
+        None => (tp.topic.to_string(), tp.partition, records.offset(i)),
+    };
+    origin::strip(&mut headers);
     headers.extend([
-        header("turbine.source.topic", tp.topic.to_string()),
-        header("turbine.source.partition", tp.partition.to_string()),
-        header("turbine.source.offset", records.offset(i).to_string()),
+        header("turbine.source.topic", topic),
+        header("turbine.source.partition", partition.to_string()),
+        header("turbine.source.offset", offset.to_string()),
         header("turbine.phase", phase.as_str().into()),
         header("turbine.error", error[..cut.unwrap_or(0)].into()),
     ]);

@@ -6,6 +6,7 @@
 //!
 //! * [`subscription`]: batches, decoded to Arrow.
 //! * [`agent`]: events, decoded when the agent asks for them.
+//! * [`repartition`]: records written once more under another key, for subscriptions that ask for it.
 //! * [`status`]: the state machine both share; [`shelf`]: where Python picks work up.
 //!
 //! # Guarantees
@@ -20,9 +21,11 @@
 //! Which partitions run in this process, and when offsets go to the broker: see [`crate::worker`].
 
 pub mod agent;
+mod bad_records;
 pub mod cursor;
 pub mod dead_letter;
 mod order;
+pub mod repartition;
 pub mod shelf;
 pub mod sink;
 pub mod status;

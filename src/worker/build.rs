@@ -7,11 +7,12 @@ use super::{
     group::{Group, Spawn},
     label,
     parts::Parts,
+    stages::stage_spawn,
     task::Task,
 };
 use crate::{
     codec::{DecodeOptions, format::Decoders, json::SharedSchema},
-    config::{AgentConfig, OnError, SubscriptionConfig},
+    config::{AgentConfig, OnError, StartAt, SubscriptionConfig},
     error::Result,
     task::{
         agent::{self, Lane},
@@ -42,6 +43,8 @@ pub(super) struct Plan {
     /// Must its members know when they are at the end of a partition?
     pub(super) tells_ends: bool,
     pub(super) topics: Vec<String>,
+    /// Where it begins without offsets.
+    pub(super) start_at: StartAt,
 }
 
 /// One group for each subscription, one for all agents that share an id.
@@ -49,14 +52,24 @@ pub(super) fn groups(
     worker: &Arc<Worker>,
     runtime: &Handle,
     epochs: &Arc<Epochs>,
+    known: &BTreeMap<String, usize>,
 ) -> Result<Vec<Plan>> {
     let mut plans = Vec::new();
+    let start_at = worker.config.start_at;
+    for config in &worker.config.repartitions {
+        let spawn = stage_spawn(worker, runtime, config, known)?;
+        let group = group(worker, runtime, config.to.clone(), None, spawn);
+        let (topics, tells_ends) = (vec![config.topic.clone()], config.event_time.is_some());
+        plans.push(Plan { group, tells_ends, topics, start_at });
+    }
     for config in &worker.config.subscriptions {
         let spawn = subscription_spawn(worker, runtime, config)?;
         let group = group(worker, runtime, config.group.clone(), None, spawn);
         let idle_close = config.event_time.as_ref().and_then(|time| time.idle_close_ms);
         let (topics, tells_ends) = (config.topics.clone(), idle_close.is_some());
-        plans.push(Plan { group, tells_ends, topics });
+        // What was written on before its group has joined is not to be missed.
+        let start_at = if config.is_repartitioned { StartAt::Earliest } else { start_at };
+        plans.push(Plan { group, tells_ends, topics, start_at });
     }
     let mut agents: BTreeMap<&str, Vec<&AgentConfig>> = BTreeMap::new();
     for config in &worker.config.agents {
@@ -67,7 +80,8 @@ pub(super) fn groups(
         let spawn = agents_spawn(worker, runtime, &configs);
         let epochs = Some(Arc::clone(epochs));
         let group = group(worker, runtime, id.to_owned(), epochs, spawn);
-        plans.push(Plan { group, tells_ends: false, topics: topics.into_iter().collect() });
+        let topics = topics.into_iter().collect();
+        plans.push(Plan { group, tells_ends: false, topics, start_at });
     }
     Ok(plans)
 }
@@ -99,11 +113,11 @@ fn group(
     }
 }
 
-fn batch_bytes(worker: &Worker) -> usize {
+pub(super) fn batch_bytes(worker: &Worker) -> usize {
     (worker.config.fetch_buffer_bytes / 8).clamp(LEAST_BATCH_BYTES, BATCH_BYTES)
 }
 
-fn status(worker: &Worker, name: &str, tp: TopicPartition) -> Status {
+pub(super) fn status(worker: &Worker, name: &str, tp: TopicPartition) -> Status {
     let metrics = worker.metrics.task(&label(name, &tp));
     let (events, owner) = (Arc::clone(&worker.events), name.to_owned());
     let on_failure = Box::new(move |tp: &TopicPartition, reason: &str| {
@@ -113,8 +127,8 @@ fn status(worker: &Worker, name: &str, tp: TopicPartition) -> Status {
     Status::new(tp, name.to_owned(), metrics, on_failure)
 }
 
-fn schema_of(worker: &Worker, config: &SubscriptionConfig) -> Option<SchemaRef> {
-    worker.schemas.lock().get(&config.name).cloned()
+pub(super) fn schema_of(worker: &Worker, subscription: &str) -> Option<SchemaRef> {
+    worker.schemas.lock().get(subscription).cloned()
 }
 
 fn subscription_spawn(
@@ -123,10 +137,10 @@ fn subscription_spawn(
     config: &SubscriptionConfig,
 ) -> Result<Spawn> {
     let options = DecodeOptions { tombstones_as_nulls: config.tombstones_as_nulls };
-    let schema = schema_of(worker, config);
+    let schema = schema_of(worker, &config.name);
     let learned = Arc::new(SharedSchema::new(&config.name, worker.metrics.schema_widened.clone()));
     let decoders = Decoders::new(config.value_format.clone(), schema, learned, options)?;
-    let parts = Parts::new(worker, config, schema_of(worker, config).as_ref())?;
+    let parts = Parts::new(worker, config, schema_of(worker, &config.name).as_ref())?;
     let shelf = Arc::clone(worker.shelf(&config.name)?);
     let (weak, runtime, config) = (Arc::downgrade(worker), runtime.clone(), config.clone());
     Ok(Box::new(move |tp, queue| {

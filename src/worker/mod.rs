@@ -19,6 +19,7 @@ pub mod wake;
 mod build;
 mod look;
 mod parts;
+mod stages;
 
 use crate::{
     clock::Clock,
@@ -180,7 +181,7 @@ impl Worker {
             None => return Err(Error::Stopped),
         };
         let epochs = Arc::new(Epochs::new(Arc::clone(&self.producer)));
-        let plans = build::groups(self, &handle, &epochs)?;
+        let plans = build::groups(self, &handle, &epochs, &known)?;
         let partitions_of = |topics: &[String]| -> usize {
             topics.iter().filter_map(|t| known.get(t)).sum::<usize>().max(1)
         };
@@ -195,7 +196,7 @@ impl Worker {
                     user: &self.config.kafka,
                     group: &group.id,
                     topics: &plan.topics,
-                    start_at: self.config.start_at,
+                    start_at: plan.start_at,
                     partitions,
                     buffer_bytes: self.config.fetch_buffer_bytes * partitions / all.max(1),
                     tells_ends: plan.tells_ends,

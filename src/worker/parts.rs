@@ -119,6 +119,9 @@ impl Parts {
         let mut events = time
             .map(|time| EventClock::new(time, worker.metrics.event_time(&label)))
             .transpose()?;
+        if self.config.is_repartitioned {
+            events = events.map(EventClock::of_sources);
+        }
         let Some(directory) =
             self.is_persistent().then_some(()).and(worker.config.state_dir.as_ref())
         else {

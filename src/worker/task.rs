@@ -1,6 +1,8 @@
 //! A task as the worker holds it, whichever kind it is.
 
-use crate::task::{agent, shelf::Shelf, status::Status, subscription, subscription::Job};
+use crate::task::{
+    agent, repartition, shelf::Shelf, status::Status, subscription, subscription::Job,
+};
 use std::sync::Arc;
 
 /// One assigned partition.
@@ -10,6 +12,8 @@ pub enum Task {
     Subscription(Arc<subscription::Shared>, Arc<Shelf<Job>>),
     /// Of the agents.
     Agents(Arc<agent::Shared>),
+    /// Of a first stage.
+    Repartition(Arc<repartition::Shared>),
 }
 
 impl Task {
@@ -19,6 +23,7 @@ impl Task {
         match self {
             Self::Subscription(task, _) => &task.status,
             Self::Agents(task) => &task.status,
+            Self::Repartition(task) => &task.status,
         }
     }
 
@@ -28,6 +33,7 @@ impl Task {
         match self {
             Self::Subscription(task, _) => task.position(),
             Self::Agents(task) => task.position(),
+            Self::Repartition(task) => task.position(),
         }
     }
 
@@ -36,6 +42,7 @@ impl Task {
         match self {
             Self::Subscription(task, shelf) => task.drain(shelf),
             Self::Agents(task) => task.drain(),
+            Self::Repartition(task) => task.drain(),
         }
     }
 
@@ -44,6 +51,7 @@ impl Task {
         match self {
             Self::Subscription(task, _) => task.settle().await,
             Self::Agents(task) => task.settle().await,
+            Self::Repartition(task) => task.settle().await,
         }
     }
 
@@ -52,7 +60,7 @@ impl Task {
     pub fn starts_at(&self) -> Option<i64> {
         match self {
             Self::Subscription(task, _) => task.starts_at(),
-            Self::Agents(_) => None,
+            Self::Agents(_) | Self::Repartition(_) => None,
         }
     }
 
@@ -88,7 +96,7 @@ impl Task {
     pub fn window_names(&self) -> Vec<String> {
         match self {
             Self::Subscription(task, _) => task.window_names(),
-            Self::Agents(_) => Vec::new(),
+            Self::Agents(_) | Self::Repartition(_) => Vec::new(),
         }
     }
 
@@ -98,6 +106,7 @@ impl Task {
         match self {
             Self::Subscription(task, _) => task.rows_in_flight(),
             Self::Agents(task) => task.in_flight() as u64,
+            Self::Repartition(task) => task.in_flight(),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from turbine._repartition import stages
+
 if TYPE_CHECKING:
     from turbine.app import App
 
@@ -15,5 +17,7 @@ def reads_of(app: "App") -> dict[str, set[str]]:
         if agent.topics:
             reads.setdefault(agent.group, set()).update(agent.topics)
     for subscription in app.subscriptions.values():
-        reads.setdefault(subscription.group, set()).update(subscription.topics)
+        reads.setdefault(subscription.group, set()).update(subscription.reads)
+    for stage in stages(app):
+        reads.setdefault(stage["to"], set()).add(stage["topic"])
     return reads

@@ -1,8 +1,10 @@
 //! Event time of rows and the watermark of their partition, as two columns next to their values.
 
+use super::origins::Sources;
 use crate::{
     codec::metadata::MARK,
     config::EventTimeConfig,
+    engine::origin::Origin,
     error::{Error, Result},
     metrics::EventTimeMetrics,
     types::Records,
@@ -22,6 +24,8 @@ pub struct EventClock {
     /// None: the timestamps of the records themselves.
     column: Option<EventTime>,
     watermark: Watermark,
+    /// The partitions that rows come from, where the topic is an internal one: the watermark is theirs.
+    sources: Option<Sources>,
     metrics: EventTimeMetrics,
 }
 
@@ -33,22 +37,33 @@ impl EventClock {
     /// [`Error::Config`] for an unknown unit.
     pub fn new(config: &EventTimeConfig, metrics: EventTimeMetrics) -> Result<Self> {
         let watermark = Watermark::new(config.out_of_orderness_ms);
-        Ok(Self { column: column(config)?, watermark, metrics })
+        Ok(Self { column: column(config)?, watermark, sources: None, metrics })
+    }
+
+    /// Takes the watermark from the sources of an internal topic, instead of from the rows.
+    #[must_use]
+    pub fn of_sources(self) -> Self {
+        Self { sources: Some(Sources::default()), ..self }
     }
 
     /// The watermark behind all rows so far, in ms; none before the first row with a time.
     #[must_use]
     pub fn watermark(&self) -> Option<i64> {
-        known(self.watermark.current())
+        let own = self.watermark.current();
+        known(self.sources.as_ref().map_or(own, Sources::current))
     }
 
     /// Moves the watermark without rows; it never goes back.
     pub fn reach(&mut self, watermark_ms: i64) {
-        self.watermark.restore(watermark_ms);
+        match &mut self.sources {
+            Some(sources) => sources.reach(watermark_ms),
+            None => self.watermark.restore(watermark_ms),
+        }
         self.show(0);
     }
 
     /// Adds `_event_time` and `_watermark` to the rows; row `i` is record `rows[i]`, or record `i`.
+    /// `origins` has those of all records of an internal topic.
     ///
     /// # Errors
     ///
@@ -58,14 +73,45 @@ impl EventClock {
         batch: &RecordBatch,
         records: &dyn Records,
         rows: Option<&[u32]>,
+        origins: &[Option<Origin>],
     ) -> Result<RecordBatch> {
-        let Times { values, missing } = match &self.column {
-            Some(column) => column.read(batch)?,
-            None => timestamps(batch.num_rows(), records, rows),
+        let Times { values, missing } = self.times(batch, records, rows)?;
+        let before = match &mut self.sources {
+            Some(sources) => sources.before(batch.num_rows(), rows, origins),
+            None => self.watermark.before(&values),
         };
-        let before = self.watermark.before(&values);
         self.show(missing);
         with_columns(batch, values, before)
+    }
+
+    /// The watermark behind each row; rows as in [`Self::append`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if the column's type is no time.
+    pub fn behind(
+        &mut self,
+        batch: &RecordBatch,
+        records: &dyn Records,
+        rows: Option<&[u32]>,
+    ) -> Result<Vec<Option<i64>>> {
+        let Times { values, missing } = self.times(batch, records, rows)?;
+        let before = self.watermark.before(&values);
+        self.show(missing);
+        let last = Some(self.watermark.current()).filter(|_| !before.is_empty());
+        Ok(before.values().iter().copied().skip(1).chain(last).map(known).collect())
+    }
+
+    fn times(
+        &self,
+        batch: &RecordBatch,
+        records: &dyn Records,
+        rows: Option<&[u32]>,
+    ) -> Result<Times> {
+        match &self.column {
+            Some(column) => column.read(batch),
+            None => Ok(timestamps(batch.num_rows(), records, rows)),
+        }
     }
 
     fn show(&self, missing: u64) {

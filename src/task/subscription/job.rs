@@ -25,6 +25,8 @@ pub enum Content {
     Results(Vec<(Arc<str>, RecordBatch)>),
     /// Nothing has come for a while: close windows.
     Silence,
+    /// No rows came, but word of how far the sources are: close windows that it has passed.
+    Progress,
 }
 
 /// A batch between poll and complete.

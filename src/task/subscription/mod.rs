@@ -7,6 +7,7 @@
 mod checkpoints;
 pub mod event_time;
 mod job;
+mod origins;
 mod shared;
 mod silence;
 mod source;

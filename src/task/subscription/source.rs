@@ -3,6 +3,7 @@
 use super::{
     event_time::EventClock,
     job::{Content, Job, Outputs},
+    origins::{Bare, decode_rows, origins},
     shared::Shared,
     silence::Silence,
     windows::Step,
@@ -10,18 +11,18 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    codec::{BadRecord, Decode, Decoded, metadata},
+    codec::{Decode, metadata},
     config::OnError,
     kafka::{messages::Messages, queue::PartitionQueue},
     task::{
-        dead_letter::{Phase, dead_letter},
+        bad_records::{Sorted, sort_out},
         order::order_broken,
         shelf::Shelf,
         sink::Sink,
         status::{State, retry_later},
         watch::watch,
     },
-    types::{OwnedRecord, Records},
+    types::Records,
     window::operator::Cause,
 };
 use arrow::{array::RecordBatch, datatypes::Schema};
@@ -39,15 +40,6 @@ use tokio::{
 const PLACES: usize = 3;
 /// Looks at the queue at least this often, should a wake-up be lost.
 const RECHECK: Duration = Duration::from_millis(500);
-
-/// What the policy for bad records made of a poll.
-struct Sorted {
-    /// Offset behind what is handed out.
-    next: i64,
-    letters: Vec<OwnedRecord>,
-    /// Why the partition stops there, if it does.
-    stop: Option<String>,
-}
 
 /// Polls and decodes one partition.
 pub struct Source {
@@ -95,10 +87,6 @@ impl Source {
             }
             self.task.status.metrics.poll.observe(asked.elapsed().as_secs_f64());
             self.shelve(records, place, &outputs);
-            self.silence.broken(
-                self.task.clock.now(),
-                self.events.as_ref().and_then(EventClock::watermark),
-            );
         }
     }
 
@@ -156,17 +144,26 @@ impl Source {
         }
         let metrics = &task.status.metrics;
         metrics.records_in.inc_by(records.len() as u64);
-        let mut decoded = self.decoder.decode(&records, 0..records.len());
+        let is_written_on = task.config.is_repartitioned;
+        let origins = if is_written_on { origins(&records) } else { Vec::new() };
+        let mut decoded = if is_written_on {
+            decode_rows(&mut *self.decoder, &records, &origins)
+        } else {
+            self.decoder.decode(&records, 0..records.len())
+        };
         let names = &task.config.with_metadata;
         let tp = &task.status.tp;
         let source = metadata::Source { topic: &tp.topic, partition: tp.partition };
         let rows = decoded.rows.as_deref();
-        match metadata::append(&decoded.batch, source, &records, rows, 0, names) {
+        let bare = Bare::all(&records);
+        let all: &dyn Records = if is_written_on { &bare } else { &records };
+        match metadata::append(&decoded.batch, source, all, rows, 0, names) {
             Ok(batch) => decoded.batch = batch,
             Err(error) => return task.status.fail(&error.to_string()),
         }
         metrics.bad_records.inc_by(decoded.bad.len() as u64);
-        let Sorted { next, letters, stop } = self.sort_out(&records, &mut decoded);
+        let Sorted { next, letters, stop } =
+            sort_out(&task.status, task.config.on_error, &records, &mut decoded);
         metrics.decode.observe(began.elapsed().as_secs_f64());
         task.status.note_fetched(next);
         let first = records.offset(0);
@@ -174,7 +171,9 @@ impl Source {
             let before = self.events.as_ref().and_then(EventClock::watermark);
             let batch = match &mut self.events {
                 None => Ok(decoded.batch),
-                Some(events) => events.append(&decoded.batch, &records, decoded.rows.as_deref()),
+                Some(events) => {
+                    events.append(&decoded.batch, &records, decoded.rows.as_deref(), &origins)
+                }
             };
             let batch = match batch {
                 Ok(batch) => batch,
@@ -182,9 +181,16 @@ impl Source {
             };
             let ticket = task.tracker.lock().begin(first, next);
             task.open.fetch_add(1, Ordering::AcqRel);
+            let after = self.events.as_ref().and_then(EventClock::watermark);
+            let has_rows = batch.num_rows() > 0;
+            let only_progress = !has_rows && after > before;
+            // Word that a source is silent does not end the silence.
+            if has_rows || after > before || !is_written_on {
+                self.silence.broken(task.clock.now(), after);
+            }
             let job = Job {
-                content: Content::Rows,
-                watermark: (before, self.events.as_ref().and_then(EventClock::watermark)),
+                content: if only_progress { Content::Progress } else { Content::Rows },
+                watermark: (before, after),
                 late: Vec::new(),
                 batch,
                 task: Arc::clone(task),
@@ -228,7 +234,9 @@ impl Source {
                 }
                 Err(error) => return job.fail(&error.to_string()),
             }
-        } else if job.batch.num_rows() == 0 && matches!(job.content, Content::Rows) {
+        } else if job.batch.num_rows() == 0
+            && (matches!(job.content, Content::Rows) || task.window_count() == 0)
+        {
             return job.complete(Vec::new(), &[]);
         }
         self.shelf.put(job);
@@ -266,55 +274,6 @@ impl Source {
             place,
         };
         self.put(job, Cause::Idle);
-    }
-
-    /// Applies the policy to the records that could not be decoded.
-    fn sort_out(&self, records: &Messages, decoded: &mut Decoded) -> Sorted {
-        let tp = &self.task.status.tp;
-        let next = records.offset(records.len() - 1) + 1;
-        let mut sorted = Sorted { next, letters: Vec::new(), stop: None };
-        let Some(first) = decoded.bad.first() else { return sorted };
-        match self.task.config.on_error {
-            OnError::Fail => {
-                sorted.stop = Some(self.refusal(records, first));
-                sorted.next = records.offset(first.index);
-                let before = decoded.rows.as_ref().map_or(first.index, |rows| {
-                    rows.partition_point(|&row| (row as usize) < first.index)
-                });
-                decoded.batch = decoded.batch.slice(0, before);
-            }
-            OnError::Skip => self.note_skipped(records, &decoded.bad),
-            OnError::Dlq => {
-                let letter = |bad: &BadRecord| {
-                    dead_letter(records, bad.index, tp, Phase::Decode, &bad.message)
-                };
-                sorted.letters = decoded.bad.iter().map(letter).collect();
-            }
-        }
-        sorted
-    }
-
-    fn refusal(&self, records: &Messages, bad: &BadRecord) -> String {
-        let tp = &self.task.status.tp;
-        format!(
-            "record {tp} at offset {} cannot be decoded: {}. Nothing is lost: the partition waits in front of it. \
-             Mend the record's producer or the model and restart, or declare on_error=\"skip\" or on_error=\"dlq\" to go on without such records",
-            records.offset(bad.index),
-            bad.message
-        )
-    }
-
-    fn note_skipped(&self, records: &Messages, bad: &[BadRecord]) {
-        let Some(first) = bad.first() else { return };
-        tracing::warn!(
-            target: "turbine.task",
-            "{} {}: {} bad record(s) left out, the first at offset {}: {}",
-            self.task.status.name,
-            self.task.status.tp,
-            bad.len(),
-            records.offset(first.index),
-            first.message
-        );
     }
 }
 
