@@ -81,6 +81,7 @@ fn lengths(spec: &WindowSpec) -> Option<String> {
 
 fn combinations(spec: &WindowSpec) -> Option<String> {
     use WindowKind::{Calendar, Count, Global, Hopping, Sliding, Tumbling};
+    let steps = matches!(&spec.kind, Count { rows, step: Some(step) } if step < rows);
     let overlapping = matches!(spec.kind, Hopping { .. } | Sliding { .. });
     if overlapping && spec.emit != Emit::Final {
         return Some(
@@ -90,7 +91,7 @@ fn combinations(spec: &WindowSpec) -> Option<String> {
     if matches!(spec.kind, Count { .. }) && !matches!(spec.emit, Emit::Final | Emit::Changes) {
         return Some("count windows give final results or changes; take a global one".into());
     }
-    if matches!((&spec.kind, &spec.emit), (Count { step: Some(_), .. }, Emit::Changes)) {
+    if steps && spec.emit == Emit::Changes {
         return Some("count windows with a step give final results only".into());
     }
     if matches!((&spec.kind, &spec.emit), (Global, Emit::Final)) {
@@ -102,7 +103,7 @@ fn combinations(spec: &WindowSpec) -> Option<String> {
             "on_late=\"update\" is for tumbling and calendar windows; route late rows".into(),
         );
     }
-    if spec.max_open.is_some() && (overlapping || spec.persistent) {
+    if spec.max_open.is_some() && (overlapping || steps || spec.persistent) {
         return Some("max_open is for windows in memory that do not overlap; leave it out".into());
     }
     (spec.max_open == Some(0)).then(|| "max_open must be at least 1".into())

@@ -142,7 +142,7 @@ impl Columns {
         let timeless =
             !self.needs_time && !self.own_time && batch.column_by_name(EVENT_TIME).is_none();
         if timeless {
-            let (times, watermarks) = (vec![0; rows].into(), vec![floor; rows]);
+            let (times, watermarks) = (vec![i64::MIN; rows].into(), vec![floor; rows]);
             return Ok(Clock { times, timed: None, watermarks, after: None });
         }
         let times = self.times(batch)?;

@@ -25,7 +25,7 @@ pub(super) struct Entry {
     /// Order in which slots were opened.
     pub(super) opened: u64,
     /// Whatever the kind needs.
-    pub(super) extra: [i64; 5],
+    pub(super) extra: [i64; 6],
 }
 
 /// A kind of window: which slots a row belongs to, and when these give results.
@@ -35,6 +35,11 @@ pub(super) trait Kind: Send {
 
     /// The watermark has moved, for the reason given.
     fn step(&mut self, core: &mut Core, watermark: i64, cause: Cause) -> Result<()>;
+
+    /// The rows at hand have all been seen, and their watermarks: does what can wait until then.
+    fn finish(&mut self, _: &mut Core) -> Result<()> {
+        Ok(())
+    }
 
     /// Windows that are open.
     fn open(&self) -> usize;

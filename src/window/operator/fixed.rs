@@ -223,7 +223,10 @@ impl Kind for Fixed {
         let tag = core.keys.part(slot);
         let window = self.windows.get(&tag)?;
         let [rows, due] = self.trigger.save(slot);
-        Some((slot, Entry { tag, opened: core.opened(slot), extra: [window.end, rows, due, 0, 0] }))
+        Some((
+            slot,
+            Entry { tag, opened: core.opened(slot), extra: [window.end, rows, due, 0, 0, 0] },
+        ))
     }
 
     fn restore(&mut self, core: &mut Core, kept: &[Kept], watermark: i64) -> Result<()> {

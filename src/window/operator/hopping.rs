@@ -357,7 +357,7 @@ impl Kind for Hopping {
         let tag = core.keys.part(slot);
         let known = tag != GROUPS && core.keys.is_linked(slot);
         let group = core.keys.sibling(slot, GROUPS).filter(|_| known)?;
-        let extra = [core.opened(group) as i64, 0, 0, 0, 0];
+        let extra = [core.opened(group) as i64, 0, 0, 0, 0, 0];
         Some((slot, Entry { tag, opened: core.opened(slot), extra }))
     }
 

@@ -14,12 +14,16 @@ mod bank;
 mod check;
 mod columns;
 mod core;
+mod counted;
+mod fifo;
 mod fixed;
 mod hopping;
 mod late;
 mod pass;
 mod persist;
 mod session;
+mod sliding;
+mod stepping;
 #[cfg(test)]
 mod tests;
 mod tracking;
@@ -30,11 +34,14 @@ use self::{
     bank::Bank,
     columns::{Columns, Feed, Inputs, Types},
     core::{Core, Kind},
+    counted::Counted,
     fixed::Fixed,
     hopping::Hopping,
     late::Late,
-    pass::Pass,
+    pass::{Bounds, Pass},
     session::Sessions,
+    sliding::Sliding,
+    stepping::Stepping,
     tracking::Tracking,
 };
 use super::{
@@ -43,7 +50,7 @@ use super::{
     watermark,
 };
 use crate::{
-    error::{Error, Result},
+    error::Result,
     state::{Store, Writes},
 };
 use arrow::{array::RecordBatch, datatypes::Field};
@@ -107,7 +114,7 @@ impl Operator {
     ///
     /// # Errors
     ///
-    /// [`Error::Declaration`] if the declaration contradicts itself.
+    /// [`crate::error::Error::Declaration`] if the declaration contradicts itself.
     pub fn new(spec: &WindowSpec) -> Result<Self> {
         check::check(spec)?;
         Ok(Self {
@@ -133,7 +140,7 @@ impl Operator {
     ///
     /// # Errors
     ///
-    /// [`Error::Declaration`] if the columns are not those of the declaration or of earlier batches, and
+    /// [`crate::error::Error::Declaration`] if the columns are not those of the declaration or of earlier batches, and
     /// what the aggregates return.
     pub fn update(&mut self, batch: &RecordBatch) -> Result<Out> {
         if batch.num_rows() == 0 {
@@ -157,6 +164,7 @@ impl Operator {
             self.watermark = after;
             kind.step(core, after, Cause::Watermark)?;
         }
+        kind.finish(core)?;
         core.flush()?;
         core.pass.inputs = Inputs::default();
         core.pass.key_columns.clear();
@@ -179,6 +187,7 @@ impl Operator {
         self.watermark = self.watermark.max(watermark_ms);
         let Some(Bound { core, kind, .. }) = &mut self.bound else { return Ok(Out::default()) };
         kind.step(core, self.watermark, cause)?;
+        kind.finish(core)?;
         core.flush()?;
         let out = Out { results: core.pass.take()?, late: None };
         self.give_back()?;
@@ -242,10 +251,14 @@ impl Operator {
             || spec.emit != Emit::Final
             || spec.on_late == OnLate::Update
             || spec.max_open.is_some();
-        let has_bounds = !matches!(spec.kind, WindowKind::Global);
+        let bounds = match spec.kind {
+            WindowKind::Global => Bounds::Never,
+            WindowKind::Count { .. } => Bounds::WithTime,
+            _ => Bounds::Always,
+        };
         let core = Core {
             keys: Keys::new(&types.keys)?,
-            pass: Pass::new(&keys, bank.fields(&spec.aggregates), has_marks, has_bounds),
+            pass: Pass::new(&keys, bank.fields(&spec.aggregates), has_marks, bounds),
             bank,
             late: Late::new(&spec.name, spec.on_late == OnLate::Route),
             counters: Counters::default(),
@@ -288,6 +301,10 @@ fn kind(spec: &WindowSpec) -> Result<Box<dyn Kind>> {
             Box::new(Sessions::new(spec, *gap_ms, *max_duration_ms))
         }
         WindowKind::Global => Box::new(Fixed::new(spec, Assign::Always)),
-        _ => return Err(Error::Declaration(format!("window {:?}: not built yet", spec.name))),
+        WindowKind::Sliding { size_ms } => Box::new(Sliding::new(spec, *size_ms)),
+        WindowKind::Count { rows, step: Some(step) } if step < rows => {
+            Box::new(Stepping::new(*rows, *step))
+        }
+        WindowKind::Count { rows, .. } => Box::new(Counted::new(spec, *rows)),
     })
 }

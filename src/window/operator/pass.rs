@@ -52,6 +52,15 @@ pub(super) struct Place {
     pub(super) end: i64,
 }
 
+/// Do the windows of a kind have bounds in time?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bounds {
+    Always,
+    /// Where the rows have times; else they are `i64::MIN`.
+    WithTime,
+    Never,
+}
+
 #[derive(Clone, Copy)]
 enum Source {
     /// The slot as it is behind all waiting rows.
@@ -106,8 +115,7 @@ pub(super) struct Pass {
     pub(super) batch_rows: usize,
     schema: SchemaRef,
     has_marks: bool,
-    /// Windows of this kind have no bounds in time.
-    has_bounds: bool,
+    bounds: Bounds,
     ready: Vec<RecordBatch>,
 }
 
@@ -116,11 +124,11 @@ impl Pass {
         keys: &[Field],
         outputs: Vec<Field>,
         has_marks: bool,
-        has_bounds: bool,
+        bounds: Bounds,
     ) -> Self {
         let mut fields = keys.to_vec();
         for name in ["window_start_ms", "window_end_ms"] {
-            fields.push(Field::new(name, DataType::Int64, !has_bounds));
+            fields.push(Field::new(name, DataType::Int64, bounds != Bounds::Always));
         }
         fields.extend(outputs);
         if has_marks {
@@ -138,7 +146,7 @@ impl Pass {
             batch_rows: 0,
             schema: Arc::new(Schema::new(fields)),
             has_marks,
-            has_bounds,
+            bounds,
             ready: Vec::new(),
         }
     }
@@ -226,11 +234,13 @@ impl Pass {
         };
         let count = waiting.keys.len();
         for bounds in [&waiting.starts, &waiting.ends] {
-            columns.push(if self.has_bounds {
-                Arc::new(Int64Array::from(bounds.clone()))
-            } else {
-                Arc::new(Int64Array::new_null(count))
-            });
+            columns.push(Arc::new(match self.bounds {
+                Bounds::Always => Int64Array::from(bounds.clone()),
+                Bounds::WithTime => {
+                    bounds.iter().map(|at| (*at != i64::MIN).then_some(*at)).collect()
+                }
+                Bounds::Never => Int64Array::new_null(count),
+            }));
         }
         columns.extend(outputs);
         if self.has_marks {

@@ -24,8 +24,8 @@ const VERSION: u8 = 1;
 const DECLARATION: u8 = 0;
 const PROGRESS: u8 = 1;
 const SLOT: u8 = 2;
-/// Numbers in front of a content: when it was opened, and five of the kind.
-const NUMBERS: usize = 6;
+/// Numbers in front of a content: when it was opened, and six of the kind.
+const NUMBERS: usize = 7;
 
 pub(super) fn changes(operator: &mut Operator, writes: &mut Writes) -> Result<()> {
     let prefix = prefix(&operator.spec);

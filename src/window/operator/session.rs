@@ -371,7 +371,7 @@ impl Kind for Sessions {
         let [rows, due] = self.trigger.save(slot);
         // The number under which its slot was opened never changes, and is its own.
         let tag = core.opened(slot) as i64;
-        let extra = [session.first, session.last, session.opened as i64, rows, due];
+        let extra = [session.first, session.last, session.opened as i64, rows, due, 0];
         Some((session.group, Entry { tag, opened: session.opened, extra }))
     }
 
@@ -381,7 +381,7 @@ impl Kind for Sessions {
             let slot = core.keys.anonymous();
             core.load(slot, one)?;
             core.set_opened(slot, one.entry.tag as u64);
-            let [first, last, opened, rows, due] = one.entry.extra;
+            let [first, last, opened, rows, due, _] = one.entry.extra;
             self.trigger.load(slot, [rows, due]);
             self.place(slot, group, first, last, opened as u64);
         }

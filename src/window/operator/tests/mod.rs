@@ -1,8 +1,10 @@
 //! Windows against models of a few lines, over any cut into batches and any restart.
 
+mod counted;
 mod fixed;
 mod hopping;
 mod session;
+mod sliding;
 
 use super::{Cause, Operator};
 use crate::{
