@@ -111,7 +111,8 @@ fn windows(c: &mut Criterion) {
                     b.iter(|| {
                         let out = operator.update(&source.batch()).expect("no overflow");
                         let reached = source.watermark.current();
-                        let closed = operator.advance(reached, Cause::Watermark).expect("no overflow");
+                        let closed =
+                            operator.advance(reached, Cause::Watermark).expect("no overflow");
                         black_box((out, closed))
                     });
                 });
