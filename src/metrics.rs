@@ -2,7 +2,7 @@
 
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder,
+    IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
 };
 use std::sync::Arc;
 
@@ -32,6 +32,7 @@ pub struct Metrics {
     lag: IntGaugeVec,
     event_time_null: IntCounterVec,
     watermark_ms: IntGaugeVec,
+    watermark_lag_ms: IntGaugeVec,
     late_dropped: IntCounterVec,
     late_routed: IntCounterVec,
     active_windows: IntGaugeVec,
@@ -176,6 +177,11 @@ impl Metrics {
                 "Watermark of the partition, in ms since the epoch.",
                 &["worker"],
             ),
+            watermark_lag_ms: gauges(
+                "turbine_event_time_watermark_lag_ms",
+                "How far the watermark of the partition is behind the clock, in ms.",
+                &["worker"],
+            ),
             late_dropped: labelled(
                 "turbine_late_rows_dropped_total",
                 "Rows that came after their window had closed, left out.",
@@ -271,18 +277,32 @@ impl Metrics {
         // A task without a sample has nothing to forget.
         let _ = self.lag.remove_label_values(&[worker]);
         let _ = self.watermark_ms.remove_label_values(&[worker]);
+        let _ = self.watermark_lag_ms.remove_label_values(&[worker]);
         for window in windows {
             let _ = self.active_windows.remove_label_values(&[worker, window]);
         }
     }
 
-    /// Everything, in Prometheus' text format 0.0.4.
+    #[expect(clippy::cast_possible_truncation, reason = "an i64 that the library shows as a float")]
+    fn show_watermark_lag(&self, now_ms: i64) {
+        let found = self.watermark_ms.collect();
+        for one in found.iter().flat_map(|family| family.get_metric()) {
+            let watermark_ms = one.get_gauge().get_value() as i64;
+            let labels: Vec<&str> = one.get_label().iter().map(|label| label.value()).collect();
+            self.watermark_lag_ms
+                .with_label_values(&labels)
+                .set(now_ms.saturating_sub(watermark_ms));
+        }
+    }
+
+    /// Everything, in Prometheus' text format 0.0.4; `now_ms` is what watermarks lag behind.
     ///
     /// # Panics
     ///
     /// Never: writing to a vector cannot fail.
     #[must_use]
-    pub fn text(&self) -> String {
+    pub fn text(&self, now_ms: i64) -> String {
+        self.show_watermark_lag(now_ms);
         let mut out = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut out).expect("a vector takes bytes");
         String::from_utf8(out).expect("the text format is UTF-8")

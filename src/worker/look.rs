@@ -74,6 +74,6 @@ impl View for Worker {
     }
 
     fn metrics(&self) -> String {
-        self.metrics.text()
+        self.metrics.text(self.clock.now_ms())
     }
 }
