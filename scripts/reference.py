@@ -41,6 +41,8 @@ The examples read these rows:
 
 ```python
 import pyarrow as pa
+import pyarrow.compute as pc
+from dataclasses import dataclass
 from turbine.aggregates import *
 
 orders = pa.table(

@@ -480,3 +480,6 @@ def explode(batch: Any, column: str, keep_empty: bool, /) -> Any:
 
 def shard_rows(batch: Any, column: str, shards: int, /) -> list[Any | None]:
     """Rows by the hash of their key; None for a shard without rows."""
+
+def register_aggregate(name: str, aggregate: Any, /) -> None:
+    """Make aggregates ``custom`` with the option *name* by calling *aggregate*'s methods."""

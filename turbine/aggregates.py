@@ -2,13 +2,13 @@
 What windows compute of their rows: counts, sums, moments, chosen values, collections, sketches.
 
 An aggregate reads a column, by its name or as an expression of `turbine.functions`, and makes one
-column of the result, called as `.alias(name)` says. Values keep their types: integers and decimals are exact, keys and collected
-values are what they were. The same
-aggregates work on a batch in memory: see `aggregate`.
+column of the result, called as `.alias(name)` says. Values keep their types: integers and decimals
+are exact, keys and collected values are what they were. The same aggregates work on a batch in
+memory: see `aggregate`.
 
 Rows in which a column that an aggregate reads is null are skipped. Without any value the result is
-null; counts are 0. What is said of NaN is said where it differs: sums and moments are NaN if a
-value is, everything that compares or estimates skips NaN.
+null; counts are 0. Sums and moments are NaN if a value is; what compares or estimates skips NaN;
+what collects or counts values takes all NaN as one value, and -0.0 as 0.0.
 """
 
 from dataclasses import dataclass
@@ -33,6 +33,7 @@ from turbine._aggregate_collections import (
     Smallest,
     TopK,
 )
+from turbine._aggregate_custom import Custom
 from turbine._aggregate_quantiles import Median, Quantile, Quantiles
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "Count",
     "CountDistinct",
     "Covariance",
+    "Custom",
     "Expression",
     "First",
     "Histogram",

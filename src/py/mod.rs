@@ -6,6 +6,7 @@ mod batch;
 mod broker;
 mod clock;
 mod cursor;
+mod custom_aggregate;
 mod decode;
 mod detached;
 mod encode;
@@ -42,6 +43,8 @@ mod _native {
     use super::clock::Clock;
     #[pymodule_export]
     use super::cursor::Cursor;
+    #[pymodule_export]
+    use super::custom_aggregate::register_aggregate;
     #[pymodule_export]
     use super::encode::{encode_json, partition_for};
     #[pymodule_export]

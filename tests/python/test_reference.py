@@ -3,10 +3,12 @@
 import doctest
 import importlib.util
 import sys
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from support.brokers import ROOT
@@ -32,7 +34,7 @@ def test_the_pages_say_what_the_docstrings_say(script: ModuleType) -> None:
 def test_every_example_of_an_aggregate_gives_what_it_shows() -> None:
     from turbine import aggregates
 
-    names: dict[str, Any] = dict(vars(aggregates))
+    names: dict[str, Any] = {**vars(aggregates), "pa": pa, "pc": pc, "dataclass": dataclass}
     names["orders"] = pa.table(
         {
             "user": ["ada", "ada", "bob", "ada"],

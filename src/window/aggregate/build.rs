@@ -4,6 +4,7 @@ use super::{
     Accumulators, AggregateSpec,
     collect::{Collect, Keeps},
     count::{self, Count},
+    custom,
     each::{Each, Kind, Named, Refused},
     extreme::{Extreme, Ordered},
     extreme_bytes::ExtremeBytes,
@@ -36,6 +37,13 @@ use arrow::datatypes::{
 pub fn build(spec: &AggregateSpec, inputs: &[DataType]) -> Result<Box<dyn Accumulators>> {
     let mut options = Options::of(spec);
     let inputs: Vec<_> = inputs.iter().map(types::plain).collect();
+    if spec.function == "custom" {
+        let factory = options
+            .need::<String>("name")
+            .and_then(|name| custom::factory(&name))
+            .map_err(|why| Error::Declaration(format!("aggregate {}: {why}", spec.output)))?;
+        return factory.build(spec, &inputs);
+    }
     let built = Built { spec, inputs: &inputs, options: &mut options }
         .function()
         .and_then(|accumulators| options.done().map(|()| accumulators));

@@ -8,6 +8,7 @@ mod build;
 mod bytes;
 mod collect;
 mod count;
+mod custom;
 mod each;
 mod exact;
 mod extreme;
@@ -31,6 +32,7 @@ mod values;
 
 pub use batch::aggregate;
 pub use build::{build, output_type};
+pub use custom::{Factory, register};
 
 use crate::error::Result;
 use arrow::{array::ArrayRef, datatypes::DataType};
