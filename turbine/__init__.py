@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from turbine._native import EmbeddedBroker, __version__
     from turbine.agents import Agent
     from turbine.app import App, Turbine
+    from turbine.branches import Branch
     from turbine.channels import Channel
     from turbine.events import Event
     from turbine.exceptions import (
@@ -39,6 +40,7 @@ __all__ = [
     "TP",
     "Agent",
     "App",
+    "Branch",
     "BrokerUnavailable",
     "Channel",
     "ComputeError",
@@ -70,6 +72,7 @@ _HOMES = {
     "turbine._native": ("EmbeddedBroker", "__version__"),
     "turbine.agents": ("Agent",),
     "turbine.app": ("App", "Turbine"),
+    "turbine.branches": ("Branch",),
     "turbine.channels": ("Channel",),
     "turbine.events": ("Event",),
     "turbine.exceptions": (

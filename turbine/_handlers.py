@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from turbine import _declare
+from turbine.branches import Router
 from turbine.context import Context
 from turbine.exceptions import DeclarationError, HandlerError
 
@@ -132,6 +133,11 @@ class Handler:
             self.windows = hosted_windows(host)
             for window in self.windows:
                 check_keyed(subscription.line.partition_key, window.name, window.declared.key)
+        self._router: Router | None = None
+        line = subscription.line
+        if line.branches:
+            first = len(line.side_outputs) - len(line.branches)
+            self._router = Router(line.branches, first, line.on_unmatched)
         self._indices = {id(window): index for index, window in enumerate(self.windows)}
 
     def call(self, batch: "Batch", rows: Any, window: str | None) -> Call:
@@ -155,6 +161,13 @@ class Handler:
         for name, rows in results:
             outputs += by_name[name].call_back(NO_STATE, rows)
         return outputs
+
+    def stop(self) -> None:
+        """Let go of what was made for calls; there are no more."""
+
+    def route(self, outputs: list[tuple[int | None, Any]]) -> list[tuple[int | None, Any]]:
+        """Divide what goes to the main output among the branches, if there are any."""
+        return outputs if self._router is None else self._router.route(outputs)
 
     def _prepare(
         self, batch: "Batch", rows: Any, window: str | None

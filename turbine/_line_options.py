@@ -1,6 +1,6 @@
 """Options of a subscription about time, windows and further outputs, checked together."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
@@ -9,6 +9,7 @@ from turbine import _declare
 from turbine._event_time import EventTime, event_time
 from turbine._handlers import check_keyed
 from turbine._repartition import Repartition, repartition
+from turbine.branches import Branch, OnUnmatched, check_branches
 from turbine.exceptions import DeclarationError
 
 if TYPE_CHECKING:
@@ -45,6 +46,10 @@ class LineOptions(TypedDict, total=False):
         repartition_by: Column by which the topic is read, through an internal topic that has it as
             the key of its records; `docs/guides/partitioning.md`.
         repartition_partitions: Partitions of that topic; as many as its source has if None.
+        parallelism: Shards inside a partition, each with a handler of its own; rows with one
+            *partition_key* stay together and in order.
+        branch: Where rows go that the handler returns: `turbine.Branch`, the first that fits.
+        on_unmatched: What happens to rows that no branch takes: ``"output"`` or ``"drop"``.
     """
 
     event_time: str | None
@@ -58,6 +63,9 @@ class LineOptions(TypedDict, total=False):
     partition_key: str | None
     repartition_by: str | None
     repartition_partitions: int | None
+    parallelism: int
+    branch: "Branch | Sequence[Branch] | None"
+    on_unmatched: OnUnmatched | None
 
 
 @dataclass(frozen=True)
@@ -97,6 +105,9 @@ class Line:
         side_outputs: Topics for ``ctx.emit``, by name.
         partition_key: Column by which rows may be divided.
         repartition: The column by which it reads its topics, if it is not their key.
+        parallelism: Shards inside a partition.
+        branches: Where rows go that the handler returns; their topics end *side_outputs*.
+        on_unmatched: What happens to rows that no branch takes.
     """
 
     event_time: EventTime | None = None
@@ -106,6 +117,9 @@ class Line:
     side_outputs: Mapping[str, Target] = field(default_factory=dict)
     partition_key: str | None = None
     repartition: Repartition | None = None
+    parallelism: int = 1
+    branches: tuple[Branch, ...] = ()
+    on_unmatched: OnUnmatched = "output"
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -145,12 +159,22 @@ def read_line(
             "on_late='route', late_data='orders-late'"
         )
     taken = (*source.names, publish_to)
+    sides = _side_outputs(app, options.get("side_outputs"), taken)
+    branches, on_unmatched = check_branches(
+        options.get("branch"),
+        options.get("on_unmatched"),
+        publish_to=publish_to,
+        taken=tuple(sides),
+    )
+    for branch in branches:
+        kind = f"Branch({branch.name!r}, to=...)"
+        sides[branch.name] = _target(app, kind, branch.to, taken, branch.name)
     line = Line(
         event_time=time,
         windows=windows,
         on_late=on_late or "drop",
         late_data=None if late_data is None else _target(app, "late_data", late_data, taken),
-        side_outputs=_side_outputs(app, options.get("side_outputs"), taken),
+        side_outputs=sides,
         partition_key=_partition_key(options.get("partition_key"), schema),
         repartition=repartition(
             app,
@@ -159,6 +183,9 @@ def read_line(
             topics=source.names,
             schema=schema,
         ),
+        parallelism=_parallelism(options),
+        branches=branches,
+        on_unmatched=on_unmatched,
     )
     for one, window in windows.items():
         window_spec(line, window, one)
@@ -250,6 +277,16 @@ def _target(
         )
     declared = app.topics.get(topic) if isinstance(topic, str) else topic
     return Target(name, text, Json() if declared is None else declared.value_format)
+
+
+def _parallelism(options: LineOptions) -> int:
+    count = _declare.whole_number("parallelism", options.get("parallelism", 1), least=1)
+    if count > 1 and options.get("partition_key") is None:
+        raise DeclarationError(
+            f"parallelism={count} divides rows by their key, and there is none: add "
+            "partition_key='column'"
+        )
+    return count
 
 
 def _partition_key(given: Any, schema: Any) -> str | None:

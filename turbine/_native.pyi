@@ -470,10 +470,13 @@ class Expression:
     def filter(self, batch: Any, strict: bool = False, /) -> tuple[Any, int]:
         """(`pyarrow.RecordBatch` of the rows where it is true, as `evaluate`)."""
 
-def split(
-    batch: Any, predicates: Sequence[str], strict: bool = False, /
-) -> tuple[list[Any | None], int]:
-    """Rows by the first predicate that is true, then the rest; and as `Expression.evaluate`."""
+@final
+class Splitter:
+    """The predicates of the branches of one subscription."""
+
+    def __new__(cls, predicates: Sequence[str], /) -> Self: ...
+    def split(self, rows: Any, strict: bool = False, /) -> tuple[list[tuple[int, Any]], int]:
+        """(branch, its rows), the rest as one more branch; failures as `Expression.evaluate`."""
 
 def explode(batch: Any, column: str, keep_empty: bool, /) -> Any:
     """A row for each element of a list column."""

@@ -60,6 +60,7 @@ class SyncRunner:
             try:
                 batch = self._native.next_batch(self.name, _POLL_MS)
             except WorkerStopped:
+                self._handler.stop()
                 return
             if batch is not None:
                 self._handle(batch)
@@ -170,7 +171,7 @@ def _work_on(
         outputs = [output for call in calls for output in call.outputs]
         if handler.windows:
             outputs += _close_windows(subscription, handler, batch, calls)
-        batch.complete(outputs, bad)
+        batch.complete(handler.route(outputs), bad)
     except (Failed, TurbineError) as exc:
         batch.fail(f"{exc}")
 

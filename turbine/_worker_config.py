@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from turbine._handlers import Handler
 from turbine._line_options import window_spec
 from turbine._repartition import stages
+from turbine._shards import make_handler
 
 if TYPE_CHECKING:
     from turbine.agents import Agent
@@ -39,7 +40,7 @@ def worker_config(
     conf = app.conf
     conf.validate()
     made = (
-        {one.name: Handler(one) for one in app.subscriptions.values()}
+        {one.name: make_handler(one) for one in app.subscriptions.values()}
         if handlers is None
         else handlers
     )

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from turbine import _native
 from turbine._agents_runtime import AgentInstance, cancel_all
 from turbine._dump import describe_worker
-from turbine._handlers import Handler
+from turbine._shards import make_handler
 from turbine._subscriptions_runtime import AsyncRunner, SyncRunner
 from turbine._topics_runtime import ensure_topics
 from turbine._wake import Wake
@@ -71,7 +71,7 @@ class Runtime:
         self.hanging: list[str] = []
         self.failures: list[str] = []
         # Classes make their windows now, which the core is to know before it starts.
-        self._handlers = {one.name: Handler(one) for one in app.subscriptions.values()}
+        self._handlers = {one.name: make_handler(one) for one in app.subscriptions.values()}
         config = worker_config(
             app, handlers=self._handlers, http=http, brokers=brokers, kafka=kafka
         )

@@ -136,7 +136,7 @@ impl Batch {
 }
 
 /// What a handler returned or gave away, as record batches; `what` begins the sentence of an error.
-fn batches(output: &Bound<'_, PyAny>, what: &str) -> PyResult<Vec<RecordBatch>> {
+pub(super) fn batches(output: &Bound<'_, PyAny>, what: &str) -> PyResult<Vec<RecordBatch>> {
     let py = output.py();
     if output.is_none() {
         return Ok(Vec::new());

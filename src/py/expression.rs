@@ -1,9 +1,9 @@
 //! Expressions and operators on batches, for `turbine.functions`.
 
+use super::batch::batches;
 use crate::engine::shard;
 use crate::error::Error;
 use crate::expr::{self, OnComputeError};
-use arrow::array::RecordBatch;
 use arrow::compute::filter_record_batch;
 use pyo3::{intern, prelude::*};
 use pyo3_arrow::{PyArray, PyDataType, PyRecordBatch, PySchema};
@@ -69,32 +69,40 @@ fn policy(strict: bool) -> OnComputeError {
 
 type Parts<'py> = Vec<Option<Bound<'py, PyAny>>>;
 
-fn parts(py: Python<'_>, batches: Vec<Option<RecordBatch>>) -> PyResult<Parts<'_>> {
-    let part = |batch: Option<RecordBatch>| {
-        batch.map(|batch| PyRecordBatch::new(batch).into_pyarrow(py)).transpose()
-    };
-    batches.into_iter().map(part).collect()
-}
+/// Index of a branch, and its rows.
+type Part<'py> = (usize, Bound<'py, PyAny>);
 
-/// Divides a batch by predicates: the part of each, the rest behind them, and the failures.
-#[pyfunction]
-#[pyo3(signature = (batch, predicates, strict=false, /))]
-pub fn split<'py>(
-    py: Python<'py>,
-    batch: PyRecordBatch,
-    predicates: Vec<String>,
-    strict: bool,
-) -> PyResult<(Parts<'py>, u64)> {
-    let batch = batch.into_inner();
-    let mut done = py.detach(|| -> Result<_, Error> {
-        let predicates = predicates
-            .iter()
-            .map(|tree| expr::Expression::parse_text(tree))
-            .collect::<Result<Vec<_>, _>>()?;
-        expr::split(&batch, &predicates, policy(strict))
-    })?;
-    done.branches.push(done.unmatched);
-    Ok((parts(py, done.branches)?, done.failed))
+/// The predicates of the branches of one subscription.
+#[pyclass(frozen, module = "turbine._native")]
+pub struct Splitter(Vec<expr::Expression>);
+
+#[pymethods]
+impl Splitter {
+    #[new]
+    #[pyo3(signature = (predicates, /))]
+    fn new(predicates: Vec<String>) -> PyResult<Self> {
+        let parsed = predicates.iter().map(|tree| expr::Expression::parse_text(tree));
+        Ok(Self(parsed.collect::<Result<_, _>>()?))
+    }
+
+    #[pyo3(signature = (rows, strict=false, /))]
+    fn split<'py>(
+        &self,
+        py: Python<'py>,
+        rows: &Bound<'py, PyAny>,
+        strict: bool,
+    ) -> PyResult<(Vec<Part<'py>>, u64)> {
+        let (mut found, mut failed) = (Vec::new(), 0);
+        for batch in batches(rows, "a handler returned")? {
+            let done = py.detach(|| expr::split(&batch, &self.0, policy(strict)))?;
+            failed += done.failed;
+            let parts = done.branches.into_iter().chain([done.unmatched]);
+            for (part, rows) in parts.enumerate().filter_map(|(i, rows)| Some((i, rows?))) {
+                found.push((part, PyRecordBatch::new(rows).into_pyarrow(py)?));
+            }
+        }
+        Ok((found, failed))
+    }
 }
 
 /// Rows for the elements of a list column.
@@ -121,6 +129,7 @@ pub fn shard_rows<'py>(
     shards: usize,
 ) -> PyResult<Parts<'py>> {
     let batch = batch.into_inner();
-    let batches = py.detach(|| shard::shard(&batch, column, shards))?;
-    parts(py, batches)
+    let part =
+        |rows: Option<_>| rows.map(|rows| PyRecordBatch::new(rows).into_pyarrow(py)).transpose();
+    py.detach(|| shard::shard(&batch, column, shards))?.into_iter().map(part).collect()
 }

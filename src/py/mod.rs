@@ -48,7 +48,7 @@ mod _native {
     #[pymodule_export]
     use super::encode::{encode_json, partition_for};
     #[pymodule_export]
-    use super::expression::{Expression, explode, shard_rows, split};
+    use super::expression::{Expression, Splitter, explode, shard_rows};
     #[pymodule_export]
     use super::faults::Fault;
     #[pymodule_export]

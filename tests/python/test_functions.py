@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from turbine import functions as f
-from turbine._native import Expression, shard_rows, split
+from turbine._native import Expression, Splitter, shard_rows
 from turbine.exceptions import ComputeError, DeclarationError
 from turbine.functions import Expr, col, lit, when
 
@@ -384,8 +384,13 @@ def test_lists_become_rows(lists: list[list[int | None] | None]) -> None:
 
 def test_rows_are_split_by_predicates_and_by_keys() -> None:
     rows = batch(n=[1, 5, 9, None])
-    parts, failed = split(rows, [(col("n") > 6).to_json(), (col("n") > 2).to_json()])
-    assert [part and part.to_pydict()["n"] for part in parts] == [[9], [5], [1, None]]
+    splitter = Splitter([(col("n") > 6).to_json(), (col("n") > 2).to_json()])
+    parts, failed = splitter.split(rows)
+    assert [(at, part.to_pydict()["n"]) for at, part in parts] == [
+        (0, [9]),
+        (1, [5]),
+        (2, [1, None]),
+    ]
     assert failed == 0
     keys = batch(k=[f"u{n % 10}" for n in range(100)], n=list(range(100)))
     shards = [part.to_pydict() for part in shard_rows(keys, "k", 3) if part is not None]
