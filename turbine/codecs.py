@@ -303,12 +303,9 @@ def _descriptor_set(file: Any) -> bytes:
 
 
 def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+    """Groups of seven bits, the lowest first; all but the last have the high bit set."""
+    more, last = divmod(value, 128)
+    return bytes([last]) if not more else bytes([last | 128]) + _varint(more)
 
 
 def _is_separator(value: object) -> bool:

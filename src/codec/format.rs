@@ -2,7 +2,7 @@
 
 use super::{
     column::{DecodeOptions, SharedSchema},
-    csv, json, msgpack, plain, protobuf,
+    csv, ipc, json, msgpack, plain, protobuf,
     rows::{Decode, Encode},
 };
 use crate::{
@@ -71,17 +71,22 @@ impl Decoders {
                 let schema = self.schema.clone();
                 Box::new(protobuf::Decoder::new(&message, choices.is_framed, schema, options)?)
             }
+            Format::Arrow => match &self.schema {
+                Some(schema) => Box::new(ipc::Decoder::new(schema, options)),
+                None => Box::new(ipc::Decoder::inferring(Arc::clone(&self.learned), options)),
+            },
             other => return Err(not_yet(other, "read")),
         })
     }
 }
 
-/// An encoder of values in `format`.
+/// An encoder of values in `format`; `row_by_row` says that every row must be a record of its own,
+/// in formats that can do otherwise.
 ///
 /// # Errors
 ///
 /// [`Error::Config`] for a declaration that cannot work, with what to write instead.
-pub fn encoder(format: &Format) -> Result<Box<dyn Encode>> {
+pub fn encoder(format: &Format, row_by_row: bool) -> Result<Box<dyn Encode>> {
     match format {
         Format::Json => Ok(Box::new(json::Encoder)),
         Format::Msgpack => Ok(Box::new(msgpack::Encoder)),
@@ -101,6 +106,7 @@ pub fn encoder(format: &Format) -> Result<Box<dyn Encode>> {
             let id = choices.schema_id.filter(|_| choices.is_framed);
             Ok(Box::new(protobuf::Encoder::new(message(choices)?, id)))
         }
+        Format::Arrow => Ok(Box::new(ipc::Encoder { row_by_row })),
         Format::Raw => Ok(Box::new(plain::Encoder(plain::Kind::Raw))),
         Format::String => Ok(Box::new(plain::Encoder(plain::Kind::Text))),
         other => Err(not_yet(other, "written")),

@@ -3,6 +3,7 @@
 mod column;
 pub mod csv;
 pub mod format;
+pub mod ipc;
 pub mod json;
 mod keys;
 pub mod metadata;

@@ -84,7 +84,10 @@ impl Parts {
             left_out.extend(["event_time".to_owned(), "watermark".to_owned()]);
         }
         let output = |format: &Format| -> Result<Output> {
-            let output = Output::new(encoder(format)?, config.message_key.as_deref());
+            let output = Output::new(
+                encoder(format, config.message_key.is_some())?,
+                config.message_key.as_deref(),
+            );
             Ok(output.without_metadata(&left_out))
         };
         let side = |topic: &str, format: &Format| -> Result<Gate> {

@@ -199,7 +199,8 @@ pub(in crate::codec) fn row_index(index: usize) -> u32 {
     u32::try_from(index).expect("a batch has fewer than 2^32 records")
 }
 
-fn all_nullable(schema: &Schema) -> SchemaRef {
+/// `schema` where every field may be null, as in the row of a tombstone.
+pub(in crate::codec) fn all_nullable(schema: &Schema) -> SchemaRef {
     let fields: Fields = schema
         .fields()
         .iter()

@@ -23,7 +23,7 @@ mod widen;
 pub(in crate::codec) use cells::{Cells, Moment, Text, Zone};
 pub(in crate::codec) use check::Check;
 pub use decode::DecodeOptions;
-pub(in crate::codec) use decode::{ReadRecord, RecordDecoder};
+pub(in crate::codec) use decode::{ReadRecord, RecordDecoder, all_nullable, row_index};
 pub(in crate::codec) use fault::{Fault, Scanned, Step, shorten};
 pub(in crate::codec) use node::{Node, NodeCells, cast, ints};
 pub(in crate::codec) use object::{Object, Unknown};

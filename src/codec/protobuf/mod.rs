@@ -30,6 +30,7 @@ mod decode;
 mod encode;
 mod frame;
 mod plan;
+mod scalar;
 mod schema;
 mod wire;
 mod write;

@@ -84,10 +84,15 @@ impl Job {
         metrics.bad_records.inc_by(bad.len() as u64);
         let mut letters = std::mem::take(&mut self.letters);
         if let Some(records) = &self.records {
-            letters.extend(bad.iter().map(|(row, error)| {
+            // A record may have given several rows: it is one dead letter, with the first reason.
+            let mut buried = None;
+            for (row, error) in bad {
                 let source = self.rows.as_ref().map_or(*row, |rows| rows[*row] as usize);
-                dead_letter(records, source, &self.task.status.tp, Phase::Process, error)
-            }));
+                if buried.replace(source) != Some(source) {
+                    let tp = &self.task.status.tp;
+                    letters.push(dead_letter(records, source, tp, Phase::Process, error));
+                }
+            }
         }
         batches.extend(self.late.drain(..).map(|late| (Outlet::Late, late)));
         if batches.is_empty() && letters.is_empty() {
