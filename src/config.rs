@@ -106,6 +106,18 @@ pub struct SubscriptionConfig {
     /// Metadata columns: `key`, `partition`, `offset`, `timestamp`, `headers`, `topic`.
     #[serde(default)]
     pub with_metadata: Vec<String>,
+    /// Format of the keys read.
+    #[serde(default)]
+    pub key_format: Option<Format>,
+    /// Format of the keys written.
+    #[serde(default)]
+    pub output_key_format: Option<Format>,
+    /// Columns that become metadata of the records written: `headers`, `timestamp`, `partition`.
+    #[serde(default)]
+    pub write_metadata: Vec<String>,
+    /// True: a row of nulls is written as a tombstone.
+    #[serde(default)]
+    pub write_tombstones: bool,
     /// Policy for bad records and failing handlers.
     #[serde(default)]
     pub on_error: OnError,

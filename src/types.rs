@@ -27,6 +27,55 @@ impl fmt::Display for TopicPartition {
 /// A header of a record: name and value; a value may be null.
 pub type Header = (String, Option<Vec<u8>>);
 
+/// What records on their way out have beside keys and values. Each list has one entry a record, or
+/// none at all if no record has any.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecordExtras {
+    /// Explicit partitions; none lets the key choose.
+    pub partitions: Vec<Option<i32>>,
+    /// ms since the Unix epoch; none is now.
+    pub timestamps_ms: Vec<Option<i64>>,
+    /// Headers in order.
+    pub headers: Vec<Vec<Header>>,
+    /// Which records are tombstones, whatever their value.
+    pub tombstones: Vec<bool>,
+}
+
+impl RecordExtras {
+    /// True if no record has anything: the fast case.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.partitions.is_empty()
+            && self.timestamps_ms.is_empty()
+            && self.headers.is_empty()
+            && self.tombstones.is_empty()
+    }
+
+    /// Explicit partition of record `i`.
+    #[must_use]
+    pub fn partition(&self, i: usize) -> Option<i32> {
+        self.partitions.get(i).copied().flatten()
+    }
+
+    /// Timestamp of record `i`, in ms.
+    #[must_use]
+    pub fn timestamp_ms(&self, i: usize) -> Option<i64> {
+        self.timestamps_ms.get(i).copied().flatten()
+    }
+
+    /// Headers of record `i`.
+    #[must_use]
+    pub fn headers(&self, i: usize) -> &[Header] {
+        self.headers.get(i).map_or(&[], Vec::as_slice)
+    }
+
+    /// Is record `i` a tombstone?
+    #[must_use]
+    pub fn is_tombstone(&self, i: usize) -> bool {
+        self.tombstones.get(i).copied().unwrap_or(false)
+    }
+}
+
 /// Consecutive records of one partition, in offset order, however they are held.
 ///
 /// The decoder reads records through this, so that it can work on the client library's own

@@ -11,6 +11,7 @@ from turbine._shards import make_handler
 if TYPE_CHECKING:
     from turbine.agents import Agent
     from turbine.app import App
+    from turbine.codecs import Format
     from turbine.subscriptions import Subscription
 
 __all__ = ["worker_config"]
@@ -76,6 +77,10 @@ def _subscription(one: "Subscription", handler: Handler) -> dict[str, Any]:
         "batch_timeout_ms": one.batch_timeout_ms,
         "message_key": one.message_key,
         "with_metadata": list(one.with_metadata),
+        "key_format": _key_format(one.key_format),
+        "output_key_format": _key_format(one.output_key_format),
+        "write_metadata": list(one.write_metadata),
+        "write_tombstones": one.write_tombstones,
         "on_error": one.on_error,
         "dlq": one.dlq,
         "tombstones_as_nulls": one.tombstones == "null",
@@ -83,6 +88,10 @@ def _subscription(one: "Subscription", handler: Handler) -> dict[str, Any]:
         "windows": _windows(one, handler),
         "side_outputs": [target.config() for target in one.side_outputs.values()],
     }
+
+
+def _key_format(declared: "Format | None") -> dict[str, Any] | None:
+    return None if declared is None else declared.config()
 
 
 def _windows(one: "Subscription", handler: Handler) -> dict[str, Any] | None:

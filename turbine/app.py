@@ -41,6 +41,7 @@ _TOPIC_OPTIONS = frozenset(
         "internal",
     }
 )
+_WRITE_OPTIONS = ("write_metadata", "write_tombstones")
 _AGENT_OPTIONS = frozenset(
     {
         "name",
@@ -64,6 +65,8 @@ _SUBSCRIBE_OPTIONS = frozenset(
         "batch_timeout_ms",
         "message_key",
         "with_metadata",
+        "write_metadata",
+        "write_tombstones",
         "on_error",
         "dlq",
         "name",
@@ -245,7 +248,11 @@ class App(Lifecycle):
             name: Names its consumer group; the function's name if None.
             tombstones: ``"error"``: a record without a value is bad; ``"null"``: a row of nulls.
             **options: **avro_schema**, schema to read Avro with (framed as single objects, unless
-                the topic's format says otherwise); ``processing_guarantee``; **event_time**,
+                the topic's format says otherwise); **write_metadata**, which of ``headers``,
+                ``timestamp`` and ``partition`` the records written have, each from the column
+                ``_headers`` and so on of the batch returned; **write_tombstones**, whether a row
+                of nothing but nulls beside its key is a tombstone; ``processing_guarantee``;
+                **event_time**,
                 **window** and their companions as `turbine._line_options.LineOptions` says.
 
         Returns:
@@ -258,7 +265,13 @@ class App(Lifecycle):
             raise DeclarationError("a subscription names its topic: write @app.subscribe('orders')")
         _declare.refuse_unknown(
             "app.subscribe",
-            options.keys() - {*LineOptions.__annotations__, "avro_schema", "processing_guarantee"},
+            options.keys()
+            - {
+                *LineOptions.__annotations__,
+                *_WRITE_OPTIONS,
+                "avro_schema",
+                "processing_guarantee",
+            },
             _SUBSCRIBE_OPTIONS,
         )
 

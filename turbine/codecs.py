@@ -25,6 +25,8 @@ __all__ = [
     "Format",
     "FormatArg",
     "Framing",
+    "Int32",
+    "Int64",
     "Json",
     "MessagePack",
     "Protobuf",
@@ -262,13 +264,32 @@ class String(Format):
     kind: ClassVar[str] = "string"
 
 
+@dataclasses.dataclass(frozen=True)
+class Int32(Format):
+    """Four bytes, the highest first, as Kafka's ``IntegerSerializer`` writes them; for keys."""
+
+    kind: ClassVar[str] = "int32"
+
+
+@dataclasses.dataclass(frozen=True)
+class Int64(Format):
+    """Eight bytes, the highest first, as Kafka's ``LongSerializer`` writes them; for keys."""
+
+    kind: ClassVar[str] = "int64"
+
+
 FormatArg: TypeAlias = (
-    Format | Literal["json", "avro", "protobuf", "msgpack", "csv", "arrow", "raw", "string"] | None
+    Format
+    | Literal[
+        "json", "avro", "protobuf", "msgpack", "csv", "arrow", "raw", "string", "int32", "int64"
+    ]
+    | None
 )
 """A format as a program may name it: its word, or an object with its choices; None: JSON."""
 
 _BY_NAME: dict[str, type[Format]] = {
-    kind.kind: kind for kind in (Json, Avro, Protobuf, MessagePack, Csv, Arrow, Raw, String)
+    kind.kind: kind
+    for kind in (Json, Avro, Protobuf, MessagePack, Csv, Arrow, Raw, String, Int32, Int64)
 }
 
 

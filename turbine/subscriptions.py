@@ -14,7 +14,7 @@ from turbine.codecs import Avro, Format, Json, SchemaArg
 from turbine.exceptions import DeclarationError
 from turbine.naming import check_name, function_name, subscription_group
 from turbine.topics import Topic
-from turbine.types import METADATA_COLUMNS, OnError
+from turbine.types import METADATA_COLUMNS, WRITE_METADATA, OnError
 
 if TYPE_CHECKING:
     from turbine.app import App
@@ -56,6 +56,8 @@ class Subscription:
         batch_timeout_ms: int = 250,
         message_key: str | None = None,
         with_metadata: Sequence[str] = (),
+        write_metadata: Sequence[str] = (),
+        write_tombstones: bool = False,
         on_error: OnError = "fail",
         dlq: str | Topic | None = None,
         name: str | None = None,
@@ -80,7 +82,12 @@ class Subscription:
         self.batch_size = _declare.whole_number("batch_size", batch_size, least=1)
         self.batch_timeout_ms = _declare.whole_number("batch_timeout_ms", batch_timeout_ms, least=0)
         self.message_key = _message_key(message_key, self.publish_to)
-        self.with_metadata = _metadata(with_metadata)
+        self.with_metadata = _metadata("with_metadata", with_metadata, METADATA_COLUMNS)
+        self.write_metadata = _metadata("write_metadata", write_metadata, WRITE_METADATA)
+        self.write_tombstones = write_tombstones
+        _check_written(self)
+        self.key_format = self.source.key_format
+        self.output_key_format = _output_key_format(app, publish_to)
         self.tombstones = _declare.one_of("tombstones", tombstones, ("error", "null"))
         self.on_error, self.dlq = _declare.error_policy(on_error, dlq)
         _declare.check_no_loop(self.topics, self.publish_to, "publish_to")
@@ -244,16 +251,31 @@ def _message_key(message_key: object, publish_to: str | None) -> str | None:
     return message_key
 
 
-def _metadata(columns: Any) -> tuple[str, ...]:
+def _metadata(option: str, columns: Any, known: Sequence[str]) -> tuple[str, ...]:
     if isinstance(columns, str) or not isinstance(columns, Sequence | set | frozenset):
         raise DeclarationError(
-            f"with_metadata={columns!r} is not a list: write with_metadata=['key', 'offset']"
+            f"{option}={columns!r} is not a list: write {option}={list(known[:2])!r}"
         )
-    checked = tuple(
-        _declare.one_of("with_metadata", column, METADATA_COLUMNS) for column in columns
-    )
+    checked = tuple(_declare.one_of(option, column, known) for column in columns)
     if len(set(checked)) != len(checked):
-        raise DeclarationError(
-            f"with_metadata={list(columns)!r} names a column twice: name it once"
-        )
+        raise DeclarationError(f"{option}={list(columns)!r} names a column twice: name it once")
     return checked
+
+
+def _check_written(one: Subscription) -> None:
+    """Refuse choices for records that are never written."""
+    if type(one.write_tombstones) is not bool:
+        raise DeclarationError(
+            f"write_tombstones={one.write_tombstones!r} is not possible: write True or False"
+        )
+    if one.publish_to is None and (one.write_metadata or one.write_tombstones):
+        option = "write_metadata" if one.write_metadata else "write_tombstones"
+        raise DeclarationError(
+            f"{option}= is about output records, and there is no output: add publish_to="
+        )
+
+
+def _output_key_format(app: "App", publish_to: str | Topic | None) -> Format | None:
+    """Give the key format of the topic that is written, if one is declared."""
+    topic = app.topics.get(publish_to) if isinstance(publish_to, str) else publish_to
+    return None if topic is None else topic.key_format

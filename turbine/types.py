@@ -7,6 +7,7 @@ __all__ = [
     "METADATA_COLUMNS",
     "ON_ERROR",
     "TP",
+    "WRITE_METADATA",
     "HeadersArg",
     "OnError",
     "RawHeaders",
@@ -23,6 +24,9 @@ HeadersArg: TypeAlias = Mapping[str, bytes | str | None] | Sequence[tuple[str, b
 """Headers as a caller may write them."""
 
 ON_ERROR: tuple[OnError, ...] = ("fail", "skip", "dlq")
+
+WRITE_METADATA: tuple[str, ...] = ("headers", "timestamp", "partition")
+"""What columns of an output can become, beside keys and values."""
 
 METADATA_COLUMNS: tuple[str, ...] = ("key", "topic", "partition", "offset", "timestamp", "headers")
 """What ``with_metadata`` of a subscription may name."""

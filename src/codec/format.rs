@@ -75,6 +75,7 @@ impl Decoders {
                 Some(schema) => Box::new(ipc::Decoder::new(schema, options)),
                 None => Box::new(ipc::Decoder::inferring(Arc::clone(&self.learned), options)),
             },
+            key @ (Format::Int32 | Format::Int64) => return Err(for_keys(key)),
             other => return Err(not_yet(other, "read")),
         })
     }
@@ -109,6 +110,7 @@ pub fn encoder(format: &Format, row_by_row: bool) -> Result<Box<dyn Encode>> {
         Format::Arrow => Ok(Box::new(ipc::Encoder { row_by_row })),
         Format::Raw => Ok(Box::new(plain::Encoder(plain::Kind::Raw))),
         Format::String => Ok(Box::new(plain::Encoder(plain::Kind::Text))),
+        key @ (Format::Int32 | Format::Int64) => Err(for_keys(key)),
         other => Err(not_yet(other, "written")),
     }
 }
@@ -134,6 +136,13 @@ fn from_hex(digits: &str) -> Result<Vec<u8>> {
 
 fn dialect(choices: &CsvFormat) -> csv::Dialect {
     csv::Dialect { delimiter: choices.delimiter, quote: choices.quote }
+}
+
+fn for_keys(format: &Format) -> Error {
+    Error::Config(format!(
+        "{0} is a format of keys: write key_format=\"{0}\", and another value_format",
+        format.name()
+    ))
 }
 
 fn not_yet(format: &Format, done: &str) -> Error {

@@ -1,6 +1,7 @@
 //! Topic, partition, offset, timestamp, key and headers of records, as columns next to their
 //! values.
 
+use super::keys::KeyForm;
 use crate::{
     error::{Error, Result},
     types::Records,
@@ -27,6 +28,8 @@ pub struct Source<'a> {
     pub topic: &'a str,
     /// Partition number.
     pub partition: i32,
+    /// How the keys of its records are written.
+    pub key_form: KeyForm,
 }
 
 /// True for the names of metadata columns: `_key`, `_partition`, `_offset`, `_timestamp`,
@@ -45,7 +48,7 @@ pub fn is_reserved(column: &str) -> bool {
 ///
 /// [`Error::Config`] for an unknown name, and for a field of `schema` with the name of a metadata
 /// column.
-pub fn fields(schema: &Schema, names: &[String]) -> Result<Vec<FieldRef>> {
+pub fn fields(schema: &Schema, names: &[String], key_form: KeyForm) -> Result<Vec<FieldRef>> {
     if let (false, Some(taken)) =
         (names.is_empty(), schema.fields().iter().find(|f| is_reserved(f.name())))
     {
@@ -54,12 +57,12 @@ pub fn fields(schema: &Schema, names: &[String]) -> Result<Vec<FieldRef>> {
             taken.name()
         )));
     }
-    names.iter().map(|name| field(name)).collect()
+    names.iter().map(|name| field(name, key_form)).collect()
 }
 
-fn field(name: &str) -> Result<FieldRef> {
+fn field(name: &str, key_form: KeyForm) -> Result<FieldRef> {
     let (data_type, nullable) = match name {
-        "key" => (DataType::Binary, true),
+        "key" => (key_form.data_type(), true),
         "partition" => (DataType::Int32, false),
         "offset" => (DataType::Int64, false),
         "timestamp" => (DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())), true),
@@ -103,7 +106,7 @@ pub fn append(
     if names.is_empty() {
         return Ok(batch.clone());
     }
-    let added = fields(&batch.schema(), names)?;
+    let added = fields(&batch.schema(), names, source.key_form)?;
     let count = batch.num_rows();
     let indices: Vec<usize> = match rows {
         Some(rows) => rows.iter().map(|&i| i as usize).collect(),
@@ -122,11 +125,7 @@ pub fn append(
 fn column(name: &str, source: Source<'_>, records: &dyn Records, indices: &[usize]) -> ArrayRef {
     let each = indices.iter().copied();
     match name {
-        "key" => {
-            let mut keys = BinaryBuilder::new();
-            each.for_each(|i| keys.append_option(records.key(i)));
-            Arc::new(keys.finish())
-        }
+        "key" => source.key_form.column(records, indices),
         "partition" => Arc::new(Int32Array::from_value(source.partition, indices.len())),
         "offset" => Arc::new(each.map(|i| records.offset(i)).collect::<Int64Array>()),
         "timestamp" => {
@@ -186,7 +185,7 @@ mod tests {
         NAMES.map(String::from).to_vec()
     }
 
-    const SOURCE: Source<'_> = Source { topic: "orders", partition: 3 };
+    const SOURCE: Source<'_> = Source { topic: "orders", partition: 3, key_form: KeyForm::Raw };
 
     #[test]
     fn every_column_has_what_its_record_has() {
@@ -234,11 +233,12 @@ mod tests {
 
     #[test]
     fn wrong_names_are_refused() {
-        let unknown = fields(&Schema::empty(), &["ofset".into()]).unwrap_err().to_string();
+        let unknown =
+            fields(&Schema::empty(), &["ofset".into()], KeyForm::Raw).unwrap_err().to_string();
         assert!(unknown.contains("`ofset` is unknown; choose from key, partition"), "{unknown}");
         let schema = Schema::new(vec![Field::new("_key", DataType::Utf8, true)]);
-        let taken = fields(&schema, &["offset".into()]).unwrap_err().to_string();
+        let taken = fields(&schema, &["offset".into()], KeyForm::Raw).unwrap_err().to_string();
         assert!(taken.contains("field `_key` has the name of a metadata column"), "{taken}");
-        assert!(fields(&schema, &[]).unwrap().is_empty());
+        assert!(fields(&schema, &[], KeyForm::Raw).unwrap().is_empty());
     }
 }

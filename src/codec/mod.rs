@@ -2,6 +2,7 @@
 
 mod column;
 pub mod csv;
+mod extras;
 pub mod format;
 pub mod ipc;
 pub mod json;
@@ -14,6 +15,6 @@ pub mod protobuf;
 pub mod rows;
 
 pub use column::DecodeOptions;
-pub use keys::row_keys;
+pub use keys::{KeyForm, refuse_bad_keys, row_keys};
 pub use output::Output;
 pub use rows::{BadRecord, Decode, Decoded, Encode, Encoded};

@@ -1,6 +1,9 @@
 //! What every format has in common: records in, rows out, and back.
 
-use crate::{error::Result, types::Records};
+use crate::{
+    error::Result,
+    types::{RecordExtras, Records},
+};
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use std::ops::Range;
 
@@ -61,6 +64,8 @@ pub struct Encoded {
     pub keys: Vec<Option<(usize, usize)>>,
     /// NaN and infinities written as `null` in the last batch.
     pub non_finite: u64,
+    /// Headers and the like, where they are asked for.
+    pub extras: RecordExtras,
 }
 
 /// Room for text that is kept from batch to batch in any case.
@@ -104,5 +109,6 @@ impl Encoded {
         self.key_bytes.clear();
         self.keys.clear();
         self.non_finite = 0;
+        self.extras = RecordExtras::default();
     }
 }

@@ -24,6 +24,10 @@ pub enum Format {
     Raw,
     /// UTF-8 text, in one column.
     String,
+    /// Four bytes, the highest first; for keys.
+    Int32,
+    /// Eight bytes, the highest first; for keys.
+    Int64,
 }
 
 impl Format {
@@ -39,6 +43,8 @@ impl Format {
             Self::Arrow => "arrow",
             Self::Raw => "raw",
             Self::String => "string",
+            Self::Int32 => "int32",
+            Self::Int64 => "int64",
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Records on their way out, one by one or as the rows of a batch.
 
+use crate::types::RecordExtras;
+
 /// One record to send.
 #[derive(Clone, Debug, Default)]
 pub struct Outgoing<'a> {
@@ -26,4 +28,6 @@ pub struct Rows {
     pub key_bytes: Vec<u8>,
     /// Range of each key; empty if no row has one.
     pub keys: Vec<Option<(usize, usize)>>,
+    /// Headers and the like; empty as a rule.
+    pub extras: RecordExtras,
 }

@@ -17,7 +17,10 @@ use super::{
     outgoing::{Outgoing, Rows},
     settings,
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    types::{Header, RecordExtras},
+};
 use parking_lot::Mutex;
 use prometheus::IntCounter;
 use rdkafka::{bindings as rd, types::RDKafkaErrorCode};
@@ -201,27 +204,42 @@ impl Producer {
         record: &Outgoing<'_>,
         opaque: *mut c_void,
     ) -> Result<(), RDKafkaErrorCode> {
-        let (value, value_len) = parts(record.value);
-        let (key, key_len) = parts(record.key);
+        let full = Full {
+            value: parts(record.value),
+            key: parts(record.key),
+            partition: record.partition,
+            timestamp_ms: record.timestamp_ms,
+            headers: record.headers,
+            opaque,
+            flags: rd::RD_KAFKA_MSG_F_COPY,
+        };
+        self.produce_full(topic, &full).map_err(RDKafkaErrorCode::from)
+    }
+
+    fn produce_full(&self, topic: Topic, full: &Full<'_>) -> Result<(), rd::rd_kafka_resp_err_t> {
         type Part = rd::rd_kafka_vu_s__bindgen_ty_1;
         type Memory = rd::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1;
         use rd::rd_kafka_vtype_t as V;
         let part = |vtype, u| rd::rd_kafka_vu_t { vtype, u };
+        let memory = |(ptr, size)| Part { mem: Memory { ptr, size } };
         let mut parts = vec![
             part(V::RD_KAFKA_VTYPE_RKT, Part { rkt: topic.0.as_ptr() }),
-            part(V::RD_KAFKA_VTYPE_PARTITION, Part { i32_: record.partition.unwrap_or(-1) }),
-            part(V::RD_KAFKA_VTYPE_VALUE, Part { mem: Memory { ptr: value, size: value_len } }),
-            part(V::RD_KAFKA_VTYPE_KEY, Part { mem: Memory { ptr: key, size: key_len } }),
-            part(V::RD_KAFKA_VTYPE_OPAQUE, Part { ptr: opaque }),
-            part(V::RD_KAFKA_VTYPE_MSGFLAGS, Part { i: rd::RD_KAFKA_MSG_F_COPY }),
-            part(V::RD_KAFKA_VTYPE_TIMESTAMP, Part { i64_: record.timestamp_ms.unwrap_or(0) }),
+            part(
+                V::RD_KAFKA_VTYPE_PARTITION,
+                Part { i32_: full.partition.unwrap_or(ANY_PARTITION) },
+            ),
+            part(V::RD_KAFKA_VTYPE_VALUE, memory(full.value)),
+            part(V::RD_KAFKA_VTYPE_KEY, memory(full.key)),
+            part(V::RD_KAFKA_VTYPE_OPAQUE, Part { ptr: full.opaque }),
+            part(V::RD_KAFKA_VTYPE_MSGFLAGS, Part { i: full.flags }),
+            part(V::RD_KAFKA_VTYPE_TIMESTAMP, Part { i64_: full.timestamp_ms.unwrap_or(0) }),
         ];
-        let names: Vec<CString> = record
+        let names: Vec<CString> = full
             .headers
             .iter()
             .map(|(name, _)| CString::new(name.as_str()).unwrap_or_default())
             .collect();
-        for (name, (_, value)) in names.iter().zip(record.headers) {
+        for (name, (_, value)) in names.iter().zip(full.headers) {
             let (val, size) = value.as_ref().map_or((ptr::null(), 0), |v| {
                 (v.as_ptr().cast(), isize::try_from(v.len()).unwrap_or(isize::MAX))
             });
@@ -229,7 +247,8 @@ impl Producer {
                 rd::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_2 { name: name.as_ptr(), val, size };
             parts.push(part(V::RD_KAFKA_VTYPE_HEADER, Part { header }));
         }
-        // SAFETY: every pointer lives over the call; librdkafka copies (MSG_F_COPY).
+        // SAFETY: every pointer lives over the call; librdkafka copies headers and keys, and the
+        // value too unless a flight keeps it.
         unsafe {
             let error = rd::rd_kafka_produceva(self.rk.as_ptr(), parts.as_ptr(), parts.len());
             if error.is_null() {
@@ -237,7 +256,7 @@ impl Producer {
             }
             let code = rd::rd_kafka_error_code(error);
             rd::rd_kafka_error_destroy(error);
-            Err(RDKafkaErrorCode::from(code))
+            Err(code)
         }
     }
 
@@ -258,62 +277,62 @@ impl Producer {
         if count == 0 {
             return Ok(Vec::new());
         }
-        let mut start = 0;
-        let opaque = Arc::as_ptr(flight).cast_mut().cast();
-        let mut raw: Vec<rd::rd_kafka_message_t> = rows
-            .ends
-            .iter()
-            .enumerate()
-            .map(|(i, &end)| {
-                let key = rows.keys.get(i).copied().flatten().map(|(a, b)| &rows.key_bytes[a..b]);
-                let value = &rows.bytes[start..end];
-                start = end;
-                let (payload, len) = parts(Some(value));
-                let (key, key_len) = parts(key);
-                rd::rd_kafka_message_t {
-                    err: rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR,
-                    rkt: ptr::null_mut(),
-                    partition: -1,
-                    payload,
-                    len,
-                    key,
-                    key_len,
-                    offset: 0,
-                    _private: opaque,
-                }
-            })
-            .collect();
+        let mut raw = raw_rows(&rows, flight);
         let bytes = rows.bytes.len() + rows.key_bytes.len() + count * RECORD_OVERHEAD;
         flight.board(count);
         flight.hold(rows.bytes);
         self.shared.bytes.fetch_add(bytes, Ordering::AcqRel);
         let room = BatchRoom { shared: Arc::clone(&self.shared), bytes };
-        // Blocking applies only where a user's own queue limits are below ours; the producer's
-        // thread makes room meanwhile.
-        let flags = rd::RD_KAFKA_MSG_F_BLOCK;
-        // SAFETY: payloads are kept by the flight until each record is answered, keys are copied by
-        // librdkafka during the call, the opaque is a flight that keeps itself alive.
-        let good = unsafe {
-            rd::rd_kafka_produce_batch(
-                handle.0.as_ptr(),
-                ANY_PARTITION,
-                flags,
-                raw.as_mut_ptr(),
-                c_int::try_from(count).expect("a batch has far fewer rows"),
-            )
-        };
-        flight.on_landing(room);
-        let mut refused = Vec::new();
-        if usize::try_from(good).unwrap_or(0) < count {
-            for (i, message) in raw.iter().enumerate() {
-                if message.err != rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-                    let code = RDKafkaErrorCode::from(message.err);
-                    refused.push((i, failed_code(format!("sending to topic {topic}"), code)));
+        let mut good = 0;
+        if rows.extras.is_empty() {
+            good = produce_batch(handle, &mut raw);
+        } else {
+            for (i, message) in raw.iter_mut().enumerate() {
+                if let Err(code) = self.produce_row(handle, message, (i, &rows.extras)) {
+                    message.err = code;
                 }
             }
-            flight.answered(refused.len());
         }
+        flight.on_landing(room);
+        let mut refused = Vec::new();
+        if good == count {
+            return Ok(refused);
+        }
+        for (i, message) in raw.iter().enumerate() {
+            if message.err != rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+                let code = RDKafkaErrorCode::from(message.err);
+                let what = match rows.extras.partition(i) {
+                    Some(partition) => format!("sending to partition {partition} of topic {topic}"),
+                    None => format!("sending to topic {topic}"),
+                };
+                refused.push((i, failed_code(what, code)));
+            }
+        }
+        flight.answered(refused.len());
         Ok(refused)
+    }
+
+    /// Enqueues one row with its headers and the like; its bytes stay with the flight.
+    fn produce_row(
+        &self,
+        topic: Topic,
+        message: &rd::rd_kafka_message_t,
+        (i, extras): (usize, &RecordExtras),
+    ) -> Result<(), rd::rd_kafka_resp_err_t> {
+        let (value, value_len) = match extras.is_tombstone(i) {
+            true => (ptr::null_mut(), 0),
+            false => (message.payload, message.len),
+        };
+        let full = Full {
+            value: (value, value_len),
+            key: (message.key, message.key_len),
+            partition: extras.partition(i),
+            timestamp_ms: extras.timestamp_ms(i),
+            headers: extras.headers(i),
+            opaque: message._private,
+            flags: rd::RD_KAFKA_MSG_F_BLOCK,
+        };
+        self.produce_full(topic, &full)
     }
 
     /// Takes one record aboard `flight`, or of the current epoch: under its lock, so that no record
@@ -390,6 +409,61 @@ fn poll_until_stopped(handle: &PollHandle, shared: &Shared) {
         // SAFETY: live until the producer has joined this thread.
         unsafe { rd::rd_kafka_poll(handle.0.as_ptr(), 100) };
     }
+}
+
+/// One record with everything it may have.
+struct Full<'a> {
+    value: (*mut c_void, usize),
+    key: (*mut c_void, usize),
+    partition: Option<i32>,
+    timestamp_ms: Option<i64>,
+    headers: &'a [Header],
+    opaque: *mut c_void,
+    flags: c_int,
+}
+
+/// The rows as librdkafka takes them; they point into `rows`.
+fn raw_rows(rows: &Rows, flight: &Arc<Flight>) -> Vec<rd::rd_kafka_message_t> {
+    let mut start = 0;
+    let opaque = Arc::as_ptr(flight).cast_mut().cast();
+    let row = |(i, &end): (usize, &usize)| {
+        let key = rows.keys.get(i).copied().flatten().map(|(a, b)| &rows.key_bytes[a..b]);
+        let value = &rows.bytes[start..end];
+        start = end;
+        let (payload, len) = parts(Some(value));
+        let (key, key_len) = parts(key);
+        rd::rd_kafka_message_t {
+            err: rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR,
+            rkt: ptr::null_mut(),
+            partition: ANY_PARTITION,
+            payload,
+            len,
+            key,
+            key_len,
+            offset: 0,
+            _private: opaque,
+        }
+    };
+    rows.ends.iter().enumerate().map(row).collect()
+}
+
+/// Enqueues plain rows, and counts them; those that are refused have an error afterwards.
+fn produce_batch(topic: Topic, raw: &mut [rd::rd_kafka_message_t]) -> usize {
+    // Blocking applies only where a user's own queue limits are below ours; the producer's thread
+    // makes room meanwhile.
+    let flags = rd::RD_KAFKA_MSG_F_BLOCK;
+    // SAFETY: payloads are kept by the flight until each record is answered, keys are copied by
+    // librdkafka during the call, the opaque is a flight that keeps itself alive.
+    let good = unsafe {
+        rd::rd_kafka_produce_batch(
+            topic.0.as_ptr(),
+            ANY_PARTITION,
+            flags,
+            raw.as_mut_ptr(),
+            c_int::try_from(raw.len()).expect("a batch has far fewer rows"),
+        )
+    };
+    usize::try_from(good).unwrap_or(0)
 }
 
 fn parts(bytes: Option<&[u8]>) -> (*mut c_void, usize) {

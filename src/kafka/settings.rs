@@ -92,6 +92,8 @@ pub(crate) fn producer(
         .set("linger.ms", "0.5")
         .set("queue.buffering.max.kbytes", (buffer_bytes / 1024).max(64).to_string())
         .set("queue.buffering.max.messages", (buffer_bytes / 256).max(1_000).to_string())
+        // How large a record may be is for the broker to say: a dead letter is its record and more.
+        .set("message.max.bytes", "100000000")
         // Kafka's own partitioner, so that keys meet the partition that every other client chose.
         .set("partitioner", "murmur2_random");
     overlay(&mut config, client(brokers, user));

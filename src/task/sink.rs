@@ -48,8 +48,8 @@ impl Gate {
         self.encoder.encode(batch, &mut encoded)?;
         self.row_bytes = encoded.bytes.len() / count + 1;
         metrics.non_finite.inc_by(encoded.non_finite);
-        let Encoded { bytes, ends, key_bytes, keys, .. } = encoded;
-        Ok(Rows { bytes, ends, key_bytes, keys })
+        let Encoded { bytes, ends, key_bytes, keys, extras, .. } = encoded;
+        Ok(Rows { bytes, ends, key_bytes, keys, extras })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Worker, label};
 use crate::{
-    codec::{Output, format::encoder},
+    codec::{KeyForm, Output, format::encoder},
     config::{Format, SubscriptionConfig},
     error::{Error, Result},
     state::{LogStore, OpenError},
@@ -64,6 +64,7 @@ impl Parts {
         }
         // What is wrong is said at the start, not with the first partition.
         parts.gates()?;
+        KeyForm::of(config.key_format.as_ref())?;
         parts.specs.iter().try_for_each(|spec| Operator::new(spec).map(|_| ()))?;
         Ok(parts)
     }
@@ -84,16 +85,20 @@ impl Parts {
             left_out.extend(["event_time".to_owned(), "watermark".to_owned()]);
         }
         let output = |format: &Format| -> Result<Output> {
-            let output = Output::new(
-                encoder(format, config.message_key.is_some())?,
-                config.message_key.as_deref(),
-            );
+            let key = config.message_key.as_deref();
+            // Rows with something of their own cannot share a record.
+            let row_by_row =
+                key.is_some() || config.write_tombstones || !config.write_metadata.is_empty();
+            let output = Output::new(encoder(format, row_by_row)?, key)
+                .with_key_form(KeyForm::of(config.output_key_format.as_ref())?);
             Ok(output.without_metadata(&left_out))
         };
         let side = |topic: &str, format: &Format| -> Result<Gate> {
             Ok(Gate::new(topic.to_owned(), Box::new(output(format)?.with_optional_key())))
         };
-        let main = output(&config.output_format)?;
+        let main = output(&config.output_format)?
+            .with_written(&config.write_metadata)
+            .with_tombstones(config.write_tombstones);
         let late = config.windows.as_ref().and_then(|windows| windows.late_data.as_ref());
         Ok(Gates {
             main: config.publish_to.clone().map(|topic| Gate::new(topic, Box::new(main))),

@@ -146,8 +146,7 @@ impl Decode for Decoder {
             .unwrap_or_else(|_| RecordBatch::new_empty(Arc::clone(&self.schema)));
         if batch.num_rows() != rows.len() {
             // Offsets of 32 bits end at 2 GiB of text.
-            let refused: Vec<u32> = rows.drain(..).collect();
-            let mut indices = refused;
+            let mut indices = std::mem::take(&mut rows);
             indices.dedup();
             let message = "the batch has over 2 GiB in a column; use a smaller batch_size";
             let too_much = |i: u32| BadRecord { index: i as usize, message: message.into() };

@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    codec::{Decode, metadata},
-    config::OnError,
+    codec::{Decode, Decoded, KeyForm, metadata, refuse_bad_keys},
+    config::{OnError, SubscriptionConfig},
     kafka::{messages::Messages, queue::PartitionQueue},
     task::{
         bad_records::{Sorted, sort_out},
@@ -22,7 +22,7 @@ use crate::{
         status::{State, retry_later},
         watch::watch,
     },
-    types::Records,
+    types::{Records, TopicPartition},
     window::operator::Cause,
 };
 use arrow::{array::RecordBatch, datatypes::Schema};
@@ -151,15 +151,10 @@ impl Source {
         } else {
             self.decoder.decode(&records, 0..records.len())
         };
-        let names = &task.config.with_metadata;
-        let tp = &task.status.tp;
-        let source = metadata::Source { topic: &tp.topic, partition: tp.partition };
-        let rows = decoded.rows.as_deref();
         let bare = Bare::all(&records);
         let all: &dyn Records = if is_written_on { &bare } else { &records };
-        match metadata::append(&decoded.batch, source, all, rows, 0, names) {
-            Ok(batch) => decoded.batch = batch,
-            Err(error) => return task.status.fail(&error.to_string()),
+        if let Err(error) = add_metadata(&mut decoded, all, &task.status.tp, &task.config) {
+            return task.status.fail(&error.to_string());
         }
         metrics.bad_records.inc_by(decoded.bad.len() as u64);
         let Sorted { next, letters, stop } =
@@ -275,6 +270,24 @@ impl Source {
         };
         self.put(job, Cause::Idle);
     }
+}
+
+/// Adds the metadata columns that are asked for; a record whose key cannot be read is bad then.
+fn add_metadata(
+    decoded: &mut Decoded,
+    records: &dyn Records,
+    tp: &TopicPartition,
+    config: &SubscriptionConfig,
+) -> crate::error::Result<()> {
+    let names = &config.with_metadata;
+    let key_form = KeyForm::of(config.key_format.as_ref())?;
+    if names.iter().any(|name| name == "key") {
+        refuse_bad_keys(key_form, records, decoded)?;
+    }
+    let source = metadata::Source { topic: &tp.topic, partition: tp.partition, key_form };
+    let rows = decoded.rows.as_deref();
+    decoded.batch = metadata::append(&decoded.batch, source, records, rows, 0, names)?;
+    Ok(())
 }
 
 /// Returns at `deadline`; never, without one.

@@ -149,6 +149,7 @@ class Cluster:
                     "partitioner": "murmur2_random",
                     "linger.ms": 1,
                     "queue.buffering.max.messages": 1_000_000,
+                    "message.max.bytes": 2_000_000,
                 }
             )
         errors: list[KafkaError] = []
