@@ -57,6 +57,17 @@ orders = pa.table(
 ```
 """
 
+CLEAN = """
+```python
+from turbine.functions import col, filter, when, with_columns
+
+def clean(batch):
+    batch = filter(batch, (col("amount") > 0) & col("user.country").is_in(["DE", "FR"]))
+    size = when(col("amount") > 1000).then("large").otherwise("small")
+    return with_columns(batch, net=col("amount") / (1 + col("vat")), size=size)
+```
+"""
+
 PAGES = [
     Page(
         "turbine.aggregates",
@@ -64,6 +75,7 @@ PAGES = [
         ORDERS,
         ("Aggregate", "Column", "Expression", "as_specs"),
     ),
+    Page("turbine.functions", "Expressions", CLEAN, ("Expr",)),
 ]
 
 

@@ -1,26 +1,30 @@
 """
 Expressions over the columns of a batch, computed in Rust.
 
-::
+`col` reads a column and `lit` is a constant; operators ``+ - * / // %``, comparisons and ``& | ~``
+join them, and so do the functions here. An expression has the methods ``alias``, ``cast``,
+``is_in``, ``is_null``, ``evaluate(batch)`` and ``check(schema)``, and survives as JSON:
+``to_json``, ``Expr.from_json``. `select`, `with_columns`, `filter` and `explode` take them on
+batches; branches of subscriptions and aggregates of windows take them, too.
 
-    from turbine.functions import col, filter, when, with_columns
+* Null in, null out, unless a function says otherwise. ``False & null`` is False and ``True | null``
+  is True.
 
-    def clean(batch):
-        batch = filter(batch, (col("amount") > 0) & col("user.country").is_in(["DE", "FR"]))
-        return with_columns(batch, net=col("amount") / (1 + col("vat")))
-
-What they compute:
-
-* Null in, null out, unless a function says otherwise. ``&`` and ``|`` know that ``False & null`` is
-  False and ``True | null`` is True.
 * Integers of two types meet in the wider one, signed beside unsigned in int64; an integer beside a
   float is a float64. A constant takes the type of the column beside it, if it fits.
+
 * ``/`` gives float64 and ``//`` and ``%`` round down, as Python's do; decimals stay exact.
+
 * A result that leaves its integer type, a division by zero and a failing cast cannot be computed:
-  the value is null and counted, or raises `ComputeError`, as ``on_compute_error`` says. Other rows
-  never change by that.
+  the value is null, or `ComputeError` is raised, as ``on_compute_error`` says. Other rows never
+  change by that.
+
 * Floats compare as IEEE 754 says: NaN equals nothing, ``-0.0 == 0.0``.
+
 * Both sides of ``&`` and ``|`` are computed for every row; `when` guards what is behind it.
+
+* A time is a timestamp, a date (its midnight) or an integer, ms since the Unix epoch; one without a
+  zone is UTC. Rules of time zones are known up to the year 2100.
 """
 
 from turbine.functions._batches import explode, filter, select, with_columns  # noqa: A004 - the names that everybody looks for
