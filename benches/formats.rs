@@ -81,7 +81,7 @@ fn formats() -> Vec<(&'static str, Format)> {
 
 fn encode(c: &mut Criterion) {
     for (name, format) in formats() {
-        let encoder = encoder(&format, false).expect("a format that can be written");
+        let encoder = encoder(&format, false, "bench", None).expect("a format that can be written");
         let mut group = c.benchmark_group(format!("encode_{name}"));
         for count in ROWS {
             let batch = rows(count);
@@ -97,11 +97,12 @@ fn encode(c: &mut Criterion) {
 
 fn decode(c: &mut Criterion) {
     for (name, format) in formats() {
-        let encoder = encoder(&format, false).expect("a format that can be written");
+        let encoder = encoder(&format, false, "bench", None).expect("a format that can be written");
         let widened = prometheus::IntCounter::new("widened", "widened").expect("a good name");
         let learned = Arc::new(SharedSchema::new("bench", widened));
         let decoders =
-            Decoders::new(format, Some(schema()), learned, DecodeOptions::default()).expect("good");
+            Decoders::new(format, Some(schema()), learned, DecodeOptions::default(), None)
+                .expect("good");
         let mut group = c.benchmark_group(format!("decode_{name}"));
         for count in ROWS {
             let mut out = Encoded::default();

@@ -1,8 +1,10 @@
 //! What a worker is told to run: the declarations of an app, as Python hands them over in one JSON document.
 
 mod format;
+mod registry;
 
 pub use format::{AvroFormat, CsvFormat, Format, Framing, ProtobufFormat, Strategy, Subject};
+pub use registry::RegistryConfig;
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -72,6 +74,9 @@ pub struct WorkerConfig {
     /// Longest time between two checkpoints of a partition's state, in ms.
     #[serde(default = "defaults::checkpoint_interval_ms")]
     pub checkpoint_interval_ms: u64,
+    /// Where schemas of records are kept, if anywhere.
+    #[serde(default)]
+    pub schema_registry: Option<RegistryConfig>,
     /// HTTP server; none if switched off.
     #[serde(default)]
     pub http: Option<HttpConfig>,

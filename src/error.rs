@@ -50,6 +50,14 @@ pub enum Error {
         /// What is wrong with it.
         message: String,
     },
+    /// A schema registry did not answer, or does not have what is needed.
+    #[error("{message}")]
+    Registry {
+        /// Address, what was asked, what came back, the next step.
+        message: String,
+        /// Who acts.
+        act: Act,
+    },
     /// A batch could not be encoded.
     #[error("cannot encode: {0}")]
     Encode(String),
@@ -74,7 +82,7 @@ impl Error {
             Self::Config(_) | Self::Declaration(_) | Self::Compute(_) | Self::Encode(_) => {
                 Act::Caller
             }
-            Self::Kafka { act, .. } => *act,
+            Self::Kafka { act, .. } | Self::Registry { act, .. } => *act,
             Self::Decode { .. } | Self::Io { .. } | Self::Stopped => Act::Stop,
         }
     }

@@ -10,7 +10,7 @@
 //! | layer | modules |
 //! | --- | --- |
 //! | 0 words | `error`, `types`, `clock`, `config`, `metrics`, `faults` |
-//! | 1 one outside thing each | `codec`, `kafka`, `broker`, `proxy`, `state`, `expr` |
+//! | 1 one outside thing each | `codec`, `kafka`, `broker`, `registry`, `proxy`, `state`, `expr` |
 //! | 2 pure logic | `engine`, `window` |
 //! | 3 the line of one partition | `task` |
 //! | 4 one process | `worker` |
@@ -28,6 +28,7 @@ pub mod codec;
 pub mod expr;
 pub mod kafka;
 pub mod proxy;
+pub mod registry;
 pub mod state;
 
 pub mod engine;

@@ -48,6 +48,10 @@ pub struct Metrics {
     pub non_finite: IntCounter,
     /// Times that an inferred schema was widened.
     pub schema_widened: IntCounter,
+    /// Questions that the schema registry answered.
+    pub registry_answered: IntCounter,
+    /// Questions that it did not.
+    pub registry_failed: IntCounter,
 }
 
 /// The metrics of one task, looked up once.
@@ -218,6 +222,14 @@ impl Metrics {
             schema_widened: counter(
                 "turbine_schema_widened_total",
                 "Times that an inferred schema was widened.",
+            ),
+            registry_answered: counter(
+                "turbine_schema_registry_requests_total",
+                "Questions that the schema registry has answered.",
+            ),
+            registry_failed: counter(
+                "turbine_schema_registry_failures_total",
+                "Questions that the schema registry has not answered in time.",
             ),
             registry,
         })

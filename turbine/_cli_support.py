@@ -201,13 +201,13 @@ def run_worker(app: "App", given: Invocation) -> int:
 
 
 @contextlib.contextmanager
-def run_broker(**options: Any) -> Iterator[str]:
-    """Run an embedded broker with these options; gives ``host:port``, of several nodes all."""
+def run_broker(**options: Any) -> Iterator[tuple[str, str | None]]:
+    """Run an embedded broker; gives ``host:port``, of several nodes all, and its registry's URL."""
     from turbine._native import EmbeddedBroker
 
     broker = EmbeddedBroker(**options)
     try:
-        yield broker.address
+        yield broker.address, broker.schema_registry_url
     finally:
         broker.stop()
 

@@ -44,6 +44,7 @@ class EmbeddedBroker:
         users: Mapping[str, str] | None = None,
         mechanisms: Sequence[str] | None = None,
         clock: Clock | None = None,
+        schema_registry: bool | int | None = None,
     ) -> Self:
         """
         Start; the meaning of the keywords is in docs/guides/broker.md.
@@ -54,6 +55,11 @@ class EmbeddedBroker:
     @property
     def address(self) -> str:
         """``host:port`` to give to clients; of several nodes all, with commas between."""
+    @property
+    def schema_registry(self) -> SchemaRegistry | None:
+        """The schema registry that was started with it: True, or a port, as *schema_registry*."""
+    @property
+    def schema_registry_url(self) -> str | None: ...
     @property
     def addresses(self) -> list[str]:
         """``host:port`` of every node, of node 1 first."""
@@ -145,6 +151,25 @@ class EmbeddedBroker:
         """Every rule since the last `clear_faults`, with its hits."""
     def clear_faults(self) -> None:
         """Let nothing go wrong any more, and everything that is held go on."""
+
+@final
+class SchemaRegistry:
+    """A schema registry with Confluent's API inside this process, for development and tests."""
+
+    def __new__(
+        cls,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        data_dir: str | None = None,
+        users: Mapping[str, str] | None = None,
+    ) -> Self: ...
+    @property
+    def url(self) -> str: ...
+    def set_down(self, is_down: bool, /) -> None:
+        """From now on every request is answered with 503, or served again."""
+    def stop(self) -> None:
+        """End it; idempotent."""
 
 @final
 class FaultProxy:

@@ -1,10 +1,11 @@
 """Read the value of a setting from whatever a keyword, a module or the environment holds."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta, tzinfo
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from turbine.exceptions import ConfigError
@@ -18,6 +19,7 @@ __all__ = [
     "integer",
     "kafka_properties",
     "optional",
+    "registry_urls",
     "seconds",
     "text",
     "timezone",
@@ -181,6 +183,18 @@ def _property(name: str, value: object) -> str:
     if isinstance(value, str | int | float):
         return str(value)
     raise ConfigError(f"expects text or a number for {name!r}, not {value!r}")
+
+
+def registry_urls(value: object) -> tuple[str, ...]:
+    """Addresses of a schema registry, with commas between or as a list."""
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, Sequence):
+        raise ConfigError(f"expects an address as 'http://host:8081', not {value!r}")
+    urls = tuple(str(part).strip() for part in parts if str(part).strip())
+    for url in urls:
+        if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname:
+            raise ConfigError(f"expects an address as 'http://host:8081', not {url!r}")
+    return urls
 
 
 def optional(read: Callable[[object], T]) -> Callable[[object], T | None]:

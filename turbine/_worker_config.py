@@ -59,6 +59,7 @@ def worker_config(
         "state_dir": str(conf.data_path / "state"),
         "checkpoint_interval_ms": max(1, round(conf.checkpoint_interval * 1_000)),
         "agents": [_agent(one) for one in app.agents.values() if one.topics],
+        "schema_registry": conf.registry(),
         "http": conf.http() if http else None,
     }
 

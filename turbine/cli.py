@@ -293,6 +293,12 @@ def topics(given: Invocation, /) -> None:
     show_default=True,
     help="Most memory for records; beyond it, the oldest of the largest partitions go.",
 )
+@click.option(
+    "--schema-registry",
+    type=click.IntRange(min=0, max=65_535),
+    metavar="PORT",
+    help="Serve a schema registry too; 0 takes any free port.",
+)
 @click.option("--tls-cert", type=_FILE, help="Certificate for TLS, in PEM, with --tls-key.")
 @click.option("--tls-key", type=_FILE, help="Its key, in PEM, without a password.")
 @click.option("--tls-client-ca", type=_FILE, help="Who signs the certificates of clients, in PEM.")
@@ -340,14 +346,20 @@ def broker(given: Invocation, /, *, memory: bool, **options: Any) -> None:
         memory_bytes=options["memory_bytes"],
         tls=tls,
         users=users,
+        schema_registry=options["schema_registry"],
     )
-    with wanted as address:
+    with wanted as (address, registry):
         where = f"in {data_dir}" if data_dir is not None else "in memory"
         if given.as_json:
-            click.echo(json.dumps({"address": address, "records": where}))
+            facts = {"address": address, "records": where}
+            click.echo(json.dumps(facts | ({"schema_registry": registry} if registry else {})))
         else:
             click.echo(f"broker at {address}, records {where}")
-            click.echo(f"next: TURBINE_BROKER={address} turbine -A path/to/app.py worker")
+            settings = f"TURBINE_BROKER={address}"
+            if registry:
+                click.echo(f"schema registry at {registry}")
+                settings += f" TURBINE_SCHEMA_REGISTRY={registry}"
+            click.echo(f"next: {settings} turbine -A path/to/app.py worker")
         support.until_signal()
 
 

@@ -11,6 +11,7 @@ Every exception that Turbine raises.
     +-- KafkaError                        Kafka refused, or did not answer
     |   +-- BrokerUnavailable             no broker answers
     |   +-- SendError                     a record was not acknowledged
+    +-- RegistryError                     a schema registry refused, or did not answer
     +-- DecodeError                       a record could not be decoded
     +-- EncodeError (ValueError)          a value or batch could not be encoded
     +-- ComputeError (ArithmeticError)    a value of a row cannot be computed
@@ -31,6 +32,7 @@ __all__ = [
     "HandlerError",
     "KafkaError",
     "NotRunning",
+    "RegistryError",
     "SendError",
     "TurbineError",
     "WorkerStopped",
@@ -55,6 +57,10 @@ class AppNotFound(TurbineError):  # noqa: N818 - reads as what happened
 
 class NotRunning(TurbineError, RuntimeError):  # noqa: N818 - reads as what happened
     """The app has neither a worker nor a client running."""
+
+
+class RegistryError(TurbineError):
+    """A schema registry did not answer, or does not have what is needed."""
 
 
 class KafkaError(TurbineError):

@@ -33,6 +33,7 @@ T = TypeVar("T")
 _ENV_PREFIX = "TURBINE_"
 _OTHER_ENV = frozenset({"TURBINE_APP", "TURBINE_HOME", "TURBINE_CACHE", "TURBINE_TEST_KAFKA"})
 _LAST_PORT = 65_535
+_SECRETS = frozenset({"api_token", "schema_registry_password", "schema_registry_token"})
 
 
 class Setting(Generic[T]):
@@ -124,6 +125,30 @@ class Settings:
     )
     stream_buffer_maxsize = Setting(
         read.integer(least=1), 4_096, "Most values that wait in an in-process channel."
+    )
+    schema_registry = Setting(
+        read.registry_urls,
+        (),
+        "Addresses of the schema registry, http://host:8081; several are of the same registry.",
+    )
+    schema_registry_username = Setting(
+        read.optional(read.text), None, "User of the schema registry."
+    )
+    schema_registry_password = Setting(read.optional(read.text), None, "Their password.")
+    schema_registry_token = Setting(
+        read.optional(read.text), None, "Bearer token for the schema registry, instead of a user."
+    )
+    schema_registry_ca_location = Setting(
+        read.optional(read.text), None, "PEM file of certificates that the registry may show."
+    )
+    schema_registry_certificate_location = Setting(
+        read.optional(read.text), None, "PEM file of the certificate that is shown to the registry."
+    )
+    schema_registry_key_location = Setting(
+        read.optional(read.text), None, "PEM file (PKCS #8) of the key of that certificate."
+    )
+    schema_registry_timeout = Setting(
+        read.seconds, 10.0, "Longest wait for an answer of the registry at a time, in seconds."
     )
     datadir = Setting(
         read.optional(read.directory),
@@ -311,6 +336,7 @@ class Settings:
         for row in ROWS.values():
             self._read(row)
         _ = self.start_at
+        self.registry()
         if self.web_enabled:
             self._check_http()
         _warn_unknown_environment()
@@ -341,11 +367,37 @@ class Settings:
             "token": self.api_token,
         }
 
+    def registry(self) -> dict[str, Any] | None:
+        """Settings of the schema registry's client; None without a registry."""
+        if not self.schema_registry:
+            return None
+        if self.schema_registry_token and self.schema_registry_username:
+            raise ConfigError(
+                "schema_registry_token and schema_registry_username are both set: keep one"
+            )
+        if (self.schema_registry_certificate_location is None) != (
+            self.schema_registry_key_location is None
+        ):
+            raise ConfigError(
+                "schema_registry_certificate_location and schema_registry_key_location go "
+                "together: set both"
+            )
+        return {
+            "urls": list(self.schema_registry),
+            "username": self.schema_registry_username,
+            "password": self.schema_registry_password,
+            "token": self.schema_registry_token,
+            "ca_location": self.schema_registry_ca_location,
+            "certificate_location": self.schema_registry_certificate_location,
+            "key_location": self.schema_registry_key_location,
+            "timeout_ms": max(1, round(self.schema_registry_timeout * 1_000)),
+        }
+
     def items(self) -> Iterator[tuple[str, Any, str]]:
-        """Every setting with its value and source; the token is masked."""
+        """Every setting with its value and source; secrets are masked."""
         for name, row in ROWS.items():
             value = self._read(row)
-            yield name, "***" if name == "api_token" and value else value, self.source(name)
+            yield name, "***" if name in _SECRETS and value else value, self.source(name)
 
     def __repr__(self) -> str:
         return f"<Settings {self.id!r} broker={self.bootstrap!r}>"

@@ -1,8 +1,10 @@
 //! From the declaration of a format to what decodes and encodes it.
 
 use super::{
+    avro,
     column::{DecodeOptions, SharedSchema},
     csv, ipc, json, msgpack, plain, protobuf,
+    registry::Registry,
     rows::{Decode, Encode},
 };
 use crate::{
@@ -19,6 +21,7 @@ pub struct Decoders {
     schema: Option<SchemaRef>,
     learned: Arc<SharedSchema>,
     options: DecodeOptions,
+    registry: Option<Arc<Registry>>,
 }
 
 impl Decoders {
@@ -32,8 +35,9 @@ impl Decoders {
         schema: Option<SchemaRef>,
         learned: Arc<SharedSchema>,
         options: DecodeOptions,
+        registry: Option<Arc<Registry>>,
     ) -> Result<Self> {
-        let decoders = Self { format, schema, learned, options };
+        let decoders = Self { format, schema, learned, options, registry };
         // What is wrong is said at the start, not with the first partition.
         decoders.decoder()?;
         Ok(decoders)
@@ -51,6 +55,13 @@ impl Decoders {
                 Some(schema) => Box::new(json::Decoder::new(Arc::clone(schema), options)?),
                 None => Box::new(json::Decoder::inferring(Arc::clone(&self.learned), options)?),
             },
+            Format::Avro(choices) => Box::new(avro::Decoder::new(
+                choices,
+                self.schema.clone(),
+                &self.learned,
+                self.registry.clone(),
+                options,
+            )?),
             Format::Msgpack => match &self.schema {
                 Some(schema) => Box::new(msgpack::Decoder::new(Arc::clone(schema), options)?),
                 None => Box::new(msgpack::Decoder::inferring(Arc::clone(&self.learned), options)?),
@@ -76,19 +87,26 @@ impl Decoders {
                 None => Box::new(ipc::Decoder::inferring(Arc::clone(&self.learned), options)),
             },
             key @ (Format::Int32 | Format::Int64) => return Err(for_keys(key)),
-            other => return Err(not_yet(other, "read")),
         })
     }
 }
 
-/// An encoder of values in `format`; `row_by_row` says that every row must be a record of its own,
+/// An encoder of the values of `topic` in `format`; `row_by_row` says that every row must be a record of its own,
 /// in formats that can do otherwise.
 ///
 /// # Errors
 ///
 /// [`Error::Config`] for a declaration that cannot work, with what to write instead.
-pub fn encoder(format: &Format, row_by_row: bool) -> Result<Box<dyn Encode>> {
+pub fn encoder(
+    format: &Format,
+    row_by_row: bool,
+    topic: &str,
+    registry: Option<&Arc<Registry>>,
+) -> Result<Box<dyn Encode>> {
     match format {
+        Format::Avro(choices) => {
+            Ok(Box::new(avro::Encoder::new(choices, registry.cloned(), topic, false)?))
+        }
         Format::Json => Ok(Box::new(json::Encoder)),
         Format::Msgpack => Ok(Box::new(msgpack::Encoder)),
         Format::Csv(choices) => Ok(Box::new(csv::Encoder {
@@ -111,7 +129,6 @@ pub fn encoder(format: &Format, row_by_row: bool) -> Result<Box<dyn Encode>> {
         Format::Raw => Ok(Box::new(plain::Encoder(plain::Kind::Raw))),
         Format::String => Ok(Box::new(plain::Encoder(plain::Kind::Text))),
         key @ (Format::Int32 | Format::Int64) => Err(for_keys(key)),
-        other => Err(not_yet(other, "written")),
     }
 }
 
@@ -143,8 +160,4 @@ fn for_keys(format: &Format) -> Error {
         "{0} is a format of keys: write key_format=\"{0}\", and another value_format",
         format.name()
     ))
-}
-
-fn not_yet(format: &Format, done: &str) -> Error {
-    Error::Config(format!("{} cannot be {done} yet: use value_format=\"json\"", format.name()))
 }

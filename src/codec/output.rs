@@ -3,7 +3,7 @@
 use super::{
     extras::extras,
     keys::{KeyForm, encode_keys},
-    rows::{Encode, Encoded},
+    rows::{Encode, Encoded, Ready},
 };
 use crate::error::{Error, Result};
 use arrow::{
@@ -126,6 +126,11 @@ impl Output {
 }
 
 impl Encode for Output {
+    fn prepare(&self, batch: &RecordBatch) -> Result<Option<Ready>> {
+        let values = self.values(batch);
+        self.format.prepare(values.as_ref().unwrap_or(batch))
+    }
+
     fn encode(&self, batch: &RecordBatch, out: &mut Encoded) -> Result<()> {
         let values = self.values(batch);
         self.encode_values(values.as_ref().unwrap_or(batch), out)?;

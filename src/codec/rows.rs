@@ -5,7 +5,10 @@ use crate::{
     types::{RecordExtras, Records},
 };
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
-use std::ops::Range;
+use std::{ops::Range, pin::Pin};
+
+/// Something to wait for. It may fail and be asked for again, if its error says so.
+pub type Ready = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 
 /// Turns the values of records into rows; one for each partition.
 ///
@@ -15,12 +18,28 @@ pub trait Decode: Send + Sync {
     /// Schema of the batches, as far as it is known.
     fn schema(&self) -> SchemaRef;
 
+    /// What has to be waited for before the records of `range` can be decoded, as an answer of a
+    /// registry; none as a rule.
+    fn prepare(&mut self, _records: &dyn Records, _range: Range<usize>) -> Option<Ready> {
+        None
+    }
+
     /// Decodes the records of `range`.
     fn decode(&mut self, records: &dyn Records, range: Range<usize>) -> Decoded;
 }
 
 /// Turns rows into the values of records; one for each task. [`super::Output`] adds the keys.
 pub trait Encode: Send + Sync {
+    /// What has to be waited for before `batch` can be encoded, as an answer of a registry; none as
+    /// a rule.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::encode`], where it is known already.
+    fn prepare(&self, _batch: &RecordBatch) -> Result<Option<Ready>> {
+        Ok(None)
+    }
+
     /// Replaces what is in `out` by the rows of `batch`; after an error nothing in it counts.
     ///
     /// # Errors

@@ -13,8 +13,6 @@ const TRIES: u16 = 100;
 pub(super) struct Bound {
     /// Listens already.
     pub(super) listener: TcpListener,
-    /// Where it listens.
-    pub(super) address: SocketAddr,
     /// Is it out of reach for other machines?
     pub(super) is_loopback: bool,
 }
@@ -30,8 +28,7 @@ pub(super) fn bind(config: &HttpConfig) -> Result<Bound> {
     let is_loopback = hosts.iter().all(|address| address.ip().is_loopback());
     check_token(config, is_loopback)?;
     let listener = listen(config, &hosts)?;
-    let address = listener.local_addr().map_err(|e| Error::io("HTTP: local address", &e))?;
-    Ok(Bound { listener, address, is_loopback })
+    Ok(Bound { listener, is_loopback })
 }
 
 fn resolve(host: &str) -> Result<Vec<SocketAddr>> {
@@ -117,22 +114,22 @@ mod tests {
     #[test]
     fn port_0_takes_a_free_port() {
         let bound = bind(&config("127.0.0.1", 0, true)).unwrap();
-        assert_ne!(bound.address.port(), 0);
+        assert_ne!(bound.listener.local_addr().unwrap().port(), 0);
         assert!(bound.is_loopback);
     }
 
     #[test]
     fn a_taken_default_port_moves_to_a_later_one() {
         let first = bind(&config("127.0.0.1", 0, true)).unwrap();
-        let taken = first.address.port();
+        let taken = first.listener.local_addr().unwrap().port();
         let second = bind(&config("127.0.0.1", taken, false)).unwrap();
-        assert!(second.address.port() > taken);
+        assert!(second.listener.local_addr().unwrap().port() > taken);
     }
 
     #[test]
     fn a_taken_explicit_port_names_the_port_and_the_flag() {
         let first = bind(&config("127.0.0.1", 0, true)).unwrap();
-        let taken = first.address.port();
+        let taken = first.listener.local_addr().unwrap().port();
         let said = message(&config("127.0.0.1", taken, true));
         assert!(said.contains(&taken.to_string()) && said.contains("--api-port"), "{said}");
     }

@@ -16,6 +16,7 @@
 mod bind;
 mod connection;
 mod guard;
+pub mod registry;
 mod routes;
 mod server;
 

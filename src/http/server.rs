@@ -8,7 +8,7 @@ use crate::config::HttpConfig;
 use crate::error::{Error, Result};
 use crate::worker::view::View;
 use parking_lot::Mutex;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -44,7 +44,12 @@ impl Server {
     pub fn start(config: &HttpConfig, view: Arc<dyn View>) -> Result<Self> {
         let bound = bind(config)?;
         let guard = Guard::new(bound.is_loopback, &config.host, config.token.as_deref());
-        let routes = router(view, guard);
+        Self::serve(bound.listener, router(view, guard))
+    }
+
+    /// Serves `routes` on `listener`.
+    pub(super) fn serve(listener: TcpListener, routes: axum::Router) -> Result<Self> {
+        let address = listener.local_addr().map_err(|e| Error::io("HTTP: local address", &e))?;
         let runtime = Builder::new_current_thread()
             .enable_io()
             .enable_time()
@@ -54,10 +59,9 @@ impl Server {
             .map_err(|e| Error::io("HTTP: start its runtime", &e))?;
         let listener = {
             let _entered = runtime.enter();
-            bound
-                .listener
+            listener
                 .set_nonblocking(true)
-                .and_then(|()| tokio::net::TcpListener::from_std(bound.listener))
+                .and_then(|()| tokio::net::TcpListener::from_std(listener))
                 .map_err(|e| Error::io("HTTP: listen", &e))?
         };
         let (stop, stopped) = oneshot::channel();
@@ -66,7 +70,7 @@ impl Server {
             .spawn(move || serve(runtime, Bounded::new(listener), routes, stopped))
             .map_err(|e| Error::io("HTTP: start its thread", &e))?;
         let running = Mutex::new(Some(Running { stop, thread }));
-        Ok(Self { address: bound.address, running })
+        Ok(Self { address, running })
     }
 
     /// Where it listens.

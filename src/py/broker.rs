@@ -4,6 +4,7 @@ use super::{
     clock::Clock,
     detached::Detached,
     faults::{self, ErrorCode, Fault},
+    registry::{RegistryPort, SchemaRegistry},
     security::{TlsFiles, security},
 };
 use crate::{
@@ -24,7 +25,7 @@ type Row<'py> =
 
 /// A Kafka-protocol broker inside this process, on loopback.
 #[pyclass(frozen, module = "turbine._native")]
-pub struct EmbeddedBroker(Detached<Broker>);
+pub struct EmbeddedBroker(Detached<Broker>, Option<Py<SchemaRegistry>>);
 
 impl EmbeddedBroker {
     fn add(
@@ -62,7 +63,8 @@ impl EmbeddedBroker {
         users = None,
         mechanisms = None,
         clock = None,
-    ), text_signature = "(*, host='127.0.0.1', port=0, data_dir=None, default_partitions=4, auto_create_topics=True, nodes=1, advertised=None, retention_bytes=None, memory_bytes=1073741824, initial_rebalance_delay_ms=0, consumer_heartbeat_interval_ms=5000, consumer_session_timeout_ms=45000, tls=None, verify_clients=False, users=None, mechanisms=None, clock=None)")]
+        schema_registry = None,
+    ), text_signature = "(*, host='127.0.0.1', port=0, data_dir=None, default_partitions=4, auto_create_topics=True, nodes=1, advertised=None, retention_bytes=None, memory_bytes=1073741824, initial_rebalance_delay_ms=0, consumer_heartbeat_interval_ms=5000, consumer_session_timeout_ms=45000, tls=None, verify_clients=False, users=None, mechanisms=None, clock=None, schema_registry=None)")]
     #[expect(clippy::too_many_arguments, reason = "keywords of Python")]
     fn new(
         py: Python<'_>,
@@ -83,7 +85,9 @@ impl EmbeddedBroker {
         users: Option<HashMap<String, String>>,
         mechanisms: Option<Vec<String>>,
         clock: Option<&Bound<'_, Clock>>,
+        schema_registry: Option<RegistryPort>,
     ) -> PyResult<Self> {
+        let registry = RegistryPort::start(py, schema_registry, &host, data_dir.clone())?;
         let config = BrokerConfig {
             host,
             port,
@@ -102,13 +106,25 @@ impl EmbeddedBroker {
             ..BrokerConfig::default()
         };
         let broker = py.detach(|| Broker::start(config))?;
-        Ok(Self(Detached::new(Arc::new(broker))))
+        Ok(Self(Detached::new(Arc::new(broker)), registry))
     }
 
     /// `host:port` to give to clients.
     #[getter]
     fn address(&self) -> String {
         self.0.address()
+    }
+
+    /// The schema registry that was started with it.
+    #[getter]
+    fn schema_registry(&self, py: Python<'_>) -> Option<Py<SchemaRegistry>> {
+        self.1.as_ref().map(|registry| registry.clone_ref(py))
+    }
+
+    /// `http://host:port` of that registry.
+    #[getter]
+    fn schema_registry_url(&self) -> Option<String> {
+        self.1.as_ref().map(|registry| registry.get().url())
     }
 
     /// `host:port` of every node, of node 1 first.
@@ -193,6 +209,9 @@ impl EmbeddedBroker {
     /// Closes every connection and the log; idempotent.
     fn stop(&self, py: Python<'_>) {
         py.detach(|| self.0.stop());
+        if let Some(registry) = &self.1 {
+            registry.get().stop(py);
+        }
     }
 
     /// The next requests get an error and have no effect.

@@ -10,6 +10,7 @@ import_exception!(turbine.exceptions, DeclarationError);
 import_exception!(turbine.exceptions, DecodeError);
 import_exception!(turbine.exceptions, EncodeError);
 import_exception!(turbine.exceptions, KafkaError);
+import_exception!(turbine.exceptions, RegistryError);
 import_exception!(turbine.exceptions, SendError);
 import_exception!(turbine.exceptions, WorkerStopped);
 
@@ -23,6 +24,7 @@ impl From<Error> for PyErr {
             Error::Kafka { act: Act::Retry, .. } => BrokerUnavailable::new_err(message),
             Error::Kafka { .. } => KafkaError::new_err(message),
             Error::Decode { .. } => DecodeError::new_err(message),
+            Error::Registry { .. } => RegistryError::new_err(message),
             Error::Encode(_) => EncodeError::new_err(message),
             Error::Io { .. } => PyOSError::new_err(message),
             Error::Stopped => WorkerStopped::new_err(message),

@@ -16,6 +16,7 @@ mod faults;
 mod logs;
 mod producer;
 mod proxy;
+mod registry;
 mod security;
 mod worker;
 
@@ -57,6 +58,8 @@ mod _native {
     use super::producer::{Delivery, Producer};
     #[pymodule_export]
     use super::proxy::FaultProxy;
+    #[pymodule_export]
+    use super::registry::SchemaRegistry;
     #[pymodule_export]
     use super::worker::Worker;
 

@@ -25,6 +25,7 @@ mod bad_records;
 pub mod cursor;
 pub mod dead_letter;
 mod order;
+mod ready;
 pub mod repartition;
 pub mod shelf;
 pub mod sink;

@@ -1,6 +1,9 @@
 //! The produce side of a subscription's task: batches in, records out, in order.
 
-use super::status::Status;
+use super::{
+    ready::until_ready,
+    status::{State, Status},
+};
 use crate::{
     codec::{Encode, Encoded},
     error::{Error, Result},
@@ -14,6 +17,7 @@ use crate::{
 };
 use arrow::array::RecordBatch;
 use std::sync::Arc;
+use tokio::sync::Notify;
 
 /// Where rows go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +113,12 @@ impl Sink {
     ) -> Result<()> {
         for (outlet, batch) in outputs.iter().filter(|(_, batch)| batch.num_rows() > 0) {
             let Some(gate) = self.gates.get(*outlet) else { continue };
+            // What is written must not wait for a stop: the drain has its own limit.
+            let never = Notify::new();
+            let ask = || gate.encoder.prepare(batch);
+            if !until_ready(status, &never, State::Draining, ask).await? {
+                return Err(Error::Stopped);
+            }
             let rows = gate.encode(batch, &self.metrics)?;
             let count = rows.ends.len();
             self.producer.reserve().await;

@@ -62,6 +62,7 @@ pub struct Status {
     /// Its metrics.
     pub metrics: TaskMetrics,
     state: Mutex<(State, Option<String>)>,
+    waiting: Mutex<Option<String>>,
     committed: AtomicI64,
     fetched: AtomicI64,
     on_failure: OnFailure,
@@ -80,6 +81,7 @@ impl Status {
             name,
             metrics,
             state: Mutex::new((State::Assigned, None)),
+            waiting: Mutex::default(),
             committed: AtomicI64::new(-1),
             fetched: AtomicI64::new(-1),
             on_failure,
@@ -122,6 +124,32 @@ impl Status {
     /// Why the task failed.
     pub fn error(&self) -> Option<String> {
         self.state.lock().1.clone()
+    }
+
+    /// Notes that the task waits for something outside, and why; a new reason is logged.
+    pub fn wait_for(&self, reason: &str) {
+        let mut waiting = self.waiting.lock();
+        if waiting.as_deref() != Some(reason) {
+            tracing::warn!(
+                target: "turbine.task",
+                "{} {}: waits: {reason}. Nothing is lost; trying again",
+                self.name,
+                self.tp
+            );
+            *waiting = Some(reason.to_owned());
+        }
+    }
+
+    /// Takes [`Self::wait_for`] back.
+    pub fn wait_no_more(&self) {
+        if self.waiting.lock().take().is_some() {
+            tracing::info!(target: "turbine.task", "{} {}: goes on", self.name, self.tp);
+        }
+    }
+
+    /// What the task waits for.
+    pub fn waiting(&self) -> Option<String> {
+        self.waiting.lock().clone()
     }
 
     /// Notes the offset behind the last record fetched.

@@ -139,7 +139,8 @@ fn subscription_spawn(
     let options = DecodeOptions { tombstones_as_nulls: config.tombstones_as_nulls };
     let schema = schema_of(worker, &config.name);
     let learned = Arc::new(SharedSchema::new(&config.name, worker.metrics.schema_widened.clone()));
-    let decoders = Decoders::new(config.value_format.clone(), schema, learned, options)?;
+    let registry = worker.registry.clone();
+    let decoders = Decoders::new(config.value_format.clone(), schema, learned, options, registry)?;
     let parts = Parts::new(worker, config, schema_of(worker, &config.name).as_ref())?;
     let shelf = Arc::clone(worker.shelf(&config.name)?);
     let (weak, runtime, config) = (Arc::downgrade(worker), runtime.clone(), config.clone());

@@ -26,6 +26,11 @@ impl View for Worker {
                 format!("{} {} failed: {why}", status.name, status.tp)
             })
             .collect();
+        reasons.extend(self.tasks().values().filter_map(|(_, task)| {
+            let status = task.status();
+            let why = status.waiting()?;
+            Some(format!("{} {} waits: {why}", status.name, status.tp))
+        }));
         let groups = self.groups.lock();
         let consumers = groups.iter().filter_map(|g| g.member.get()?.trouble(TROUBLE_AGE));
         reasons.extend(
@@ -66,7 +71,7 @@ impl View for Worker {
                     position: status.fetched(),
                     end: member.and_then(|m| m.end_offset(&status.tp)),
                     in_flight: task.in_flight(),
-                    error: status.error(),
+                    error: status.error().or_else(|| status.waiting()),
                     group,
                 }
             })

@@ -23,6 +23,7 @@ mod stages;
 
 use crate::{
     clock::Clock,
+    codec::registry::{Registry, RegistryMetrics},
     config::WorkerConfig,
     error::{Error, Result},
     kafka::{
@@ -67,6 +68,7 @@ pub struct Worker {
     pub(crate) clock: Clock,
     pub(crate) metrics: Arc<Metrics>,
     producer: Arc<Producer>,
+    registry: Option<Arc<Registry>>,
     runtime: Mutex<Option<Runtime>>,
     wake: Arc<WakeFd>,
     events: Arc<Events>,
@@ -109,8 +111,15 @@ impl Worker {
             config.produce_buffer_bytes,
             metrics.acknowledged.clone(),
         )?;
+        let answers = RegistryMetrics {
+            answered: metrics.registry_answered.clone(),
+            failed: metrics.registry_failed.clone(),
+        };
+        let registry = config.schema_registry.as_ref();
+        let registry = registry.map(|r| Registry::new(r, answers).map(Arc::new)).transpose()?;
         Ok(Arc::new(Self {
             producer,
+            registry,
             shelves: shelves.collect(),
             mailboxes: mailboxes.collect(),
             metrics,

@@ -2,7 +2,7 @@
 
 use super::{Worker, label};
 use crate::{
-    codec::{KeyForm, Output, format::encoder},
+    codec::{KeyForm, Output, format::encoder, registry::Registry},
     config::{Format, SubscriptionConfig},
     error::{Error, Result},
     state::{LogStore, OpenError},
@@ -20,6 +20,7 @@ use arrow::datatypes::SchemaRef;
 use serde::Deserialize as _;
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -34,6 +35,7 @@ pub(super) type Opened = (Option<Windows>, Option<Checkpoints>, Option<EventCloc
 pub(super) struct Parts {
     config: SubscriptionConfig,
     specs: Vec<WindowSpec>,
+    registry: Option<Arc<Registry>>,
 }
 
 impl Parts {
@@ -52,7 +54,8 @@ impl Parts {
             WindowSpec::deserialize(spec)
                 .map_err(|e| Error::Config(format!("subscription {}: window: {e}", config.name)))
         };
-        let parts = Self { config: config.clone(), specs: specs.map(read).collect::<Result<_>>()? };
+        let specs = specs.map(read).collect::<Result<_>>()?;
+        let parts = Self { config: config.clone(), specs, registry: worker.registry.clone() };
         if let (Some(time), Some(schema)) = (&config.event_time, schema) {
             event_time::check(time, schema)?;
         }
@@ -84,19 +87,21 @@ impl Parts {
         if config.event_time.is_some() {
             left_out.extend(["event_time".to_owned(), "watermark".to_owned()]);
         }
-        let output = |format: &Format| -> Result<Output> {
+        let output = |topic: &str, format: &Format| -> Result<Output> {
             let key = config.message_key.as_deref();
             // Rows with something of their own cannot share a record.
             let row_by_row =
                 key.is_some() || config.write_tombstones || !config.write_metadata.is_empty();
-            let output = Output::new(encoder(format, row_by_row)?, key)
+            let encoder = encoder(format, row_by_row, topic, self.registry.as_ref())?;
+            let output = Output::new(encoder, key)
                 .with_key_form(KeyForm::of(config.output_key_format.as_ref())?);
             Ok(output.without_metadata(&left_out))
         };
         let side = |topic: &str, format: &Format| -> Result<Gate> {
-            Ok(Gate::new(topic.to_owned(), Box::new(output(format)?.with_optional_key())))
+            Ok(Gate::new(topic.to_owned(), Box::new(output(topic, format)?.with_optional_key())))
         };
-        let main = output(&config.output_format)?
+        let topic = config.publish_to.as_deref().unwrap_or_default();
+        let main = output(topic, &config.output_format)?
             .with_written(&config.write_metadata)
             .with_tombstones(config.write_tombstones);
         let late = config.windows.as_ref().and_then(|windows| windows.late_data.as_ref());

@@ -35,7 +35,8 @@ pub(super) fn stage_spawn(
     }
     let learned = Arc::new(SharedSchema::new(&config.name, worker.metrics.schema_widened.clone()));
     let options = DecodeOptions { tombstones_as_nulls: config.tombstones_as_nulls };
-    let decoders = Decoders::new(config.value_format.clone(), schema, learned, options)?;
+    let registry = worker.registry.clone();
+    let decoders = Decoders::new(config.value_format.clone(), schema, learned, options, registry)?;
     let count = |topic: &str| {
         known.get(topic).copied().ok_or_else(|| {
             Error::Config(format!("{}: the topic {topic} does not exist: create it", config.name))

@@ -231,6 +231,11 @@ class EmbeddedBroker(Broker):
         self._ends: dict[tuple[str, int], int] = {}
         super().__init__(self.native.address)
 
+    @property
+    def schema_registry_url(self) -> str | None:
+        """``http://host:port`` of its schema registry, with ``schema_registry=True``."""
+        return self.native.schema_registry_url
+
     def delay(
         self,
         api: str,

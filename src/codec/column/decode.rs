@@ -31,6 +31,9 @@ pub(in crate::codec) trait ReadRecord: Send + Sync {
     /// The sentence for people.
     fn message(&self, fault: &Fault, data: &[u8]) -> String;
 
+    /// The columns are others, or more, than those of the last record.
+    fn columns_changed(&mut self) {}
+
     /// Readies `root` for up to `rows` records, which begin a batch.
     fn begin(&mut self, root: &mut Object, rows: usize) {
         root.columns.iter_mut().for_each(|column| column.reserve(rows));
@@ -133,6 +136,11 @@ impl<R: ReadRecord> Decode for RecordDecoder<R> {
 }
 
 impl<R: ReadRecord> RecordDecoder<R> {
+    /// What reads the records.
+    pub(in crate::codec) fn reader(&self) -> &R {
+        &self.reader
+    }
+
     /// Decodes one record into row `row`, or leaves the columns as they were.
     fn record(&mut self, value: Option<&[u8]>, row: usize) -> Result<(), String> {
         let Some(data) = value else {
@@ -165,6 +173,7 @@ impl<R: ReadRecord> RecordDecoder<R> {
         shared.widen(&found).map_err(|conflict| format!("{why} ({conflict})"))?;
         self.root.widen(&wider, row).map_err(|e| e.to_string())?;
         self.schema = Arc::new(Schema::new(wider));
+        self.reader.columns_changed();
         self.reader.read(&mut self.root, data, row).map_err(|fault| {
             self.root.truncate(row);
             self.reader.message(&fault, data)
@@ -183,6 +192,7 @@ impl<R: ReadRecord> RecordDecoder<R> {
             self.root = Object::new(schema.fields(), schema.metadata(), true)
                 .expect("an inferred schema has only types that can be decoded");
             self.schema = schema;
+            self.reader.columns_changed();
         }
     }
 

@@ -21,6 +21,13 @@ pub(in crate::codec) fn merge(a: &DataType, b: &DataType) -> Result<DataType, St
         (DataType::Int64, DataType::Float64) | (DataType::Float64, DataType::Int64) => {
             DataType::Float64
         }
+        (DataType::Int32, DataType::Int64) | (DataType::Int64, DataType::Int32) => DataType::Int64,
+        (DataType::Float32, DataType::Float64) | (DataType::Float64, DataType::Float32) => {
+            DataType::Float64
+        }
+        (DataType::Int32, DataType::Float64) | (DataType::Float64, DataType::Int32) => {
+            DataType::Float64
+        }
         (DataType::List(a), DataType::List(b)) => {
             DataType::List(item_field(merge(a.data_type(), b.data_type())?))
         }
@@ -101,6 +108,11 @@ impl Column {
             }
             (Cells::Int { values, .. }, DataType::Float64) => {
                 let values = values.iter().map(|&v| v as f64).collect();
+                self.cells = Cells::Float { values, exact: true };
+            }
+            (Cells::Int { range, .. }, DataType::Int64) => *range = (i64::MIN, i64::MAX),
+            (Cells::Float32(values), DataType::Float64) => {
+                let values = values.iter().map(|&v| v.into()).collect();
                 self.cells = Cells::Float { values, exact: true };
             }
             (Cells::List { item, .. }, DataType::List(to)) => item.widen(to)?,

@@ -11,6 +11,7 @@ use crate::{
     task::{
         bad_records::{Sorted, sort_out},
         order::order_broken,
+        ready::until_ready,
         status::{State, retry_later},
         subscription::event_time::EventClock,
     },
@@ -172,8 +173,13 @@ impl Source {
     }
 
     async fn pass_on(&mut self, records: Messages) -> Result<()> {
-        let began = Instant::now();
         let task = Arc::clone(&self.task);
+        let decoder = &mut self.decoder;
+        let ask = || Ok(decoder.prepare(&records, 0..records.len()));
+        if !until_ready(&task.status, &task.stopping, State::Running, ask).await? {
+            return Ok(());
+        }
+        let began = Instant::now();
         if let Some(reason) = order_broken(&records, task.end(), &task.status.tp) {
             task.status.fail(&reason);
             return Ok(());

@@ -17,6 +17,7 @@ use crate::{
     task::{
         bad_records::{Sorted, sort_out},
         order::order_broken,
+        ready::until_ready,
         shelf::Shelf,
         sink::Sink,
         status::{State, retry_later},
@@ -86,8 +87,22 @@ impl Source {
                 continue;
             }
             self.task.status.metrics.poll.observe(asked.elapsed().as_secs_f64());
+            match self.prepare(&records).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => return self.task.status.fail(&error.to_string()),
+            }
             self.shelve(records, place, &outputs);
         }
+    }
+
+    /// Waits for the schemas of `records`; false if the task is to stop.
+    async fn prepare(&mut self, records: &Messages) -> crate::error::Result<bool> {
+        let (decoder, task) = (&mut self.decoder, &self.task);
+        until_ready(&task.status, &task.stopping, State::Running, || {
+            Ok(decoder.prepare(records, 0..records.len()))
+        })
+        .await
     }
 
     /// The next batch: as much as has arrived, up to the batch size; more is waited for only while
