@@ -295,7 +295,8 @@ impl Hopping {
 
 impl Kind for Hopping {
     fn rows(&mut self, core: &mut Core, feed: &Feed) -> Result<()> {
-        let mut current = (0, 0, 0);
+        // The pane of the row before, its bounds, and when the first window that ends with it closes.
+        let mut current = (0, 0, 0, 0);
         for (row, watermark) in feed.watermarks.iter().enumerate() {
             if *watermark >= self.next {
                 self.step(core, *watermark, Cause::Watermark)?;
@@ -306,10 +307,11 @@ impl Kind for Hopping {
             };
             if time < current.0 || time >= current.1 {
                 let pane = self.pane(time);
-                current = (self.end(pane - 1), self.end(pane), pane);
+                current = (self.end(pane - 1), self.end(pane), pane, self.closes_at(pane));
             }
-            let pane = current.2;
-            if self.closes_at(pane) <= *watermark {
+            let (.., pane, closes_at) = current;
+            let is_behind = closes_at <= *watermark;
+            if is_behind {
                 if !self.accept(core, row, pane, *watermark) {
                     continue;
                 }
@@ -319,7 +321,7 @@ impl Kind for Hopping {
             if is_new {
                 self.open_pane(core, feed, row, pane, slot);
             }
-            if pane < self.last
+            if is_behind
                 && let Some(group) = core.keys.sibling(slot, GROUPS)
                 && !std::mem::replace(&mut self.sums[group as usize].is_stale, true)
             {

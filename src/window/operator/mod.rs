@@ -73,7 +73,9 @@ pub enum Cause {
 #[derive(Clone, Debug, Default)]
 pub struct Out {
     /// Results, in order: the key columns, `window_start_ms`, `window_end_ms`, the outputs, and
-    /// `window_result` where results of several kinds can come.
+    /// `window_result` where results of several kinds can come: `final`, `change` (after a row, or so
+    /// many), `early`, `update` (after a late row), `idle` (final, by the clock) or `evicted` (final,
+    /// because too many windows were open).
     pub results: Vec<RecordBatch>,
     /// Late rows, where they are routed: the input columns, `_late_window`, `_late_window_end_ms` and
     /// `_late_watermark_ms`; one for each window that rejected the row.
