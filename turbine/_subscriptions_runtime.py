@@ -174,6 +174,10 @@ def _work_on(
         batch.complete(handler.route(outputs), bad)
     except (Failed, TurbineError) as exc:
         batch.fail(f"{exc}")
+    except Exception as exc:
+        # Whatever it is, the partition stops with a reason, and the others go on.
+        logger.exception("subscription %s: an output was not taken", subscription.name)
+        batch.fail(f"an output was not taken: {type(exc).__name__}: {exc}")
 
 
 def _attempts(batch: "Batch") -> list[Attempt]:

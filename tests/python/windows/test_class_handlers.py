@@ -283,3 +283,16 @@ async def test_windows_of_a_class_that_are_persistent_go_on_after_a_stop(
             await read_up_to(app, start + 20)
     got = [one.json for one in await asyncio.to_thread(consume, topics[1], 3)]
     assert {row["user"]: row["count"] for row in got} == {"u0": 17, "u1": 17, "u2": 16}
+
+
+async def test_a_window_that_is_given_no_rows_stops_the_partition(
+    app_factory: MakeApp, topics: tuple[str, str], produce: Produce
+) -> None:
+    class Wrong(PerUser):
+        def process(self, batch: pa.RecordBatch) -> None:  # type: ignore[override]
+            self.window.update(42)
+
+    app = app_factory()
+    app.subscribe(topics[0], event_time="ts")(Wrong)
+    produce(topics[0], ORDERS[:1])
+    assert "a window was updated with int: give a RecordBatch" in await failure_of(app)
