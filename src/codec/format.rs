@@ -83,7 +83,7 @@ impl Decoders {
                 Box::new(protobuf::Decoder::new(&message, choices.is_framed, schema, options)?)
             }
             Format::Arrow => match &self.schema {
-                Some(schema) => Box::new(ipc::Decoder::new(schema, options)),
+                Some(schema) => Box::new(ipc::Decoder::new(schema, options)?),
                 None => Box::new(ipc::Decoder::inferring(Arc::clone(&self.learned), options)),
             },
             key @ (Format::Int32 | Format::Int64) => return Err(for_keys(key)),

@@ -55,6 +55,12 @@ impl Fault {
         path
     }
 
+    /// The sentence for people, where no byte can be named: path and reason.
+    pub(in crate::codec) fn message_without_place(&self) -> String {
+        let path = self.path();
+        if path.is_empty() { self.what.clone() } else { format!("`{path}`: {}", self.what) }
+    }
+
     /// The sentence for people, for records that are no text: path, reason, byte.
     pub(in crate::codec) fn message_in_bytes(&self) -> String {
         let path = self.path();

@@ -1,18 +1,19 @@
 //! Streams to a batch, one partition at a time.
 
-use super::check::check;
+use super::{check::check, rules::Rule};
 use crate::{
     codec::{
-        column::{DecodeOptions, SharedSchema, all_nullable, row_index},
+        column::{DecodeOptions, EXTRA, SharedSchema, all_nullable, row_index},
         rows::{BadRecord, Decode, Decoded},
     },
+    error::Result,
     types::Records,
 };
 use arrow::{
     array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, new_null_array},
     buffer::Buffer,
     compute::{CastOptions, cast_with_options, concat_batches},
-    datatypes::{DataType, Field, SchemaRef},
+    datatypes::{DataType, Field, Schema, SchemaRef},
     ipc::reader::StreamDecoder,
 };
 use std::{
@@ -29,6 +30,10 @@ const DICTIONARY_GROWTH: usize = 64;
 pub struct Decoder {
     /// Empty until the first record has come, without a declared one.
     schema: SchemaRef,
+    /// One for each field of the schema.
+    rules: Vec<Rule>,
+    /// Do other columns make a record bad?
+    is_strict: bool,
     /// Where all partitions find the schema of the first record; none with a declared one.
     learned: Option<Arc<SharedSchema>>,
     tombstones_as_nulls: bool,
@@ -36,18 +41,26 @@ pub struct Decoder {
 
 impl Decoder {
     /// A decoder into `schema`.
-    #[must_use]
-    pub fn new(schema: &SchemaRef, options: DecodeOptions) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// [`crate::error::Error::Config`] for a type without columns, with the field and what to use
+    /// instead.
+    pub fn new(schema: &SchemaRef, options: DecodeOptions) -> Result<Self> {
         let tombstones_as_nulls = options.tombstones_as_nulls;
+        let rules = schema.fields().iter().map(Rule::new).collect::<Result<_>>()?;
+        let is_strict = schema.metadata().get(EXTRA).is_some_and(|word| word == "forbid");
         let schema = if tombstones_as_nulls { all_nullable(schema) } else { Arc::clone(schema) };
-        Self { schema, learned: None, tombstones_as_nulls }
+        Ok(Self { schema, rules, is_strict, learned: None, tombstones_as_nulls })
     }
 
     /// A decoder that takes the schema of the first record, together with all others on `shared`.
     #[must_use]
     pub fn inferring(shared: Arc<SharedSchema>, options: DecodeOptions) -> Self {
         Self {
-            schema: shared.current().1,
+            schema: Arc::new(Schema::empty()),
+            rules: Vec::new(),
+            is_strict: false,
             learned: Some(shared),
             tombstones_as_nulls: options.tombstones_as_nulls,
         }
@@ -70,12 +83,13 @@ impl Decoder {
         }
         check(data).map_err(|why| format!("not an Arrow stream: {why}"))?;
         // Whatever the checks have missed ends with the record, not with the process.
-        let read = catch_unwind(AssertUnwindSafe(|| read_stream(data)));
-        let (schema, batches) = read
-            .unwrap_or_else(|_| Err("Arrow's reader gave up".into()))
-            .map_err(|why| format!("not an Arrow stream: {why}"))?;
-        self.learn(&schema)?;
-        batches.iter().map(|batch| self.fit(batch, data.len())).collect()
+        let read = catch_unwind(AssertUnwindSafe(|| {
+            let (schema, batches) =
+                read_stream(data).map_err(|why| format!("not an Arrow stream: {why}"))?;
+            self.learn(&schema)?;
+            batches.iter().map(|batch| self.fit(batch, data.len())).collect()
+        }));
+        read.unwrap_or_else(|_| Err("not an Arrow stream: Arrow's reader gave up".into()))
     }
 
     /// Without a declared schema, that of the first record is the one.
@@ -90,29 +104,29 @@ impl Decoder {
             shared.widen(&fields.into())?;
             shared.establish();
         }
-        self.schema = shared.current().1;
+        let schema = shared.current().1;
+        let rules = schema.fields().iter().map(Rule::new).collect::<Result<_>>();
+        self.rules = rules.map_err(|e| e.to_string())?;
+        self.schema = schema;
         Ok(())
     }
 
     /// The columns of the schema, out of `batch`.
     fn fit(&self, batch: &RecordBatch, bytes: usize) -> Result<RecordBatch, String> {
-        let columns = self.schema.fields().iter().map(|field| {
-            let Some(column) = batch.column_by_name(field.name()) else {
-                if field.is_nullable() {
-                    return Ok(new_null_array(field.data_type(), batch.num_rows()));
-                }
-                return Err(format!("field `{}`: missing", field.name()));
+        let schema = batch.schema();
+        let is_known = |name: &String| self.rules.iter().any(|rule| rule.names.contains(name));
+        if let (true, Some(extra)) =
+            (self.is_strict, schema.fields().iter().find(|f| !is_known(f.name())))
+        {
+            return Err(format!("`{}` is not a field of the schema", extra.name()));
+        }
+        let columns = self.rules.iter().map(|rule| {
+            let found = rule.names.iter().find_map(|name| batch.column_by_name(name));
+            let fitted = match found {
+                None => rule.absent(batch.num_rows()),
+                Some(column) => fit_column(rule, column, bytes),
             };
-            let column = convert(column, field.data_type(), bytes)
-                .map_err(|why| format!("field `{}`: {why}", field.name()))?;
-            if !field.is_nullable() && column.logical_null_count() > 0 {
-                return Err(format!(
-                    "field `{}`: expected {}, found null",
-                    field.name(),
-                    field.data_type()
-                ));
-            }
-            Ok(column)
+            fitted.map_err(|why| format!("field `{}`: {why}", rule.names[0]))
         });
         self.batch(columns.collect::<Result<_, String>>()?, batch.num_rows())
     }
@@ -156,6 +170,21 @@ impl Decode for Decoder {
         let widened = before != self.schema;
         Decoded { batch, rows: Some(rows), bad, widened }
     }
+}
+
+/// `column` as the rule has it.
+fn fit_column(rule: &Rule, column: &ArrayRef, bytes: usize) -> Result<ArrayRef, String> {
+    if let DataType::Dictionary(..) = column.data_type() {
+        check_growth(column, bytes)?;
+    }
+    if let Some(checked) = rule.apply(column) {
+        return checked;
+    }
+    let column = convert(column, rule.field.data_type(), bytes)?;
+    if !rule.field.is_nullable() && column.logical_null_count() > 0 {
+        return Err(format!("expected {}, found null", rule.field.data_type()));
+    }
+    Ok(column)
 }
 
 type Stream = (SchemaRef, Vec<RecordBatch>);

@@ -4,6 +4,9 @@
 //! (narrower integers, dictionaries, large text); anything else is a bad record. Without a model the
 //! schema is that of the first record, and others have to fit it.
 //!
+//! Defaults, aliases and rules of a model count as in every format; a column with rules is looked at
+//! value by value.
+//!
 //! A record is good as a whole or bad as a whole. Its rows share its offset, key and headers: if
 //! the handler fails on one of them, the whole record becomes a dead letter, once.
 //!
@@ -17,6 +20,7 @@
 mod check;
 mod decode;
 mod encode;
+mod rules;
 
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::{
-    codec::{Decode, DecodeOptions, Decoded, Encode, Encoded, json::SharedSchema},
+    codec::{
+        Decode, DecodeOptions, Decoded, Encode, Encoded,
+        json::{self, SharedSchema},
+    },
     types::OwnedRecord,
 };
 use arrow::{
@@ -13,7 +16,7 @@ use arrow::{
     datatypes::{DataType, Field, Int32Type, Int64Type, Schema, SchemaRef},
 };
 use proptest::prelude::*;
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![
@@ -46,7 +49,7 @@ fn decode_with(decoder: &mut Decoder, values: &[Vec<u8>]) -> Decoded {
 }
 
 fn decode(values: &[Vec<u8>]) -> Decoded {
-    decode_with(&mut Decoder::new(&schema(), DecodeOptions::default()), values)
+    decode_with(&mut Decoder::new(&schema(), DecodeOptions::default()).unwrap(), values)
 }
 
 #[test]
@@ -98,6 +101,36 @@ fn what_does_not_fit_is_a_bad_record() {
     assert_eq!(why(vec![("id", nulls)]), "field `id`: expected Int64, found null");
     assert_eq!(why(vec![("name", texts)]), "field `id`: missing");
     assert!(why(vec![("id", big)]).contains("field `id`"));
+}
+
+#[test]
+fn rules_of_a_model_count() {
+    let mark = |field: Field, key: &str, value: &str| {
+        field.with_metadata(HashMap::from([(key.to_owned(), value.to_owned())]))
+    };
+    let id = mark(Field::new("id", DataType::Int64, false), json::CHECK, r#"{"le": 3}"#);
+    let n = mark(Field::new("n", DataType::Int64, false), json::DEFAULT, "7");
+    let named = mark(Field::new("name", DataType::Utf8, true), json::NAMES, r#"["nom"]"#);
+    let text = mark(Field::new("text", DataType::Utf8, true), json::RAW_JSON, "1");
+    let extra = HashMap::from([(json::EXTRA.to_owned(), "forbid".to_owned())]);
+    let schema = Arc::new(Schema::new_with_metadata(vec![id, n, named, text], extra));
+    let ids = |v: i64| -> ArrayRef { Arc::new(Int64Array::from(vec![v])) };
+    let texts = |v: &str| -> ArrayRef { Arc::new(StringArray::from(vec![v])) };
+    let values = [
+        one(vec![("id", ids(3)), ("nom", texts("x")), ("text", texts("[1]"))]),
+        one(vec![("id", ids(4))]),
+        one(vec![("id", ids(1)), ("name", texts("x"))]),
+        one(vec![("id", ids(1)), ("text", texts("[1"))]),
+    ];
+    let mut decoder = Decoder::new(&schema, DecodeOptions::default()).unwrap();
+    let decoded = decode_with(&mut decoder, &values);
+    assert_eq!(decoded.batch.column(1).as_primitive::<Int64Type>().values(), &[7]);
+    assert_eq!(decoded.batch.column(2).as_string::<i32>().value(0), "x");
+    assert_eq!(decoded.batch.column(3).as_string::<i32>().value(0), "[1]");
+    let said: Vec<&str> = decoded.bad.iter().map(|bad| bad.message.as_str()).collect();
+    assert_eq!(said[0], "field `id`: expected at most 3, found 4");
+    assert_eq!(said[1], "`name` is not a field of the schema");
+    assert!(said[2].contains("field `text`: the record ends inside an array"), "{}", said[2]);
 }
 
 #[test]
