@@ -3,7 +3,7 @@
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, Final, TypeAlias
 
 import pyarrow as pa
@@ -13,7 +13,7 @@ from turbine._aggregate import Aggregate
 
 Values: TypeAlias = "pa.Array[Any]"
 
-_NAMES: Final[dict[str, list["Custom"]]] = {}
+_NAMES: Final[dict[str, list[str]]] = {}
 _LOCK: Final = threading.Lock()
 
 
@@ -158,10 +158,11 @@ class Custom(Aggregate, ABC):
         kind = f"{type(self).__module__}.{type(self).__qualname__}"
         with _LOCK:
             known = _NAMES.setdefault(kind, [])
-            nameless = replace(self)
-            if nameless not in known:
-                known.append(nameless)
-            number = known.index(nameless)
+            # As text: an expression that is compared is another expression.
+            shown = repr(self)
+            if shown not in known:
+                known.append(shown)
+            number = known.index(shown)
         return f"{kind}#{number}" if number else kind
 
     def _made_name(self) -> str:

@@ -355,6 +355,17 @@ def test_no_rows_are_no_groups_and_without_keys_one_group() -> None:
     assert agg.aggregate(empty, value=both).to_pylist() == [{"n": 0, "total": None}]
 
 
+def test_an_expression_is_read_under_a_name_of_its_own() -> None:
+    from turbine.functions import col
+
+    table = pa.table({"k": ["a", "b", "a"], "v": [1, 2, 3]})
+    twice = agg.Sum(col("v") * 2)
+    done = agg.aggregate(table, key="k", value=twice.alias("twice"))
+    assert done.to_pylist() == [{"k": "a", "twice": 8}, {"k": "b", "twice": 4}]
+    with pytest.raises(DeclarationError, match="its column needs a name: write"):
+        twice.specs()
+
+
 def test_a_polars_frame_is_read_too() -> None:
     import polars as pl
 

@@ -3,13 +3,13 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from turbine import _native
+from turbine import _native, functions
 from turbine import aggregates as agg
 from turbine.exceptions import ComputeError, DeclarationError
 
@@ -58,6 +58,14 @@ def test_a_custom_aggregate_stands_beside_the_others() -> None:
 def test_no_rows_are_the_empty_state() -> None:
     done = agg.aggregate(ROWS.slice(0, 0), value=Weighted("v", "w"))
     assert done.to_pylist() == [{"weighted_v_w": 0}]
+
+
+def test_a_custom_aggregate_reads_expressions() -> None:
+    value = {
+        "a": Weighted(cast("Any", functions.col("v") * 2), "w"),
+        "b": Weighted(cast("Any", functions.col("v") * 3), "w"),
+    }
+    assert agg.aggregate(ROWS, value=value).to_pylist() == [{"a": 120, "b": 180}]
 
 
 def test_the_same_declaration_has_the_same_name_in_the_core() -> None:

@@ -103,6 +103,14 @@ fn in_parts_and_restored(
             for end in 0..bytes.len() {
                 prop_assert!(next.load(SLOTS, &bytes[..end]).is_err(), "{end} of {bytes:?}");
             }
+            for at in 0..bytes.len() {
+                let mut damaged = bytes.clone();
+                damaged[at] ^= 0x41;
+                // Whether it is noticed or not: reading and asking for the result never panics.
+                if next.load(SLOTS, &damaged).is_ok() {
+                    let _ = next.results(&[SLOTS]);
+                }
+            }
             bytes.push(7);
             prop_assert_eq!(next.load(slot, &bytes).expect("as it was saved"), &[7]);
         }
