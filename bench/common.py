@@ -67,11 +67,19 @@ class Program:
         bootstrap: ``host:port``, its variable ``KAFKA``.
         source: Topic to read, its variable ``IN``.
         target: Topic to write, its variable ``OUT``.
+        work: Which workload, its variable ``WORK``.
         log: File for its output.
     """
 
     def __init__(
-        self, command: Sequence[str], *, bootstrap: str, source: str, target: str, log: Path
+        self,
+        command: Sequence[str],
+        *,
+        bootstrap: str,
+        source: str,
+        target: str,
+        log: Path,
+        work: str = "map",
     ) -> None:
         self._command = list(command)
         self._log = log
@@ -82,6 +90,7 @@ class Program:
             "OUT": target,
             "GROUP": f"group-{target}",
             "STATE": self._state,
+            "WORK": work,
         }
 
     def __enter__(self) -> Self:

@@ -33,6 +33,7 @@ class Row:
         is_complete: Whether these are as many as were asked for.
         rate_per_s: Records a second.
         cpu_us: Processor time of the program for a record, in microseconds.
+        whole_cpu_us: The same, with everything since the program was started.
         peak_mb: Most resident memory, in MiB.
         first_s: From the start to the first output, in seconds.
     """
@@ -42,6 +43,7 @@ class Row:
     is_complete: bool
     rate_per_s: float
     cpu_us: float
+    whole_cpu_us: float
     peak_mb: float
     first_s: float
 
@@ -73,6 +75,7 @@ def measure(
     command: list[str],
     *,
     log: Path,
+    work: str = "map",
     limit_s: float = 240.0,
 ) -> Row:
     """Run *command* until it has written *expect* records, or *limit_s* seconds are over."""
@@ -81,7 +84,7 @@ def measure(
     ends = Ends(bootstrap, target)
     try:
         with Program(
-            command, bootstrap=bootstrap, source=source, target=target, log=log
+            command, bootstrap=bootstrap, source=source, target=target, log=log, work=work
         ) as program:
             return _watch(program, ends, expect, label, limit_s)
     finally:
@@ -105,7 +108,7 @@ def _watch(program: Program, ends: Ends, expect: int, label: str, limit_s: float
         if outputs < expect:
             time.sleep(LOOK_S)
     if first is None:
-        return Row(label, 0, False, 0.0, 0.0, peak / 2**20, 0.0)
+        return Row(label, 0, False, 0.0, 0.0, 0.0, peak / 2**20, 0.0)
     counted = max(outputs - first[1], 1)
     return Row(
         label=label,
@@ -113,6 +116,7 @@ def _watch(program: Program, ends: Ends, expect: int, label: str, limit_s: float
         is_complete=outputs >= expect,
         rate_per_s=(outputs - first[1]) / max(now - first[0], 1e-6),
         cpu_us=(cpu - first[2]) / counted * 1e6,
+        whole_cpu_us=cpu / outputs * 1e6,
         peak_mb=peak / 2**20,
         first_s=first[0] - start,
     )
@@ -126,6 +130,7 @@ def main() -> int:
     parser.add_argument("outputs", type=int)
     parser.add_argument("label")
     parser.add_argument("--log", type=Path, default=Path(tempfile.gettempdir()) / "bench.log")
+    parser.add_argument("--work", default="map", help="workload, see workloads.py")
     parser.add_argument("--limit", type=float, default=240.0, help="seconds")
     own, command = sys.argv[1:], []
     if "--" in own:
@@ -140,6 +145,7 @@ def main() -> int:
         given.label,
         command,
         log=given.log,
+        work=given.work,
         limit_s=given.limit,
     )
     print(json.dumps(asdict(row)))

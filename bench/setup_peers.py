@@ -1,7 +1,7 @@
 """
-What a comparison needs besides the package: an environment with the peers, and the compiled limit.
+What a comparison needs besides the package: the peers, Kafka Streams, and the compiled limit.
 
-Both are kept in the cache folder (``TURBINE_CACHE``, ``~/.cache/turbine``) under the hash of what
+They are kept in the cache folder (``TURBINE_CACHE``, ``~/.cache/turbine``) under the hash of what
 they are made from, or in ``target/`` where that cannot be written.
 """
 
@@ -51,6 +51,27 @@ def limit() -> Path:
     command = ["cargo", "build", "--release", "--locked", "--quiet"]
     subprocess.run(command, cwd=HERE / "limit", env=env, check=True)
     return target / "release" / "limit"
+
+
+def streams() -> Path:
+    """Return the folder with the jars of Kafka Streams, fetched by Maven on first use."""
+    pom = HERE / "peers" / "streams" / "pom.xml"
+    place = cache() / f"bench-streams-{_hash(pom)}"
+    if (place / "complete").exists():
+        return place
+    for tool in ("java", "mvn"):
+        if shutil.which(tool) is None:
+            raise SystemExit(
+                f"Kafka Streams needs {tool}: apt-get install -y default-jdk-headless maven, "
+                "or leave streams out of --only"
+            )
+    print("fetching Kafka Streams", file=sys.stderr)
+    shutil.rmtree(place, ignore_errors=True)
+    fetch = ["mvn", "-q", "-B", "-f", pom, "dependency:copy-dependencies"]
+    # Maven writes a folder beside the pom otherwise.
+    subprocess.run([*fetch, f"-DoutputDirectory={place}"], check=True, stdout=sys.stderr)
+    (place / "complete").touch()
+    return place
 
 
 def _hash(path: Path) -> str:

@@ -1,0 +1,34 @@
+"""The workloads in Faust: ``WORK=map|count faust -A faust_app worker``; it has no final windows."""
+
+import os
+
+import faust
+
+app = faust.App(
+    os.environ["GROUP"],
+    broker=f"kafka://{os.environ['KAFKA']}",
+    consumer_auto_offset_reset="earliest",
+    topic_partitions=4,
+    datadir=os.environ["STATE"],
+    store="memory://",
+    web_enabled=False,
+)
+source = app.topic(os.environ["IN"], key_type=bytes, value_serializer="json")
+target = app.topic(os.environ["OUT"], key_type=bytes, value_serializer="json")
+if os.environ["WORK"] == "count":
+    counts = app.Table("counts", default=int, partitions=4)
+
+    @app.agent(source)
+    async def count(stream):
+        async for v in stream:
+            user = v["user"]
+            counts[user] += 1
+            await target.send(key=user.encode(), value={"user": user, "count": counts[user]})
+
+else:
+
+    @app.agent(source)
+    async def work(stream):
+        async for v in stream:
+            mapped = {"id": v["id"], "user": v["user"], "eur": v["amount"] * 0.9, "kind": v["kind"]}
+            await target.send(key=v["user"].encode(), value=mapped)
