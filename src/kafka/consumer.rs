@@ -16,6 +16,7 @@ use rdkafka::{
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance},
     error::KafkaError,
+    topic_partition_list::TopicPartitionListElem,
 };
 use std::{
     collections::BTreeMap,
@@ -31,8 +32,19 @@ use std::{
 /// Longest wait for committed offsets.
 const COMMITTED_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Gives the committed offsets of partitions, of those that have one; waits for the broker.
-pub type Committed<'a> = dyn Fn(&[TopicPartition]) -> Vec<(TopicPartition, i64)> + 'a;
+/// An offset that a group commits, with a text of its own beside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupOffset {
+    /// Its partition.
+    pub tp: TopicPartition,
+    /// The next record to read.
+    pub offset: i64,
+    /// Whatever the group wants to find again.
+    pub metadata: String,
+}
+
+/// Gives the committed offsets of partitions, of those that have one; waits for the broker, not for ever.
+pub type Committed<'a> = dyn Fn(&[TopicPartition]) -> Result<Vec<GroupOffset>> + 'a;
 
 /// Who is told about partitions. Calls come one after the other, from the group's thread.
 pub trait Listener: Send + Sync {
@@ -45,7 +57,7 @@ pub trait Listener: Send + Sync {
     ) -> Vec<(TopicPartition, i64)>;
     /// These partitions are going. May block until their handlers are done; the offsets returned are
     /// committed before they go. `lost`: they are gone already, and nothing can be committed.
-    fn revoked(&self, partitions: &[TopicPartition], lost: bool) -> Vec<(TopicPartition, i64)>;
+    fn revoked(&self, partitions: &[TopicPartition], lost: bool) -> Vec<GroupOffset>;
 }
 
 /// Settings of a member.
@@ -148,32 +160,37 @@ fn begin_at(list: &TopicPartitionList, tp: &TopicPartition, offset: i64) {
     }
 }
 
-fn committed(consumer: &ConsumerHandle, wanted: &[TopicPartition]) -> Vec<(TopicPartition, i64)> {
+fn committed(consumer: &ConsumerHandle, wanted: &[TopicPartition]) -> Result<Vec<GroupOffset>> {
     let mut list = TopicPartitionList::with_capacity(wanted.len());
     for tp in wanted {
         list.add_partition(&tp.topic, tp.partition);
     }
-    let found = consumer.committed_offsets(list, COMMITTED_TIMEOUT);
-    let found = found.inspect_err(|error| {
-        tracing::warn!(target: "turbine.kafka", "committed offsets are not known: {error}");
-    });
-    let found = found.iter().flat_map(TopicPartitionList::elements);
-    found
-        .filter_map(|one| match one.offset() {
-            Offset::Offset(at) => Some((TopicPartition::new(one.topic(), one.partition()), at)),
-            _ => None,
-        })
-        .collect()
+    let found = consumer
+        .committed_offsets(list, COMMITTED_TIMEOUT)
+        .map_err(|e| failed("asking for committed offsets", &e))?;
+    let one = |one: TopicPartitionListElem<'_>| match one.offset() {
+        Offset::Offset(offset) => Some(GroupOffset {
+            tp: TopicPartition::new(one.topic(), one.partition()),
+            offset,
+            metadata: one.metadata().to_owned(),
+        }),
+        _ => None,
+    };
+    Ok(found.elements().into_iter().filter_map(one).collect())
 }
 
-fn commit(consumer: &ConsumerHandle, offsets: &[(TopicPartition, i64)]) -> Result<()> {
+fn commit(consumer: &ConsumerHandle, offsets: &[GroupOffset]) -> Result<()> {
     if offsets.is_empty() {
         return Ok(());
     }
     let mut list = TopicPartitionList::with_capacity(offsets.len());
-    for (tp, offset) in offsets {
-        list.add_partition_offset(&tp.topic, tp.partition, Offset::Offset(*offset))
+    for GroupOffset { tp, offset, metadata } in offsets {
+        let mut one = list.add_partition(&tp.topic, tp.partition);
+        one.set_offset(Offset::Offset(*offset))
             .map_err(|e| failed(format!("committing {tp}"), &e))?;
+        if !metadata.is_empty() {
+            one.set_metadata(metadata);
+        }
     }
     consumer.commit(&list, CommitMode::Sync).map_err(|e| failed("committing offsets", &e))
 }
@@ -224,7 +241,7 @@ impl GroupConsumer {
     /// # Errors
     ///
     /// [`Error::Kafka`]; with [`crate::error::Act::Fence`] the partitions belong to someone else.
-    pub fn commit(&self, offsets: &[(TopicPartition, i64)]) -> Result<()> {
+    pub fn commit(&self, offsets: &[GroupOffset]) -> Result<()> {
         commit(&self.client, offsets)
     }
 

@@ -48,6 +48,19 @@ impl Messages {
         self.bytes += std::mem::take(&mut other.bytes);
     }
 
+    /// Takes the records from offset `offset` on out.
+    pub fn split_off(&mut self, offset: i64) -> Self {
+        let at = self.raw.partition_point(|message| {
+            // SAFETY: as in `push`.
+            unsafe { message.as_ref() }.offset < offset
+        });
+        let mut rest = Self::default();
+        rest.client.clone_from(&self.client);
+        self.raw.drain(at..).for_each(|message| rest.push(message));
+        self.bytes -= rest.bytes;
+        rest
+    }
+
     fn get(&self, i: usize) -> &rd::rd_kafka_message_t {
         // SAFETY: as in `push`.
         unsafe { self.raw[i].as_ref() }

@@ -32,7 +32,7 @@ impl Batch {
         Self {
             batch: job.batch.clone(),
             content: job.content.clone(),
-            watermark_ms: job.watermark.0,
+            watermark_ms: job.watermark(),
             topic: tp.topic.to_string(),
             partition: tp.partition,
             job: Mutex::new(Some(job)),

@@ -38,6 +38,26 @@ pub struct WindowSpec {
     pub max_open: Option<usize>,
 }
 
+impl WindowSpec {
+    /// Can open windows be made again by reading the rows of their time once more?
+    ///
+    /// Not those that never end or end by a number of rows. Nor sessions with a longest duration, where
+    /// closed ones decide where the next begins, and windows with a time of their own, whose rows the
+    /// line does not know by that time.
+    #[must_use]
+    pub fn is_resumable(&self) -> bool {
+        let ends = match self.kind {
+            WindowKind::Tumbling { .. }
+            | WindowKind::Calendar { .. }
+            | WindowKind::Hopping { .. }
+            | WindowKind::Sliding { .. }
+            | WindowKind::Session { max_duration_ms: None, .. } => true,
+            WindowKind::Session { .. } | WindowKind::Count { .. } | WindowKind::Global => false,
+        };
+        ends && self.time_column.is_none()
+    }
+}
+
 /// How rows are assigned to windows. All times are in ms.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]

@@ -63,8 +63,9 @@ pub(super) fn groups(
         plans.push(Plan { group, tells_ends, topics, start_at });
     }
     for config in &worker.config.subscriptions {
-        let spawn = subscription_spawn(worker, runtime, config)?;
-        let group = group(worker, runtime, config.group.clone(), None, spawn);
+        let (spawn, resumes) = subscription_spawn(worker, runtime, config)?;
+        let mut group = group(worker, runtime, config.group.clone(), None, spawn);
+        group.resumes = resumes;
         let idle_close = config.event_time.as_ref().and_then(|time| time.idle_close_ms);
         let (topics, tells_ends) = (config.topics.clone(), idle_close.is_some());
         // What was written on before its group has joined is not to be missed.
@@ -102,6 +103,7 @@ fn group(
         drain_timeout: Duration::from_millis(worker.config.drain_timeout_ms),
         commit_interval: Duration::from_millis(worker.config.commit_interval_ms.max(1)),
         spawn,
+        resumes: false,
         member: OnceLock::new(),
         tasks: Mutex::default(),
         has_joined: AtomicBool::new(false),
@@ -135,7 +137,7 @@ fn subscription_spawn(
     worker: &Arc<Worker>,
     runtime: &Handle,
     config: &SubscriptionConfig,
-) -> Result<Spawn> {
+) -> Result<(Spawn, bool)> {
     let options = DecodeOptions { tombstones_as_nulls: config.tombstones_as_nulls };
     let schema = schema_of(worker, &config.name);
     let learned = Arc::new(SharedSchema::new(&config.name, worker.metrics.schema_widened.clone()));
@@ -144,20 +146,23 @@ fn subscription_spawn(
     let parts = Parts::new(worker, config, schema_of(worker, &config.name).as_ref())?;
     let shelf = Arc::clone(worker.shelf(&config.name)?);
     let (weak, runtime, config) = (Arc::downgrade(worker), runtime.clone(), config.clone());
-    Ok(Box::new(move |tp, queue| {
+    let resumes = parts.resumes();
+    let spawn: Spawn = Box::new(move |tp, queue, point| {
         let worker = weak.upgrade().expect("a worker leaves its groups before it goes");
         let status = status(&worker, &config.name, tp);
         let clock = worker.clock.clone();
-        let (windows, checkpoints, events) = match parts.open(&worker, &status.tp) {
+        let (windows, checkpoints, resume, events) = match parts.open(&worker, &status.tp, point) {
             Ok(opened) => opened,
             Err(error) => {
                 status.fail(&error.to_string());
-                let task = subscription::Shared::new(status, config.clone(), clock, None, None);
+                let task =
+                    subscription::Shared::new(status, config.clone(), clock, None, None, None);
                 return Task::Subscription(task, Arc::clone(&shelf));
             }
         };
         let now = clock.now();
-        let task = subscription::Shared::new(status, config.clone(), clock, windows, checkpoints);
+        let task =
+            subscription::Shared::new(status, config.clone(), clock, windows, checkpoints, resume);
         let made = || -> Result<_> { Ok((decoders.decoder()?, parts.gates()?)) };
         match made() {
             Ok((decoder, gates)) => {
@@ -181,13 +186,14 @@ fn subscription_spawn(
             Err(error) => task.status.fail(&error.to_string()),
         }
         Task::Subscription(task, Arc::clone(&shelf))
-    }))
+    });
+    Ok((spawn, resumes))
 }
 
 fn agents_spawn(worker: &Arc<Worker>, runtime: &Handle, configs: &[&AgentConfig]) -> Spawn {
     let configs: Vec<AgentConfig> = configs.iter().copied().cloned().collect();
     let (weak, runtime) = (Arc::downgrade(worker), runtime.clone());
-    Box::new(move |tp, queue| {
+    Box::new(move |tp, queue, _| {
         let worker = weak.upgrade().expect("a worker leaves its groups before it goes");
         let readers: Vec<&AgentConfig> =
             configs.iter().filter(|c| c.topics.iter().any(|t| **t == *tp.topic)).collect();

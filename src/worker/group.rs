@@ -6,9 +6,10 @@ use super::{
     task::Task,
 };
 use crate::{
+    engine::horizon::Point,
     error::{Act, Result},
     kafka::{
-        consumer::{Committed, GroupConsumer, Listener},
+        consumer::{Committed, GroupConsumer, GroupOffset, Listener},
         queue::PartitionQueue,
     },
     metrics::Metrics,
@@ -26,7 +27,11 @@ use std::{
 use tokio::runtime::Handle;
 
 /// Begins the task of a partition.
-pub(super) type Spawn = Box<dyn Fn(TopicPartition, PartitionQueue) -> Task + Send + Sync>;
+pub(super) type Spawn =
+    Box<dyn Fn(TopicPartition, PartitionQueue, Option<Point>) -> Task + Send + Sync>;
+
+/// How often a broker is asked for committed offsets before partitions are given up; once is some seconds.
+const COMMITTED_TRIES: usize = 5;
 
 /// See the module.
 pub struct Group {
@@ -40,6 +45,8 @@ pub struct Group {
     pub(super) drain_timeout: Duration,
     pub(super) commit_interval: Duration,
     pub(super) spawn: Spawn,
+    /// Do tasks need to know what is committed beside their offsets?
+    pub(super) resumes: bool,
     pub(super) member: OnceLock<GroupConsumer>,
     pub(super) tasks: Mutex<BTreeMap<TopicPartition, Task>>,
     pub(super) has_joined: AtomicBool,
@@ -76,10 +83,10 @@ impl Group {
         let mut offsets = Vec::new();
         for task in &tasks {
             let status = task.status();
-            if let Some(position) = task.position()
-                && status.committed() != Some(position)
+            if let Some(point) = task.point()
+                && status.committed() != Some(point.position)
             {
-                offsets.push((status.tp.clone(), position));
+                offsets.push((status.tp.clone(), point));
             }
         }
         if !offsets.is_empty()
@@ -107,19 +114,20 @@ impl Group {
         &self,
         member: &GroupConsumer,
         tasks: &[Task],
-        offsets: &[(TopicPartition, i64)],
+        offsets: &[(TopicPartition, Point)],
     ) -> Result<()> {
         let began = Instant::now();
         self.settle_sent(self.drain_timeout)?;
         if self.is_killed() {
             return Ok(());
         }
-        member.commit(offsets)?;
+        let commits: Vec<_> = offsets.iter().map(|(tp, point)| offset(tp, point)).collect();
+        member.commit(&commits)?;
         let seconds = began.elapsed().as_secs_f64();
         for task in tasks {
             let status = task.status();
-            if let Some((_, offset)) = offsets.iter().find(|(tp, _)| *tp == status.tp) {
-                status.note_committed(*offset);
+            if let Some((_, point)) = offsets.iter().find(|(tp, _)| *tp == status.tp) {
+                status.note_committed(point.position);
                 status.metrics.commit.observe(seconds);
             }
         }
@@ -185,13 +193,45 @@ impl Group {
     }
 }
 
+impl Group {
+    /// Where the tasks of partitions begin that need to know more than an offset.
+    fn points(
+        &self,
+        partitions: &[TopicPartition],
+        committed: &Committed<'_>,
+    ) -> Result<BTreeMap<TopicPartition, Point>> {
+        if !self.resumes || partitions.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let mut tries = 0;
+        let found = loop {
+            match committed(partitions) {
+                Ok(found) => break found,
+                Err(error) if tries == COMMITTED_TRIES || *self.ending.lock() => return Err(error),
+                Err(error) => {
+                    tries += 1;
+                    tracing::warn!(target: "turbine.worker", "{}: {error}; trying again", self.id);
+                }
+            }
+        };
+        let point =
+            |one: GroupOffset| Some((one.tp, Point::from_metadata(one.offset, &one.metadata)?));
+        Ok(found.into_iter().filter_map(point).collect())
+    }
+}
+
+/// What is committed for a task.
+fn offset(tp: &TopicPartition, point: &Point) -> GroupOffset {
+    GroupOffset { tp: tp.clone(), offset: point.offset, metadata: point.to_metadata() }
+}
+
 /// A partition that was worked on has no state here: another machine had it, or it was removed.
 fn tell_of_missing_state(empty: &[Task], committed: &Committed<'_>) {
     let partitions: Vec<_> = empty.iter().map(|task| task.status().tp.clone()).collect();
     if partitions.is_empty() {
         return;
     }
-    for (tp, offset) in committed(&partitions) {
+    for GroupOffset { tp, offset, .. } in committed(&partitions).unwrap_or_default() {
         let Some(task) = empty.iter().find(|task| task.status().tp == tp) else { continue };
         task.note_missing_state();
         tracing::error!(
@@ -215,7 +255,7 @@ impl Listener for Watch {
         self.0.upgrade().map(|group| group.assigned(partitions, committed)).unwrap_or_default()
     }
 
-    fn revoked(&self, partitions: &[TopicPartition], lost: bool) -> Vec<(TopicPartition, i64)> {
+    fn revoked(&self, partitions: &[TopicPartition], lost: bool) -> Vec<GroupOffset> {
         self.0.upgrade().map(|group| group.revoked(partitions, lost)).unwrap_or_default()
     }
 }
@@ -231,8 +271,15 @@ impl Listener for Group {
         self.metrics.assigned.inc_by(names.len() as u64);
         let mut starts = Vec::new();
         let mut empty = Vec::new();
+        let points = self.points(&names, committed);
         for (tp, queue) in partitions {
-            let task = (self.spawn)(tp.clone(), queue);
+            let point = points.as_ref().ok().and_then(|points| points.get(&tp).copied());
+            let task = (self.spawn)(tp.clone(), queue, point);
+            if let Err(error) = &points {
+                task.status().fail(&format!(
+                    "where its windows were is not known: {error}. Nothing is lost; restart the worker when the cluster answers"
+                ));
+            }
             starts.extend(task.starts_at().map(|offset| (tp.clone(), offset)));
             empty.extend(task.has_empty_store().then(|| task.clone()));
             self.tasks.lock().insert(tp, task);
@@ -247,7 +294,7 @@ impl Listener for Group {
         starts
     }
 
-    fn revoked(&self, partitions: &[TopicPartition], lost: bool) -> Vec<(TopicPartition, i64)> {
+    fn revoked(&self, partitions: &[TopicPartition], lost: bool) -> Vec<GroupOffset> {
         let going: Vec<Task> = {
             let tasks = self.tasks.lock();
             partitions.iter().filter_map(|tp| tasks.get(tp).cloned()).collect()
@@ -259,12 +306,12 @@ impl Listener for Group {
         }
         let _no_commit_meanwhile = self.committing.lock();
         going.iter().for_each(|task| task.close_state(!abandon));
-        let mut offsets: Vec<(TopicPartition, i64)> = going
+        let mut offsets: Vec<GroupOffset> = going
             .iter()
             .filter_map(|task| {
                 let status = task.status();
-                let position = task.position()?;
-                (status.committed() != Some(position)).then(|| (status.tp.clone(), position))
+                let point = task.point()?;
+                (status.committed() != Some(point.position)).then(|| offset(&status.tp, &point))
             })
             .collect();
         if abandon || (!offsets.is_empty() && self.settle_sent(self.drain_timeout).is_err()) {

@@ -4,12 +4,13 @@ use super::{Worker, label};
 use crate::{
     codec::{KeyForm, Output, format::encoder, registry::Registry},
     config::{Format, SubscriptionConfig},
+    engine::horizon::Point,
     error::{Error, Result},
-    state::{LogStore, OpenError},
+    state::{LogStore, OpenError, Store as _},
     task::{
         sink::{Gate, Gates},
         subscription::{
-            Checkpoints, Windows,
+            Checkpoints, Resume, Windows,
             event_time::{self, EventClock},
         },
     },
@@ -28,8 +29,8 @@ use std::{
 const LOCK_WAIT: Duration = Duration::from_secs(2);
 const LOCK_POLL: Duration = Duration::from_millis(50);
 
-/// Windows, checkpoints and event time of one partition.
-pub(super) type Opened = (Option<Windows>, Option<Checkpoints>, Option<EventClock>);
+/// Windows, checkpoints, past and event time of one partition.
+pub(super) type Opened = (Option<Windows>, Option<Checkpoints>, Option<Resume>, Option<EventClock>);
 
 /// See the module.
 pub(super) struct Parts {
@@ -124,8 +125,19 @@ impl Parts {
         Windows::new(&self.specs, self.config.batch_size, &metrics).map(Some)
     }
 
-    /// Makes, and where it is persistent restores, what partition `tp` needs. Blocks for the disk.
-    pub(super) fn open(&self, worker: &Worker, tp: &TopicPartition) -> Result<Opened> {
+    /// True if a restart reads from where open windows need it.
+    pub(super) fn resumes(&self) -> bool {
+        self.config.event_time.is_some() && self.specs.iter().any(WindowSpec::is_resumable)
+    }
+
+    /// Makes, and where it is persistent restores, what partition `tp` needs; without a store it begins
+    /// at `point`. Blocks for the disk.
+    pub(super) fn open(
+        &self,
+        worker: &Worker,
+        tp: &TopicPartition,
+        point: Option<Point>,
+    ) -> Result<Opened> {
         let label = label(&self.config.name, tp);
         let mut windows = self.windows(worker, &label)?;
         let time = self.config.event_time.as_ref();
@@ -138,7 +150,8 @@ impl Parts {
         let Some(directory) =
             self.is_persistent().then_some(()).and(worker.config.state_dir.as_ref())
         else {
-            return Ok((windows, None, events));
+            let resume = self.resumes().then(|| begin_at(point, events.as_mut()));
+            return Ok((windows, None, resume, events));
         };
         let store = open_store(&path(directory, &self.config.name, tp))?;
         let reached =
@@ -146,10 +159,27 @@ impl Parts {
         if let (Some(events), Some(reached)) = (&mut events, reached) {
             events.reach(reached);
         }
+        let resume = self.resumes().then(|| match (store.next(), reached) {
+            (Some(stored), Some(reached)) => {
+                // No row so far was newer than that.
+                let bound = time.map_or(0, |time| time.out_of_orderness_ms);
+                Resume::restored(point, stored, reached, reached.saturating_add(bound))
+            }
+            _ => begin_at(point, events.as_mut()),
+        });
         let interval = Duration::from_millis(worker.config.checkpoint_interval_ms);
         let metrics = worker.metrics.state(&label);
-        Ok((windows, Some(Checkpoints::new(Box::new(store), interval, metrics)), events))
+        let checkpoints = Checkpoints::new(Box::new(store), interval, metrics);
+        Ok((windows, Some(checkpoints), resume, events))
     }
+}
+
+/// Begins at `point`, with the watermark that there was.
+fn begin_at(point: Option<Point>, events: Option<&mut EventClock>) -> Resume {
+    if let (Some(point), Some(events)) = (point, events) {
+        events.reach(point.watermark_before);
+    }
+    Resume::from(point)
 }
 
 /// Where the state of a partition is.

@@ -1,5 +1,6 @@
 //! A task as the worker holds it, whichever kind it is.
 
+use crate::engine::horizon::Point;
 use crate::task::{
     agent, repartition, shelf::Shelf, status::Status, subscription, subscription::Job,
 };
@@ -34,6 +35,16 @@ impl Task {
             Self::Subscription(task, _) => task.position(),
             Self::Agents(task) => task.position(),
             Self::Repartition(task) => task.position(),
+        }
+    }
+
+    /// What to commit for that, and where a successor is to begin.
+    #[must_use]
+    pub fn point(&self) -> Option<Point> {
+        match self {
+            Self::Subscription(task, _) => task.point(),
+            Self::Agents(task) => task.position().map(Point::plain),
+            Self::Repartition(task) => task.position().map(Point::plain),
         }
     }
 

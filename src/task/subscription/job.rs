@@ -29,20 +29,31 @@ pub enum Content {
     Progress,
 }
 
+/// Where a batch lies in its partition.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Extent {
+    pub(super) ticket: Ticket,
+    /// Offset of its first record.
+    pub(super) first: i64,
+    /// Offset behind its last record.
+    pub(super) next: i64,
+    /// The watermark before its first row and behind its last one, in ms.
+    pub(super) before: Option<i64>,
+    pub(super) after: Option<i64>,
+    /// Latest event time of its rows, in ms.
+    pub(super) latest: Option<i64>,
+}
+
 /// A batch between poll and complete.
 pub struct Job {
     /// What is to be done.
     pub content: Content,
-    /// The watermark before the first row and behind the last one, in ms.
-    pub watermark: (Option<i64>, Option<i64>),
     /// Late rows that are handed out.
     pub(super) late: Vec<RecordBatch>,
-    /// Offset behind the last record.
-    pub(super) next: i64,
     /// The rows, with the metadata columns that were asked for.
     pub batch: RecordBatch,
     pub(super) task: Arc<Shared>,
-    pub(super) ticket: Ticket,
+    pub(super) extent: Extent,
     /// Source records, kept only where a row may still become a dead letter.
     pub(super) records: Option<Messages>,
     /// Index in `records` of each row; none if they are the same.
@@ -71,6 +82,12 @@ impl Job {
         &self.task.status.tp
     }
 
+    /// The watermark before the first row, in ms.
+    #[must_use]
+    pub fn watermark(&self) -> Option<i64> {
+        self.extent.before
+    }
+
     /// Notes that the handler begins now.
     pub fn hand_over(&mut self) {
         self.handed = Instant::now();
@@ -95,12 +112,17 @@ impl Job {
             }
         }
         batches.extend(self.late.drain(..).map(|late| (Outlet::Late, late)));
+        if self.task.is_repeat(self.extent.next) {
+            batches.clear();
+            letters.clear();
+        }
         if batches.is_empty() && letters.is_empty() {
             metrics.batch.observe(self.began.elapsed().as_secs_f64());
-            let done = (!self.task.is_halted(self.ticket)).then_some(self.ticket);
+            let ticket = self.extent.ticket;
+            let done = (!self.task.is_halted(ticket)).then_some(ticket);
             return self.task.end(done);
         }
-        let (ticket, began, place) = (self.ticket, self.began, self.place);
+        let (ticket, began, place) = (self.extent.ticket, self.began, self.place);
         let outputs = Outputs { batches, letters, ticket, began, place };
         // Only a task that is gone does not take it, and then nobody waits for the batch.
         let _ = self.outputs.send(outputs);
@@ -115,21 +137,21 @@ impl Job {
     pub fn feed(&mut self, feeds: &[Feed]) -> Result<Vec<(Arc<str>, RecordBatch)>> {
         let is_silence = matches!(self.content, Content::Silence);
         let cause = if is_silence { Cause::Idle } else { Cause::Watermark };
-        let step = self.task.step(feeds, self.watermark.1, cause, (self.ticket, self.next))?;
+        let step = self.task.step(feeds, cause, self.extent)?;
         self.late.extend(step.late);
         Ok(step.results)
     }
 
     /// The partition stops in front of this batch.
     pub fn fail(self, reason: &str) {
-        self.task.halt(self.ticket, reason);
+        self.task.halt(self.extent.ticket, reason);
         self.task.end(None);
     }
 
     /// Gives the batch back if an earlier one of its partition failed.
     #[must_use]
     pub fn unless_halted(self) -> Option<Self> {
-        if self.task.is_halted(self.ticket) {
+        if self.task.is_halted(self.extent.ticket) {
             self.task.end(None);
             return None;
         }

@@ -8,6 +8,7 @@ mod checkpoints;
 pub mod event_time;
 mod job;
 mod origins;
+mod resume;
 mod shared;
 mod silence;
 mod source;
@@ -16,6 +17,7 @@ mod writer;
 
 pub use checkpoints::Checkpoints;
 pub use job::{Content, Job};
+pub use resume::Resume;
 pub use shared::Shared;
 pub use silence::Silence;
 pub use source::Source;

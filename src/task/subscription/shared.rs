@@ -2,19 +2,23 @@
 
 use super::{
     checkpoints::Checkpoints,
-    job::Job,
+    job::{Extent, Job},
+    resume::Resume,
     windows::{Feed, Step, Windows},
 };
 use crate::{
     clock::Clock,
     config::SubscriptionConfig,
-    engine::tracker::{Ticket, Tracker},
+    engine::{
+        horizon::{Point, Span},
+        tracker::{Ticket, Tracker},
+    },
     error::Result,
     task::{
         shelf::Shelf,
         status::{State, Status},
     },
-    window::operator::Cause,
+    window::{operator::Cause, watermark},
 };
 use parking_lot::Mutex;
 use std::sync::{
@@ -32,6 +36,7 @@ pub struct Shared {
     pub(super) tracker: Mutex<Tracker>,
     windows: Option<Mutex<Windows>>,
     checkpoints: Option<Checkpoints>,
+    resume: Option<Resume>,
     /// Batches begun and not ended, wherever they are.
     pub(super) open: AtomicUsize,
     /// The first batch that must not take effect any more.
@@ -58,6 +63,7 @@ impl Shared {
         clock: Clock,
         windows: Option<Windows>,
         checkpoints: Option<Checkpoints>,
+        resume: Option<Resume>,
     ) -> Arc<Self> {
         let stored = checkpoints.as_ref().and_then(Checkpoints::stored);
         Arc::new(Self {
@@ -67,6 +73,7 @@ impl Shared {
             tracker: Mutex::new(stored.map_or_else(Tracker::default, Tracker::starting_at)),
             windows: windows.map(Mutex::new),
             checkpoints,
+            resume,
             open: AtomicUsize::new(0),
             halted_at: AtomicU64::new(Ticket::MAX),
             stopping: Notify::new(),
@@ -82,14 +89,39 @@ impl Shared {
         }
     }
 
-    /// Where reading goes on although the group may have committed another offset.
-    pub fn starts_at(&self) -> Option<i64> {
-        self.checkpoints.as_ref().and_then(Checkpoints::stored)
+    /// What to commit: the position and, where open windows need what is in front of it, from where a
+    /// successor reads. None if there is nothing to commit yet.
+    pub fn point(&self) -> Option<Point> {
+        let position = self.position()?;
+        match &self.resume {
+            Some(resume) => resume.commit(position),
+            None => Some(Point::plain(position)),
+        }
     }
 
-    /// True if the partition has a store and nothing is in it.
+    /// Records in front of this offset are only read again, up to this watermark: what they lead to was
+    /// given out. None once they are through.
+    pub(super) fn repeats(&self) -> Option<(i64, i64)> {
+        let (position, watermark) = self.resume.as_ref()?.given_out()?;
+        let end = self.tracker.lock().end();
+        end.is_none_or(|end| end < position).then_some((position, watermark))
+    }
+
+    /// Is a batch that ends in front of `next` one whose results were given out?
+    pub(super) fn is_repeat(&self, next: i64) -> bool {
+        self.resume.as_ref().is_some_and(|resume| resume.is_repeat(next))
+    }
+
+    /// Where reading goes on although the group may have committed another offset.
+    pub fn starts_at(&self) -> Option<i64> {
+        let stored = self.checkpoints.as_ref().and_then(Checkpoints::stored);
+        stored.or_else(|| self.resume.as_ref()?.begins_at())
+    }
+
+    /// True if the partition has a store, nothing is in it, and nothing says from where to read again.
     pub fn has_empty_store(&self) -> bool {
         self.checkpoints.as_ref().is_some_and(|one| one.stored().is_none())
+            && self.starts_at().is_none()
     }
 
     /// Makes the checkpoints durable whose batches are done; blocks for the disk.
@@ -129,28 +161,32 @@ impl Shared {
         checkpoints.finish(end, &windows.lock().changes()?)
     }
 
-    /// Gives rows to the windows and moves them to `watermark`; if it is time, a checkpoint of that goes
-    /// along with batch `ticket`, which ends in front of `next`.
+    /// Gives rows of a batch to the windows and moves them to the watermark behind it; if it is time, a
+    /// checkpoint of that goes along with the batch. Nothing comes out of a batch that is only repeated.
     ///
     /// # Errors
     ///
     /// What the windows return; then they are not to be used any more.
-    pub(super) fn step(
-        &self,
-        feeds: &[Feed],
-        watermark: Option<i64>,
-        cause: Cause,
-        (ticket, next): (Ticket, i64),
-    ) -> Result<Step> {
+    pub(super) fn step(&self, feeds: &[Feed], cause: Cause, extent: Extent) -> Result<Step> {
         let Some(windows) = &self.windows else { return Ok(Step::default()) };
         let mut windows = windows.lock();
-        let step = windows.step(feeds, watermark, cause)?;
+        let step = windows.step(feeds, extent.after, cause)?;
+        if let Some(resume) = &self.resume {
+            resume.note(Span {
+                first: extent.first,
+                next: extent.next,
+                watermark_before: extent.before.unwrap_or(watermark::NONE),
+                watermark_after: extent.after.unwrap_or(watermark::NONE),
+                latest: extent.latest,
+                needed: windows.needed(),
+            });
+        }
         if let Some(checkpoints) = &self.checkpoints
             && (cause == Cause::Idle || checkpoints.is_due())
         {
-            checkpoints.take(ticket, next, windows.changes()?);
+            checkpoints.take(extent.ticket, extent.next, windows.changes()?);
         }
-        Ok(step)
+        Ok(if self.is_repeat(extent.next) { Step::default() } else { step })
     }
 
     /// Are there windows that get the rows before the handler?
@@ -173,6 +209,14 @@ impl Shared {
     /// How many windows there are.
     pub(super) fn window_count(&self) -> usize {
         self.config.windows.as_ref().map_or(0, |windows| windows.specs.len())
+    }
+
+    /// Goes on as if the last records that are only read again had been there.
+    pub(super) fn skip_to_position(&self) {
+        let Some((position, _)) = self.repeats() else { return };
+        let mut tracker = self.tracker.lock();
+        let ticket = tracker.begin(position, position);
+        tracker.finish(ticket);
     }
 
     /// Begins a batch without records behind everything begun; its ticket, and where reading goes on.

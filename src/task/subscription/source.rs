@@ -2,7 +2,7 @@
 
 use super::{
     event_time::EventClock,
-    job::{Content, Job, Outputs},
+    job::{Content, Extent, Job, Outputs},
     origins::{Bare, decode_rows, origins},
     shared::Shared,
     silence::Silence,
@@ -24,9 +24,13 @@ use crate::{
         watch::watch,
     },
     types::{Records, TopicPartition},
-    window::operator::Cause,
+    window::{operator::Cause, time::EVENT_TIME},
 };
-use arrow::{array::RecordBatch, datatypes::Schema};
+use arrow::{
+    array::{AsArray, RecordBatch},
+    compute::max,
+    datatypes::{Int64Type, Schema},
+};
 use std::{
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
@@ -92,7 +96,7 @@ impl Source {
                 Ok(false) => return,
                 Err(error) => return self.task.status.fail(&error.to_string()),
             }
-            self.shelve(records, place, &outputs);
+            self.take(records, place, &places, &outputs).await;
         }
     }
 
@@ -145,6 +149,44 @@ impl Source {
         }
     }
 
+    /// Hands records on; those that are only read again in batches of their own.
+    async fn take(
+        &mut self,
+        mut records: Messages,
+        place: OwnedSemaphorePermit,
+        places: &Arc<Semaphore>,
+        outputs: &mpsc::UnboundedSender<Outputs>,
+    ) {
+        let Some((position, watermark)) = self.task.repeats() else {
+            return self.shelve(records, place, outputs);
+        };
+        let rest = records.split_off(position);
+        if !records.is_empty() {
+            self.shelve(records, place, outputs);
+        } else if !rest.is_empty() {
+            self.catch_up(watermark, place, outputs);
+        }
+        while !rest.is_empty() && self.task.status.is_live() {
+            let Ok(place) = Arc::clone(places).acquire_owned().await else { return };
+            match self.task.repeats() {
+                // Its last records are gone: holes, or the markers of transactions.
+                Some(_) => self.catch_up(watermark, place, outputs),
+                None => return self.shelve(rest, place, outputs),
+            }
+        }
+    }
+
+    /// What is only read again ends here: windows that were closed by then are closed.
+    fn catch_up(
+        &mut self,
+        watermark: i64,
+        place: OwnedSemaphorePermit,
+        outputs: &mpsc::UnboundedSender<Outputs>,
+    ) {
+        self.task.skip_to_position();
+        self.move_watermark(Content::Progress, Some(watermark), place, outputs);
+    }
+
     fn shelve(
         &mut self,
         records: Messages,
@@ -179,6 +221,7 @@ impl Source {
         let first = records.offset(0);
         if next > first {
             let before = self.events.as_ref().and_then(EventClock::watermark);
+            let repeats = task.repeats();
             let batch = match &mut self.events {
                 None => Ok(decoded.batch),
                 Some(events) => {
@@ -189,6 +232,12 @@ impl Source {
                 Ok(batch) => batch,
                 Err(error) => return task.status.fail(&error.to_string()),
             };
+            if let (Some((position, watermark)), Some(events)) = (repeats, &mut self.events)
+                && position == next
+            {
+                events.reach(watermark);
+            }
+            let latest = latest(&batch);
             let ticket = task.tracker.lock().begin(first, next);
             task.open.fetch_add(1, Ordering::AcqRel);
             let after = self.events.as_ref().and_then(EventClock::watermark);
@@ -200,12 +249,10 @@ impl Source {
             }
             let job = Job {
                 content: if only_progress { Content::Progress } else { Content::Rows },
-                watermark: (before, after),
+                extent: Extent { ticket, first, next, before, after, latest },
                 late: Vec::new(),
                 batch,
                 task: Arc::clone(task),
-                ticket,
-                next,
                 rows: decoded.rows,
                 records: (task.config.on_error == OnError::Dlq).then_some(records),
                 letters,
@@ -231,7 +278,7 @@ impl Source {
         if task.windows_come_first() {
             let feeds: Vec<_> =
                 (0..task.window_count()).map(|index| (index, job.batch.clone())).collect();
-            match task.step(&feeds, job.watermark.1, cause, (job.ticket, job.next)) {
+            match task.step(&feeds, cause, job.extent) {
                 Ok(Step { results, late }) => {
                     job.late = late;
                     job.batch = RecordBatch::new_empty(Arc::new(Schema::empty()));
@@ -258,23 +305,34 @@ impl Source {
         place: OwnedSemaphorePermit,
         outputs: &mpsc::UnboundedSender<Outputs>,
     ) {
-        let now = self.task.clock.now();
+        let watermark = self.silence.watermark(self.task.clock.now());
+        self.move_watermark(Content::Silence, watermark, place, outputs);
+    }
+
+    /// A batch without rows behind all others, that lets windows go on to `watermark`.
+    fn move_watermark(
+        &mut self,
+        content: Content,
+        watermark: Option<i64>,
+        place: OwnedSemaphorePermit,
+        outputs: &mpsc::UnboundedSender<Outputs>,
+    ) {
         let Some(events) = &mut self.events else { return };
         let before = events.watermark();
-        if let Some(watermark) = self.silence.watermark(now) {
+        if let Some(watermark) = watermark {
             events.reach(watermark);
         }
         let after = events.watermark();
         let Some((ticket, next)) = self.task.begin_nothing() else { return };
         let began = Instant::now();
+        let cause =
+            if matches!(content, Content::Silence) { Cause::Idle } else { Cause::Watermark };
         let job = Job {
-            content: Content::Silence,
-            watermark: (before, after),
+            content,
+            extent: Extent { ticket, first: next, next, before, after, latest: None },
             late: Vec::new(),
             batch: RecordBatch::new_empty(Arc::new(Schema::empty())),
             task: Arc::clone(&self.task),
-            ticket,
-            next,
             rows: None,
             records: None,
             letters: Vec::new(),
@@ -283,7 +341,7 @@ impl Source {
             outputs: outputs.clone(),
             place,
         };
-        self.put(job, Cause::Idle);
+        self.put(job, cause);
     }
 }
 
@@ -303,6 +361,11 @@ fn add_metadata(
     let rows = decoded.rows.as_deref();
     decoded.batch = metadata::append(&decoded.batch, source, records, rows, 0, names)?;
     Ok(())
+}
+
+/// Latest event time of rows that have one.
+fn latest(batch: &RecordBatch) -> Option<i64> {
+    max(batch.column_by_name(EVENT_TIME)?.as_primitive::<Int64Type>())
 }
 
 /// Returns at `deadline`; never, without one.

@@ -1,6 +1,7 @@
 //! The windows of one partition: who feeds them, what closes them, what is kept of them.
 
 use crate::{
+    engine::horizon::Needed,
     error::{Error, Result},
     metrics::WindowMetrics,
     state::{Store, Writes},
@@ -31,6 +32,7 @@ struct One {
     name: Arc<str>,
     operator: Operator,
     routes_late: bool,
+    is_resumable: bool,
     late_before: u64,
     metrics: WindowMetrics,
 }
@@ -60,6 +62,7 @@ impl Windows {
                 name: spec.name.as_str().into(),
                 operator: if spec.idle_close { operator.closing_idle() } else { operator },
                 routes_late: spec.on_late == OnLate::Route,
+                is_resumable: spec.is_resumable(),
                 late_before: 0,
                 metrics: metrics(&spec.name),
             })
@@ -110,6 +113,19 @@ impl Windows {
         }
         self.watermark = self.watermark.max(watermark);
         Ok(step)
+    }
+
+    /// True if a restart can make some of them again by reading rows once more.
+    #[must_use]
+    pub fn are_resumable(&self) -> bool {
+        self.all.iter().any(|one| one.is_resumable)
+    }
+
+    /// What those hold that a restart can make again.
+    pub fn needed(&mut self) -> Needed {
+        let resumable = self.all.iter_mut().filter(|one| one.is_resumable);
+        let since = resumable.filter_map(|one| one.operator.held_since()).min();
+        since.map_or(Needed::Nothing, Needed::Since)
     }
 
     /// Their names.

@@ -44,6 +44,10 @@ pub(super) trait Kind: Send {
     /// Windows that are open.
     fn open(&self) -> usize;
 
+    /// A time, in ms, before which no open window holds a row; none if nothing is held, or no time says
+    /// what is.
+    fn held_since(&mut self) -> Option<i64>;
+
     /// What is to be kept of a slot, with the group of its key; none if it follows from other slots.
     fn entry(&self, core: &Core, slot: Slot) -> Option<(Group, Entry)>;
 

@@ -127,6 +127,10 @@ impl Kind for Counted {
         self.open
     }
 
+    fn held_since(&mut self) -> Option<i64> {
+        None
+    }
+
     fn entry(&self, core: &Core, slot: Slot) -> Option<(Group, Entry)> {
         if !self.is_open(core, slot) {
             return None;

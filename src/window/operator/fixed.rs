@@ -219,6 +219,10 @@ impl Kind for Fixed {
         self.open
     }
 
+    fn held_since(&mut self) -> Option<i64> {
+        self.windows.keys().next().copied()
+    }
+
     fn entry(&self, core: &Core, slot: Slot) -> Option<(Group, Entry)> {
         let tag = core.keys.part(slot);
         let window = self.windows.get(&tag)?;

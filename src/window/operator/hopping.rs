@@ -355,6 +355,10 @@ impl Kind for Hopping {
         self.groups.len()
     }
 
+    fn held_since(&mut self) -> Option<i64> {
+        self.panes.keys().next().map(|pane| self.end(pane.saturating_sub(1)))
+    }
+
     fn entry(&self, core: &Core, slot: Slot) -> Option<(Group, Entry)> {
         let tag = core.keys.part(slot);
         let known = tag != GROUPS && core.keys.is_linked(slot);

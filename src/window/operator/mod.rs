@@ -220,6 +220,11 @@ impl Operator {
         self.bound.as_ref().map_or(0, |bound| bound.kind.open())
     }
 
+    /// A time, in ms, before which no open window holds a row; none if nothing is held.
+    pub fn held_since(&mut self) -> Option<i64> {
+        self.bound.as_mut().and_then(|bound| bound.kind.held_since())
+    }
+
     /// The watermark that the window has reached, in ms; [`watermark::NONE`] at first.
     #[must_use]
     pub fn watermark(&self) -> i64 {

@@ -25,6 +25,10 @@ use std::{cmp::Reverse, collections::BinaryHeap};
 /// No session follows.
 const NONE: Slot = Slot::MAX;
 
+/// Sessions that can be looked at after every batch; more are so once in [`SELDOM`] batches.
+const FEW: usize = 10_000;
+const SELDOM: u64 = 64;
+
 /// A session, at the place of its slot.
 #[derive(Clone, Copy, Debug)]
 struct Session {
@@ -55,6 +59,9 @@ pub(super) struct Sessions {
     oldest: BinaryHeap<Reverse<(u64, Slot)>>,
     open: usize,
     next: i64,
+    /// No open session has its first row before it.
+    earliest: i64,
+    asked: u64,
 }
 
 impl Sessions {
@@ -71,6 +78,8 @@ impl Sessions {
             oldest: BinaryHeap::new(),
             open: 0,
             next: i64::MAX,
+            earliest: i64::MAX,
+            asked: 0,
         }
     }
 
@@ -180,6 +189,7 @@ impl Sessions {
             self.sessions.resize(at + 1, Session { is_open: false, ..session });
         }
         self.sessions[at] = session;
+        self.earliest = self.earliest.min(first);
         self.link(slot);
         let closes_at = self.closes_at(slot);
         self.closing.push(Reverse((closes_at, opened, slot)));
@@ -311,6 +321,7 @@ impl Sessions {
         session.last = session.last.max(time);
         if time < session.first {
             session.first = time;
+            self.earliest = self.earliest.min(time);
             // Its place among those of its group, and with a longest duration its end, may be earlier.
             let (opened, group) = (session.opened, session.group);
             let closes_at = self.closes_at(slot);
@@ -364,6 +375,15 @@ impl Kind for Sessions {
 
     fn open(&self) -> usize {
         self.open
+    }
+
+    fn held_since(&mut self) -> Option<i64> {
+        self.asked += 1;
+        if self.open <= FEW || self.asked.is_multiple_of(SELDOM) {
+            let open = self.sessions.iter().filter(|session| session.is_open);
+            self.earliest = open.map(|session| session.first).min().unwrap_or(i64::MAX);
+        }
+        (self.open > 0).then_some(self.earliest)
     }
 
     fn entry(&self, core: &Core, slot: Slot) -> Option<(Group, Entry)> {

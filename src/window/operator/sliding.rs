@@ -198,6 +198,11 @@ impl Kind for Sliding {
         self.open
     }
 
+    fn held_since(&mut self) -> Option<i64> {
+        let oldest = self.watermark.saturating_sub(self.grace).saturating_sub(self.size);
+        (self.open > 0).then_some(oldest)
+    }
+
     fn entry(&self, core: &Core, slot: Slot) -> Option<(Group, Entry)> {
         let single = self.rows.get(slot as usize).filter(|single| single.side != Side::Gone)?;
         let opened = core.opened(slot);

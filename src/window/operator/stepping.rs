@@ -194,6 +194,10 @@ impl Kind for Stepping {
         self.groups.len()
     }
 
+    fn held_since(&mut self) -> Option<i64> {
+        None
+    }
+
     fn entry(&self, core: &Core, slot: Slot) -> Option<(Group, Entry)> {
         let pane = self.panes.get(slot as usize).filter(|pane| pane.side != Side::Gone)?;
         let Pane { group, number, rows, first, last, side } = *pane;

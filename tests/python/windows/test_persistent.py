@@ -1,4 +1,4 @@
-"""Persistent windows: what is open survives the process, at whatever moment it ends."""
+"""What is open survives the process, at whatever moment it ends: in the store, or read again."""
 
 import asyncio
 import random
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pytest
 
 from support.failing import failure_of, runtime_of
 from support.fixtures import Consume, MakeApp, MakeTopic, MakeWorker, Produce
@@ -37,7 +38,10 @@ app = turbine.App(
     event_time="ts",
     out_of_orderness="2s",
     window=windows.tumbling(
-        "10s", key="user", value={"n": agg.Count(), "total": agg.Sum("amount")}, persistent=True
+        "10s",
+        key="user",
+        value={"n": agg.Count(), "total": agg.Sum("amount")},
+        persistent=os.environ["PERSISTENT"] == "yes",
     ),
 )
 def totals(panes):
@@ -45,47 +49,93 @@ def totals(panes):
 """
 
 
-def declare(app: App, source: str, target: str, **options: Any) -> None:
+@pytest.fixture
+def topics(make_topic: MakeTopic) -> tuple[str, str]:
+    """An input and an output with one partition each."""
+    return make_topic("in", partitions=1), make_topic("out", partitions=1)
+
+
+both_kinds = pytest.mark.parametrize("persistent", [True, False], ids=["on disk", "in memory"])
+
+
+def declare(app: App, source: str, target: str, *, persistent: bool = True, **options: Any) -> None:
     @app.subscribe(
         source,
         publish_to=target,
         name="totals",
         event_time="ts",
-        window=windows.tumbling("10s", value=agg.Sum("amount").alias("total"), persistent=True),
+        window=windows.tumbling(
+            "10s", value=agg.Sum("amount").alias("total"), persistent=persistent
+        ),
         **options,
     )
     def totals(panes: pa.RecordBatch) -> pa.RecordBatch:
         return panes
 
 
+@both_kinds
 async def test_open_windows_go_on_after_a_stop(
     app_factory: MakeApp,
-    make_topic: MakeTopic,
+    topics: tuple[str, str],
     produce: Produce,
-    consume: Consume,
     cluster: Cluster,
+    persistent: bool,  # noqa: FBT001
 ) -> None:
-    source, target = make_topic("in", partitions=1), make_topic("out", partitions=1)
+    source, target = topics
     app = app_factory()
-    declare(app, source, target)
+    declare(app, source, target, persistent=persistent)
     group = f"{app.conf.id}-totals"
     for n in range(3):
         produce(source, [{"amount": 1, "ts": 1_000 * n + i} for i in range(10)])
         async with app.running():
             await read_up_to(app, 10 * (n + 1))
-        assert cluster.committed(group, source) == {0: 10 * (n + 1)}
+        assert cluster.committed(group, source) == {0: 0}, "where the open window begins"
     produce(source, [{"amount": 1, "ts": 10_000}])
     async with app.running():
-        (row,) = await asyncio.to_thread(consume, target, 1)
+        (row,) = await asyncio.to_thread(cluster.consume, target, 1)
     assert row.json == {"window_start_ms": 0, "window_end_ms": 10_000, "total": 30}
+    # The batch with the first row of the open window is the one that closed the window before.
+    assert cluster.committed(group, source) == {0: 30}
 
 
+@both_kinds
+async def test_what_was_given_out_does_not_come_again(
+    app_factory: MakeApp,
+    topics: tuple[str, str],
+    produce: Produce,
+    cluster: Cluster,
+    persistent: bool,  # noqa: FBT001
+) -> None:
+    source, target = topics
+    app = app_factory()
+    declare(app, source, target, persistent=persistent, out_of_orderness="12s")
+    times = [1_000, 15_000, 3_000, 26_000, 21_000, 39_000, 31_000]
+    for number, ts in enumerate(times):
+        produce(source, [{"amount": 10**number, "ts": ts}])
+        async with app.running():
+            await read_up_to(app, number + 1)
+    # At the last watermark, 27 s, two windows are closed and two are open.
+    got = [one.json for one in await asyncio.to_thread(cluster.consume, target, 2)]
+    assert [(row["window_start_ms"], row["total"]) for row in got] == [(0, 101), (10_000, 10)]
+    produce(source, [{"amount": 0, "ts": 90_000}])
+    async with app.running():
+        got = [one.json for one in await asyncio.to_thread(cluster.consume, target, 4)]
+    ends = [(row["window_start_ms"], row["total"]) for row in got[2:]]
+    assert ends == [(20_000, 11_000), (30_000, 1_100_000)]
+    assert len(cluster.consume(target, 4)) == 4
+
+
+@both_kinds
 async def test_a_late_row_is_late_after_a_restart_too(
-    app_factory: MakeApp, make_topic: MakeTopic, produce: Produce, consume: Consume
+    app_factory: MakeApp,
+    make_topic: MakeTopic,
+    produce: Produce,
+    consume: Consume,
+    persistent: bool,  # noqa: FBT001
 ) -> None:
     source, target, late = (make_topic(name, partitions=1) for name in ("in", "out", "late"))
     app = app_factory()
-    declare(app, source, target, on_late="route", late_data=late)
+    declare(app, source, target, persistent=persistent, on_late="route", late_data=late)
     produce(source, [{"amount": 1, "ts": 25_000}])
     async with app.running():
         await read_up_to(app, 1)
@@ -93,6 +143,15 @@ async def test_a_late_row_is_late_after_a_restart_too(
     async with app.running():
         (row,) = await asyncio.to_thread(consume, late, 1)
     assert row.json["_late_watermark_ms"] == 25_000
+
+
+def declare_running(app: App, source: str, target: str) -> None:
+    """Running totals, that no end of a window lets go of."""
+    window = windows.everything(value=agg.Sum("amount").alias("total"), persistent=True)
+
+    @app.subscribe(source, publish_to=target, name="totals", event_time="ts", window=window)
+    def totals(results: pa.RecordBatch) -> pa.RecordBatch:
+        return results
 
 
 async def test_the_offset_of_the_store_counts_and_not_that_of_the_group(
@@ -131,6 +190,28 @@ def move_group(cluster: Cluster, group: str, topic: str, offset: int) -> None:
     assert cluster.committed(group, topic) == {0: offset}
 
 
+async def test_windows_whose_state_is_elsewhere_are_read_again(
+    app_factory: MakeApp, make_topic: MakeTopic, produce: Produce, consume: Consume
+) -> None:
+    source, target = make_topic("in", partitions=1), make_topic("out", partitions=1)
+    produce(source, [{"amount": 1, "ts": n} for n in range(10)])
+    first = app_factory("moving-" + source)
+    declare(first, source, target)
+    # A restart from the store in between leaves the place to read from as it was.
+    for end in (10, 11):
+        async with first.running():
+            await read_up_to(first, end)
+        produce(source, [{"amount": 1, "ts": end}])
+    second = app_factory(first.conf.id, datadir=first.conf.data_path / "elsewhere")
+    declare(second, source, target)
+    produce(source, [{"amount": 1, "ts": 10_000}])
+    async with second.running():
+        (row,) = await asyncio.to_thread(consume, target, 1)
+        missing = 'turbine_state_missing_total{worker="totals-p0"} 0'
+        assert missing in runtime_of(second).native.metrics()
+    assert row.json["total"] == 12
+
+
 async def test_state_that_is_elsewhere_is_said_aloud(
     app_factory: MakeApp,
     make_topic: MakeTopic,
@@ -141,11 +222,11 @@ async def test_state_that_is_elsewhere_is_said_aloud(
     source, target = make_topic("in", partitions=1), make_topic("out", partitions=1)
     produce(source, [{"amount": 1, "ts": n} for n in range(10)])
     first = app_factory("moving-" + source)
-    declare(first, source, target)
+    declare_running(first, source, target)
     async with first.running():
         await read_up_to(first, 10)
     second = app_factory(first.conf.id, datadir=first.conf.data_path / "elsewhere")
-    declare(second, source, target)
+    declare_running(second, source, target)
     async with second.running():
         runtime = runtime_of(second)
         missing = 'turbine_state_missing_total{worker="totals-p0"} 1'
@@ -215,11 +296,18 @@ def expected_totals(orders: list[dict[str, Any]]) -> dict[tuple[str, int], tuple
     return found
 
 
+@both_kinds
 def test_every_window_is_right_however_often_the_worker_is_killed(
-    worker_process: MakeWorker, make_topic: MakeTopic, cluster: Cluster, produce: Produce
+    worker_process: MakeWorker,
+    make_topic: MakeTopic,
+    cluster: Cluster,
+    produce: Produce,
+    persistent: bool,  # noqa: FBT001
 ) -> None:
     source, target = make_topic("in", partitions=1), make_topic("out", partitions=1)
-    worker = worker_process(SOURCE, env={"SOURCE": source, "TARGET": target}, web=False)
+    kind = "yes" if persistent else "no"
+    env = {"SOURCE": source, "TARGET": target, "PERSISTENT": kind}
+    worker = worker_process(SOURCE, env=env, web=False)
     dice = random.Random(3)
     orders: list[dict[str, Any]] = []
     for round_ in range(4):
