@@ -11,7 +11,7 @@ from turbine._event_time import EventTime
 from turbine._event_time import event_time as read_event_time
 from turbine._parsers import seconds
 from turbine.codecs import FormatArg, format_of
-from turbine.exceptions import ConfigError, DeclarationError, SendError
+from turbine.exceptions import ConfigError, DeclarationError, EncodeError, SendError
 from turbine.naming import check_topic_name
 from turbine.types import HeadersArg, RecordMetadata
 
@@ -88,6 +88,7 @@ class Topic:
     """
 
     __slots__ = (
+        "_bytes_only",
         "_json_text",
         "app",
         "config",
@@ -154,6 +155,7 @@ class Topic:
         )
         self.config = _topic_config(retention, {"compact": compacting, "delete": deleting}, config)
         self._json_text = takes_json(value_type) and self.value_format.kind == "json"
+        self._bytes_only = self.value_format.kind not in {"json", "raw", "string"}
 
     async def send(
         self,
@@ -179,12 +181,14 @@ class Topic:
 
         Raises:
             NotRunning: Neither a worker nor a client of the app is running.
-            EncodeError: The value cannot be written as JSON.
+            EncodeError: The value cannot be written as JSON, or the topic has another format.
         """
         app = self.app
         producer = app._producer or app._find_producer()  # noqa: SLF001 - the app's own part
         if len(self.names) != 1:
             raise _several_names(self)
+        if self._bytes_only:
+            _check_bytes(self, value)
         if self._json_text and type(value) is str:
             value = _json_string(value)
         number = -1 if partition is None else partition
@@ -219,6 +223,8 @@ class Topic:
         producer = app._producer or app._find_producer()  # noqa: SLF001 - the app's own part
         if len(self.names) != 1:
             raise _several_names(self)
+        if self._bytes_only:
+            _check_bytes(self, value)
         if self._json_text and type(value) is str:
             value = _json_string(value)
         number = -1 if partition is None else partition
@@ -281,6 +287,15 @@ def _several_names(topic: Topic) -> DeclarationError:
         f"the topic {str(topic)!r} has several names and can only be read: "
         f"send to app.topic({topic.name!r})"
     )
+
+
+def _check_bytes(topic: Topic, value: object) -> None:
+    """Refuse what would go out as JSON to a topic in another format."""
+    if value is not None and not isinstance(value, bytes):
+        raise EncodeError(
+            f"{topic!r} holds {topic.value_format.kind}, which send() does not write yet: send "
+            "bytes that are encoded already, or write to it from a subscription"
+        )
 
 
 def _json_string(value: str) -> bytes:

@@ -1,10 +1,12 @@
 """Formats as programs declare them."""
 
+import asyncio
 from typing import Any, cast
 
 import pytest
 
 import turbine
+from support.fixtures import Consume, MakeApp, MakeTopic
 from turbine import codecs
 from turbine._worker_config import worker_config
 from turbine.codecs import Avro
@@ -97,3 +99,19 @@ def test_two_schemas_are_refused(app: turbine.App) -> None:
     declare = app.subscribe(app.topic("in", value_format="csv"), avro_schema=PRICE)
     with pytest.raises(DeclarationError, match="say different things"):
         declare(same)
+
+
+@pytest.mark.parametrize("kind", ["avro", "msgpack", "arrow"])
+async def test_send_writes_no_json_to_a_topic_of_another_format(
+    app_factory: MakeApp, make_topic: MakeTopic, consume: Consume, kind: Any
+) -> None:
+    app = app_factory()
+    topic = app.topic(make_topic("out", partitions=1), value_format=kind)
+    async with app.client():
+        with pytest.raises(turbine.EncodeError, match="holds"):
+            await topic.send(value={"a": 1})
+        with pytest.raises(turbine.EncodeError, match="subscription"):
+            topic.send_soon(value="text")
+        await (await topic.send(value=b"encoded"))
+    got = await asyncio.to_thread(consume, topic.name, 1)
+    assert [one.value for one in got] == [b"encoded"]
