@@ -135,6 +135,9 @@ pub struct SubscriptionConfig {
     /// Event time of the rows; none: rows have none.
     #[serde(default)]
     pub event_time: Option<EventTimeConfig>,
+    /// Rows that are left out because their key was there already.
+    #[serde(default)]
+    pub dedup: Option<DedupConfig>,
     /// Windows, if there are any.
     #[serde(default)]
     pub windows: Option<WindowsConfig>,
@@ -144,6 +147,16 @@ pub struct SubscriptionConfig {
     /// True: the topics are internal ones, that a [`RepartitionConfig`] writes.
     #[serde(default)]
     pub is_repartitioned: bool,
+}
+
+/// Which rows are duplicates.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DedupConfig {
+    /// Columns that tell rows apart.
+    pub key: Vec<String>,
+    /// How far apart in event time two rows of a key have to be, in ms.
+    pub within_ms: i64,
 }
 
 /// A topic whose records are written once more, with a column of theirs as the key.

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from turbine.app import App, Turbine
     from turbine.branches import Branch
     from turbine.channels import Channel
+    from turbine.dedup import Dedup
     from turbine.events import Event
     from turbine.exceptions import (
         BrokerUnavailable,
@@ -48,6 +49,7 @@ __all__ = [
     "ConfigError",
     "DeclarationError",
     "DecodeError",
+    "Dedup",
     "EmbeddedBroker",
     "EncodeError",
     "Event",
@@ -76,6 +78,7 @@ _HOMES = {
     "turbine.app": ("App", "Turbine"),
     "turbine.branches": ("Branch",),
     "turbine.channels": ("Channel",),
+    "turbine.dedup": ("Dedup",),
     "turbine.events": ("Event",),
     "turbine.exceptions": (
         "BrokerUnavailable",

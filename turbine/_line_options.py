@@ -10,6 +10,7 @@ from turbine._event_time import EventTime, event_time
 from turbine._handlers import check_keyed
 from turbine._repartition import Repartition, repartition
 from turbine.branches import Branch, OnUnmatched, check_branches
+from turbine.dedup import Dedup, check_dedup
 from turbine.exceptions import DeclarationError
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class LineOptions(TypedDict, total=False):
             *partition_key* stay together and in order.
         branch: Where rows go that the handler returns: `turbine.Branch`, the first that fits.
         on_unmatched: What happens to rows that no branch takes: ``"output"`` or ``"drop"``.
+        dedup: Rows that are left out because their key was there already: `turbine.Dedup`.
     """
 
     event_time: str | None
@@ -66,6 +68,7 @@ class LineOptions(TypedDict, total=False):
     parallelism: int
     branch: "Branch | Sequence[Branch] | None"
     on_unmatched: OnUnmatched | None
+    dedup: Dedup | None
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,7 @@ class Line:
         parallelism: Shards inside a partition.
         branches: Where rows go that the handler returns; their topics end *side_outputs*.
         on_unmatched: What happens to rows that no branch takes.
+        dedup: Which rows are left out as duplicates.
     """
 
     event_time: EventTime | None = None
@@ -120,6 +124,7 @@ class Line:
     parallelism: int = 1
     branches: tuple[Branch, ...] = ()
     on_unmatched: OnUnmatched = "output"
+    dedup: Dedup | None = None
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -186,6 +191,7 @@ def read_line(
         parallelism=_parallelism(options),
         branches=branches,
         on_unmatched=on_unmatched,
+        dedup=check_dedup(options.get("dedup"), has_time=time is not None, schema=schema),
     )
     for one, window in windows.items():
         window_spec(line, window, one)

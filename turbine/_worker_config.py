@@ -86,6 +86,7 @@ def _subscription(one: "Subscription", handler: Handler) -> dict[str, Any]:
         "dlq": one.dlq,
         "tombstones_as_nulls": one.tombstones == "null",
         "event_time": None if time is None else time.config(),
+        "dedup": None if one.line.dedup is None else one.line.dedup.config(),
         "windows": _windows(one, handler),
         "side_outputs": [target.config() for target in one.side_outputs.values()],
     }

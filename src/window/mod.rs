@@ -17,6 +17,7 @@
 //! Where rows come from and where results go: see [`crate::task`].
 
 pub mod aggregate;
+pub mod dedup;
 pub mod keys;
 pub mod operator;
 pub mod spec;

@@ -178,6 +178,7 @@ fn subscription_spawn(
                     shelf: Arc::clone(&shelf),
                     batch_bytes: batch_bytes(&worker),
                     events,
+                    dedup: parts.dedup(),
                     silence: Silence::new(parts.idle_close(), now, watermark),
                 };
                 let run = runtime.spawn(source.run(sink));

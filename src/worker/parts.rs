@@ -15,7 +15,7 @@ use crate::{
         },
     },
     types::TopicPartition,
-    window::{operator::Operator, spec::WindowSpec},
+    window::{dedup::Dedup, operator::Operator, spec::WindowSpec},
 };
 use arrow::datatypes::SchemaRef;
 use serde::Deserialize as _;
@@ -115,6 +115,12 @@ impl Parts {
                 .map(|one| side(&one.topic, &one.value_format))
                 .collect::<Result<_>>()?,
         })
+    }
+
+    /// What tells duplicates from other rows, without memory.
+    pub(super) fn dedup(&self) -> Option<Dedup> {
+        let config = self.config.dedup.as_ref()?;
+        Some(Dedup::new(&config.key, config.within_ms))
     }
 
     fn windows(&self, worker: &Worker, label: &str) -> Result<Option<Windows>> {

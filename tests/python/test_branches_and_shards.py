@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pytest
@@ -10,7 +10,7 @@ import pytest
 from support.failing import failure_of
 from support.fixtures import Consume, MakeApp, MakeTopic, Produce
 from support.wait import eventually_async as until
-from turbine import Branch, DeclarationError
+from turbine import Branch, DeclarationError, Dedup
 from turbine._shards import _in_time
 from turbine.functions import col, with_columns
 
@@ -230,3 +230,51 @@ async def test_the_threads_of_shards_end_with_the_worker(
         await until(lambda: len(threads) == 2)
     assert all(name.startswith("turbine-many-shard") for name in threads)
     assert not threads & {thread.name for thread in threading.enumerate()}
+
+
+# -- duplicates --------------------------------------------------------------------------------
+
+
+async def test_rows_whose_key_was_there_within_the_time_are_left_out(
+    app_factory: MakeApp, make_topic: MakeTopic, produce: Produce, consume: Consume
+) -> None:
+    app = app_factory()
+    source, out, bad = of(make_topic, "in", "out", "bad")
+
+    @app.subscribe(
+        source,
+        publish_to=out,
+        event_time="at",
+        dedup=Dedup(key="id", within="1s"),
+        batch_size=7,
+        on_error="dlq",
+        dlq=bad,
+    )
+    def picky(batch: pa.RecordBatch) -> pa.RecordBatch:
+        if 30 in batch["n"].to_pylist():
+            raise ValueError("not this one")
+        return batch
+
+    rows: list[dict[str, Any]] = [{"id": f"i{n % 5}", "at": n * 100, "n": n} for n in range(60)]
+    produce(source, rows)
+    async with app.running():
+        got = await read(consume, out, 29)
+        letters = await read(consume, bad, 1)
+    # A key comes every half second, so every second one is within the time.
+    kept = [row for row in rows if row["n"] // 5 % 2 == 0]
+    assert [row["n"] for row in got] == [row["n"] for row in kept if row["n"] != 30]
+    assert letters == [rows[30]]
+
+
+def test_duplicates_need_a_key_and_a_time(app_factory: MakeApp) -> None:
+    app = app_factory()
+    for options, sentence in [
+        ({"dedup": "id"}, "write dedup="),
+        ({"dedup": Dedup("id", 60)}, "needs the time of rows"),
+    ]:
+        with pytest.raises(DeclarationError, match=sentence):
+            app.subscribe("in", name="x", **cast("Any", options))(lambda batch: batch)
+    with pytest.raises(DeclarationError, match="names no column"):
+        Dedup([], 1)
+    with pytest.raises(DeclarationError, match="within"):
+        Dedup("id", 0)

@@ -24,7 +24,7 @@ use crate::{
         watch::watch,
     },
     types::{Records, TopicPartition},
-    window::{operator::Cause, time::EVENT_TIME},
+    window::{dedup::Dedup, operator::Cause, time::EVENT_TIME},
 };
 use arrow::{
     array::{AsArray, RecordBatch},
@@ -60,6 +60,8 @@ pub struct Source {
     pub batch_bytes: usize,
     /// Event time, if rows have one.
     pub events: Option<EventClock>,
+    /// What leaves duplicates out, if it is asked for.
+    pub dedup: Option<Dedup>,
     /// How long nothing has come.
     pub silence: Silence,
 }
@@ -228,6 +230,11 @@ impl Source {
                     events.append(&decoded.batch, &records, decoded.rows.as_deref(), &origins)
                 }
             };
+            let mut rows = decoded.rows;
+            let batch = batch.and_then(|batch| match &mut self.dedup {
+                None => Ok(batch),
+                Some(dedup) => dedup.apply(batch, &mut rows),
+            });
             let batch = match batch {
                 Ok(batch) => batch,
                 Err(error) => return task.status.fail(&error.to_string()),
@@ -253,7 +260,7 @@ impl Source {
                 late: Vec::new(),
                 batch,
                 task: Arc::clone(task),
-                rows: decoded.rows,
+                rows,
                 records: (task.config.on_error == OnError::Dlq).then_some(records),
                 letters,
                 began,
