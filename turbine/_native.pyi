@@ -19,6 +19,7 @@ class ArrowSchemaExportable(Protocol):
     def __arrow_c_schema__(self) -> object: ...
 
 Headers: TypeAlias = Sequence[tuple[str, bytes | None]]
+_Name: TypeAlias = str | None
 
 @final
 class EmbeddedBroker:
@@ -126,21 +127,11 @@ class EmbeddedBroker:
     ) -> Fault:
         """Let requests, and what their connection sends behind them, wait for *ms* of the clock."""
     def drop_response(
-        self,
-        api: str,
-        times: int | None = 1,
-        *,
-        topic: str | None = None,
-        client: str | None = None,
+        self, api: str, times: int | None = 1, *, topic: _Name = None, client: _Name = None
     ) -> Fault:
         """Serve the next requests, but close their connections instead of answering."""
     def disconnect(
-        self,
-        api: str,
-        times: int | None = 1,
-        *,
-        topic: str | None = None,
-        client: str | None = None,
+        self, api: str, times: int | None = 1, *, topic: _Name = None, client: _Name = None
     ) -> Fault:
         """Close the connections of the next requests, which have no effect."""
     def hold(self, api: str = "*", *, topic: str | None = None, client: str | None = None) -> Fault:
@@ -208,21 +199,11 @@ class FaultProxy:
     ) -> Fault:
         """Let requests, responses or both wait for *ms*, and what comes behind them."""
     def drop_response(
-        self,
-        api: str,
-        times: int | None = 1,
-        *,
-        topic: str | None = None,
-        client: str | None = None,
+        self, api: str, times: int | None = 1, *, topic: _Name = None, client: _Name = None
     ) -> Fault:
         """Let the next requests through, but close their connections instead of the responses."""
     def disconnect(
-        self,
-        api: str,
-        times: int | None = 1,
-        *,
-        topic: str | None = None,
-        client: str | None = None,
+        self, api: str, times: int | None = 1, *, topic: _Name = None, client: _Name = None
     ) -> Fault:
         """Close the connections of the next requests, which do not arrive."""
     def hold(

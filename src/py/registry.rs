@@ -36,7 +36,7 @@ impl RegistryPort {
 #[pymethods]
 impl SchemaRegistry {
     #[new]
-    #[pyo3(signature = (*, host = String::from("127.0.0.1"), port = 0, data_dir = None, users = None))]
+    #[pyo3(signature = (*, host = String::from("127.0.0.1"), port = 0, data_dir = None, users = None), text_signature = "(*, host='127.0.0.1', port=0, data_dir=None, users=None)")]
     fn new(
         py: Python<'_>,
         host: String,
