@@ -47,9 +47,7 @@ class EmbeddedBroker:
         clock: Clock | None = None,
         schema_registry: bool | int | None = None,
     ) -> Self:
-        """
-        Start; the meaning of the keywords is in docs/guides/broker.md.
-
+        """Start; the meaning of the keywords is in docs/guides/broker.md.
         *tls* is True for certificates made at the start, or the paths of certificate, key and, if
         clients must show one, the authorities of clients. *users* are names and passwords.
         """
@@ -83,9 +81,7 @@ class EmbeddedBroker:
         *,
         committed: bool = True,
     ) -> list[tuple[int, int, int, bytes | None, bytes | None, list[tuple[str, bytes | None]]]]:
-        """
-        (partition, offset, timestamp in ms, key, value, headers) of records, without a client.
-
+        """(partition, offset, timestamp in ms, key, value, headers) of records, without a client.
         *committed* leaves out what is in open or aborted transactions, as consumers do by default.
         """
     def groups(self) -> dict[str, tuple[str, dict[str, str]]]:
@@ -109,9 +105,7 @@ class EmbeddedBroker:
         topic: str | None = None,
         client: str | None = None,
     ) -> Fault:
-        """
-        Answer the next *times* matching requests with a Kafka error; they have no effect.
-
+        """Answer the next *times* matching requests with a Kafka error; they have no effect.
         *api* is the name of a request, or ``"*"``; *error* a name as ``"NOT_LEADER_OR_FOLLOWER"``.
         With None as *times* it happens until `clear_faults`. *topic* and *client* (``client.id``)
         narrow it down.
@@ -164,9 +158,7 @@ class SchemaRegistry:
 
 @final
 class FaultProxy:
-    """
-    A proxy between Kafka clients and a cluster, on loopback, that lets things go wrong on purpose.
-
+    """A proxy between Kafka clients and a cluster, on loopback, that lets things go wrong on purpose.
     Give `address` to clients; the nodes that the cluster names become listeners of the proxy.
     """
 
@@ -308,9 +300,7 @@ class Producer:
         timestamp_ms: int = -1,
         headers: Headers | None = None,
     ) -> Delivery | None:
-        """
-        Encode and enqueue a record; None if the buffer is full (`wait_room`, then send again).
-
+        """Encode and enqueue a record; None if the buffer is full (`wait_room`, then send again).
         Key and value: None, bytes and str go as they are, int as decimal text; dict, list, float,
         bool and pydantic models as JSON.
         """
@@ -338,17 +328,13 @@ class Batch:
     def results(self) -> list[tuple[str, Any]] | None:
         """Results of the windows in front of the handler, with their names; None for rows."""
     def feed(self, feeds: list[tuple[int, Any]], /) -> list[tuple[str, Any]]:
-        """
-        Give rows to windows, by their index, and close what is due; once, after the handler.
-
+        """Give rows to windows, by their index, and close what is due; once, after the handler.
         Results come back with the names of their windows.
         """
     def complete(
         self, outputs: list[tuple[int | None, Any]], bad_rows: list[tuple[int, str]] = ..., /
     ) -> None:
-        """
-        Encode and produce *outputs*, then let the offset move.
-
+        """Encode and produce *outputs*, then let the offset move.
         Each output has the index of its side output, or None; *bad_rows* are (row, error) of rows
         that the handler could not take.
         """
@@ -357,9 +343,7 @@ class Batch:
 
 @final
 class Cursor:
-    """
-    Decoded rows of one partition for one agent instance; an iterator of values.
-
+    """Decoded rows of one partition for one agent instance; an iterator of values.
     Asking for the next row marks the one before as done.
     """
 
@@ -399,9 +383,7 @@ class Worker:
     """One process of an app: consumers, tasks, producer, HTTP server."""
 
     def __new__(cls, config: str, /, clock: Clock | None = None) -> Self:
-        """
-        *config* is the JSON of `WorkerConfig` (src/config.rs).
-
+        """*config* is the JSON of `WorkerConfig` (src/config.rs).
         Rows of a subscription wait for more rows as long as *clock* says.
         """
     def set_schema(self, subscription: str, schema: ArrowSchemaExportable | None, /) -> None:
@@ -409,9 +391,7 @@ class Worker:
     def set_decoder(
         self, agent: str, key: Any, value: Any, batch_schema: ArrowSchemaExportable | None, /
     ) -> None:
-        """
-        How an agent's keys and values become Python objects.
-
+        """How an agent's keys and values become Python objects.
         ``"raw"`` bytes, ``"str"``, ``"int"``, ``"json"``, or a pydantic ``SchemaValidator``.
         """
     def start(self) -> None:
