@@ -158,7 +158,7 @@ class SchemaRegistry:
 
 @final
 class FaultProxy:
-    """A proxy between Kafka clients and a cluster, on loopback, that lets things go wrong on purpose.
+    """A proxy between clients and a cluster, on loopback, that lets things go wrong on purpose.
     Give `address` to clients; the nodes that the cluster names become listeners of the proxy.
     """
 
