@@ -144,6 +144,12 @@ pub struct SubscriptionConfig {
     /// Topics for `ctx.emit`.
     #[serde(default)]
     pub side_outputs: Vec<Target>,
+    /// Column by which rows are divided inside a partition.
+    #[serde(default)]
+    pub partition_key: Option<String>,
+    /// Into how many shards; 1 divides nothing.
+    #[serde(default = "defaults::parallelism")]
+    pub parallelism: usize,
     /// True: the topics are internal ones, that a [`RepartitionConfig`] writes.
     #[serde(default)]
     pub is_repartitioned: bool,
@@ -287,6 +293,9 @@ mod defaults {
     }
     pub(super) fn checkpoint_interval_ms() -> u64 {
         1_000
+    }
+    pub(super) fn parallelism() -> usize {
+        1
     }
     pub(super) fn http_host() -> String {
         "127.0.0.1".into()

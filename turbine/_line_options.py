@@ -26,6 +26,7 @@ OnLate = Literal["drop", "route", "update"]
 
 _ON_LATE = ("drop", "route", "update")
 _TIMELESS = ("count", "global")
+_MOST_SHARDS = 256
 
 
 class LineOptions(TypedDict, total=False):
@@ -212,6 +213,11 @@ def window_spec(line: Line, window: "Window", name: str) -> dict[str, Any]:
             f"the window {name!r} needs the time of rows: add event_time='column' to the "
             "subscription, or event_time='timestamp' for that of the records"
         )
+    if line.event_time is None and window.time_column is not None and line.parallelism > 1:
+        raise DeclarationError(
+            f"the window {name!r} has a time_column of its own, and the rows of {line.parallelism} "
+            "shards have no common time: write event_time= instead"
+        )
     idle_close = line.event_time is not None and line.event_time.idle_close_ms is not None
     return window.spec(name, on_late=line.on_late) | {"idle_close": idle_close}
 
@@ -287,6 +293,11 @@ def _target(
 
 def _parallelism(options: LineOptions) -> int:
     count = _declare.whole_number("parallelism", options.get("parallelism", 1), least=1)
+    if count > _MOST_SHARDS:
+        raise DeclarationError(
+            f"parallelism={count} is more than the {_MOST_SHARDS} shards that a process can have: "
+            "a few per core are enough; beyond, add partitions to the topic"
+        )
     if count > 1 and options.get("partition_key") is None:
         raise DeclarationError(
             f"parallelism={count} divides rows by their key, and there is none: add "

@@ -64,6 +64,14 @@ class ShardedHandler(Handler):
         ]
         return self._join(await asyncio.gather(*jobs, return_exceptions=True))
 
+    def close(self, results: Sequence[tuple[str, Any]]) -> list[Any]:
+        """Give results of windows to the callbacks of the instances whose rows they are of."""
+        outputs: list[Any] = []
+        for name, rows in results:
+            for shard, part in self._divide(rows):
+                outputs += Handler.close(shard, [(name, part)])
+        return outputs
+
     def stop(self) -> None:
         """End the threads; nothing runs in them any more."""
         if self._pool is not None:

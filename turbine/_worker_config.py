@@ -70,6 +70,8 @@ def _subscription(one: "Subscription", handler: Handler) -> dict[str, Any]:
         "name": one.name,
         "group": one.group,
         "topics": list(one.reads),
+        "partition_key": one.line.partition_key,
+        "parallelism": one.line.parallelism,
         "is_repartitioned": one.line.repartition is not None,
         "publish_to": one.publish_to,
         "value_format": one.value_format.config(),

@@ -10,7 +10,7 @@ use crate::{
     task::{
         sink::{Gate, Gates},
         subscription::{
-            Checkpoints, Resume, Windows,
+            Checkpoints, Resume, Shards, Windows,
             event_time::{self, EventClock},
         },
     },
@@ -123,12 +123,22 @@ impl Parts {
         Some(Dedup::new(&config.key, config.within_ms))
     }
 
+    /// How rows are divided, if they are. Without event time of the line, a window learns the time from
+    /// the rows of all keys.
+    fn shards(&self) -> Option<Shards> {
+        let config = &self.config;
+        let column = config.partition_key.clone().filter(|_| config.parallelism > 1)?;
+        config.event_time.as_ref()?;
+        Some(Shards { column, count: config.parallelism })
+    }
+
     fn windows(&self, worker: &Worker, label: &str) -> Result<Option<Windows>> {
         if self.specs.is_empty() {
             return Ok(None);
         }
         let metrics = |window: &str| worker.metrics.window(label, window);
-        Windows::new(&self.specs, self.config.batch_size, &metrics).map(Some)
+        let shards = self.shards();
+        Windows::new(&self.specs, shards.as_ref(), self.config.batch_size, &metrics).map(Some)
     }
 
     /// True if a restart reads from where open windows need it.

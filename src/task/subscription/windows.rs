@@ -1,12 +1,13 @@
 //! The windows of one partition: who feeds them, what closes them, what is kept of them.
 
+use super::sharded::{Operators, Shards};
 use crate::{
     engine::horizon::Needed,
     error::{Error, Result},
     metrics::WindowMetrics,
     state::{Store, Writes},
     window::{
-        operator::{Cause, Operator},
+        operator::Cause,
         spec::{OnLate, WindowSpec},
     },
 };
@@ -30,7 +31,7 @@ pub struct Step {
 
 struct One {
     name: Arc<str>,
-    operator: Operator,
+    operators: Operators,
     routes_late: bool,
     is_resumable: bool,
     late_before: u64,
@@ -46,21 +47,21 @@ pub struct Windows {
 }
 
 impl Windows {
-    /// Windows without rows; `metrics` gives those of a window by its name.
+    /// Windows without rows, divided into `shards`; `metrics` gives those of a window by its name.
     ///
     /// # Errors
     ///
     /// [`Error::Config`] if a declaration contradicts itself.
     pub fn new(
         specs: &[WindowSpec],
+        shards: Option<&Shards>,
         most_rows: usize,
         metrics: &dyn Fn(&str) -> WindowMetrics,
     ) -> Result<Self> {
         let one = |spec: &WindowSpec| {
-            let operator = Operator::new(spec)?;
             Ok(One {
                 name: spec.name.as_str().into(),
-                operator: if spec.idle_close { operator.closing_idle() } else { operator },
+                operators: Operators::new(spec, shards)?,
                 routes_late: spec.on_late == OnLate::Route,
                 is_resumable: spec.is_resumable(),
                 late_before: 0,
@@ -77,7 +78,7 @@ impl Windows {
     /// If the store cannot be read, or was written under another declaration.
     pub fn restore(&mut self, store: &dyn Store) -> Result<Option<i64>> {
         for one in &mut self.all {
-            one.operator.restore(store)?;
+            one.operators.restore(store)?;
             one.show();
         }
         if let Some(bytes) = store.get(WATERMARK_KEY)? {
@@ -99,16 +100,13 @@ impl Windows {
     pub fn step(&mut self, feeds: &[Feed], watermark: Option<i64>, cause: Cause) -> Result<Step> {
         let mut step = Step::default();
         for (index, one) in self.all.iter_mut().enumerate() {
-            for (_, rows) in feeds.iter().filter(|(at, _)| *at == index) {
-                if rows.num_rows() > 0 {
-                    let out = one.operator.update(rows).map_err(|e| one.named(&e))?;
-                    one.keep(out, self.most_rows, &mut step);
-                }
-            }
+            let feeds = feeds.iter().filter(|(at, rows)| *at == index && rows.num_rows() > 0);
+            let feeds: Vec<_> = feeds.map(|(_, rows)| rows).collect();
+            let mut outs = one.operators.update(&feeds).map_err(|e| one.named(&e))?;
             if let Some(watermark) = watermark {
-                let out = one.operator.advance(watermark, cause).map_err(|e| one.named(&e))?;
-                one.keep(out, self.most_rows, &mut step);
+                outs.extend(one.operators.advance(watermark, cause).map_err(|e| one.named(&e))?);
             }
+            outs.into_iter().for_each(|out| one.keep(out, self.most_rows, &mut step));
             one.show();
         }
         self.watermark = self.watermark.max(watermark);
@@ -124,7 +122,7 @@ impl Windows {
     /// What those hold that a restart can make again.
     pub fn needed(&mut self) -> Needed {
         let resumable = self.all.iter_mut().filter(|one| one.is_resumable);
-        let since = resumable.filter_map(|one| one.operator.held_since()).min();
+        let since = resumable.filter_map(|one| one.operators.held_since()).min();
         since.map_or(Needed::Nothing, Needed::Since)
     }
 
@@ -137,7 +135,7 @@ impl Windows {
     /// Windows that are open now.
     #[must_use]
     pub fn open(&self) -> usize {
-        self.all.iter().map(|one| one.operator.open_windows()).sum()
+        self.all.iter().map(|one| one.operators.open_windows()).sum()
     }
 
     /// What has changed since the last call.
@@ -148,7 +146,7 @@ impl Windows {
     pub fn changes(&mut self) -> Result<Writes> {
         let mut writes = Writes::default();
         for one in &mut self.all {
-            one.operator.changes(&mut writes).map_err(|e| one.named(&e))?;
+            one.operators.changes(&mut writes).map_err(|e| one.named(&e))?;
         }
         if let Some(watermark) = self.watermark {
             writes.0.push((WATERMARK_KEY.to_vec(), Some(watermark.to_le_bytes().to_vec())));
@@ -173,11 +171,11 @@ impl One {
     }
 
     fn show(&mut self) {
-        let late = self.operator.late_rows();
+        let late = self.operators.late_rows();
         let metric =
             if self.routes_late { &self.metrics.late_routed } else { &self.metrics.late_dropped };
         metric.inc_by(late - self.late_before);
         self.late_before = late;
-        self.metrics.open.set(i64::try_from(self.operator.open_windows()).unwrap_or(i64::MAX));
+        self.metrics.open.set(i64::try_from(self.operators.open_windows()).unwrap_or(i64::MAX));
     }
 }
