@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 from typing import Any
 
 import pyarrow as pa
@@ -12,7 +13,7 @@ from support.failing import failure_of
 from support.fixtures import Consume, MakeApp, MakeTopic, Produce
 from support.kafka import Cluster
 from support.wait import eventually_async as until
-from turbine import ConfigError, DeclarationError, _native
+from turbine import ConfigError, DeclarationError, _native, aggregates, windows
 from turbine._repartition import stages
 
 REPARTITION_TOPIC = "{app}-{topic}-{column}-repartition"
@@ -71,6 +72,94 @@ def test_two_subscriptions_share_a_stage_and_have_to_agree() -> None:
 
         @app.subscribe("clicks", repartition_by="user", model=Click, on_error="skip")
         def third(batch: pa.RecordBatch) -> None: ...
+
+
+# -- event time --------------------------------------------------------------------------------
+
+SIZE_MS = 1_000
+
+
+def model(rows: list[dict[str, Any]]) -> dict[tuple[str, int], int]:
+    """Rows of each user in each window of a second."""
+    found: dict[tuple[str, int], int] = {}
+    for row in rows:
+        pane = (row["user"], row["ts"] // SIZE_MS * SIZE_MS)
+        found[pane] = found.get(pane, 0) + 1
+    return found
+
+
+@pytest.mark.parametrize("batch_size", [7, 10_000])
+async def test_windows_are_those_of_the_model_although_four_partitions_interleave(
+    app_factory: MakeApp,
+    make_topic: MakeTopic,
+    produce: Produce,
+    consume: Consume,
+    batch_size: int,
+) -> None:
+    app = app_factory()
+    source, out = make_topic("in", partitions=4), make_topic("out")
+
+    @app.subscribe(
+        source,
+        publish_to=out,
+        model=Click,
+        batch_size=batch_size,
+        event_time="ts",
+        out_of_orderness=0.8,
+        repartition_by="user",
+        repartition_partitions=3,
+        window=windows.tumbling("1s", key="user", value={"n": aggregates.Count()}),
+    )
+    def counts(panes: pa.RecordBatch) -> pa.RecordBatch:
+        return panes
+
+    chance = random.Random(5)
+    rows = []
+    for partition, count in enumerate([400, 300, 3, 200]):
+        times = [n * 10_000 // count + chance.randrange(-400, 400) for n in range(count)]
+        mine = [
+            {"id": n, "user": f"u{chance.randrange(9)}", "ts": max(time, 0)}
+            for n, time in enumerate(times)
+        ]
+        rows += mine
+        # Far ahead, so that the windows of all rows close.
+        produce(source, [*mine, {"id": -1, "user": "end", "ts": 99_999}], partition=partition)
+    expected = model(rows)
+    async with app.running():
+        got = await read(consume, out, len(expected))
+    found = [(one.json["user"], one.json["window_start_ms"], one.json["n"]) for one in got]
+    assert sorted(found) == sorted((user, start, n) for (user, start), n in expected.items())
+
+
+async def test_a_silent_source_is_waited_for_until_it_has_been_silent_for_idle_close(
+    app_factory: MakeApp, make_topic: MakeTopic, produce: Produce, consume: Consume
+) -> None:
+    app = app_factory()
+    source, out = make_topic("in", partitions=3), make_topic("out")
+
+    @app.subscribe(
+        source,
+        publish_to=out,
+        model=Click,
+        event_time="ts",
+        idle_close=0.3,
+        repartition_by="user",
+        window=windows.tumbling("1s", key="user", value={"n": aggregates.Count()}),
+    )
+    def counts(panes: pa.RecordBatch) -> pa.RecordBatch:
+        return panes
+
+    # The other partitions of the source are empty.
+    ahead = {"id": 2, "user": "b", "ts": 10_000_000}
+    produce(
+        source,
+        [{"id": 0, "user": "a", "ts": 10}, {"id": 1, "user": "a", "ts": 20}, ahead],
+        partition=1,
+    )
+    async with app.running():
+        (first, *_) = await read(consume, out, 1)
+    row = first.json
+    assert (row["user"], row["n"], row["window_start_ms"]) == ("a", 2, 0)
 
 
 # -- records -----------------------------------------------------------------------------------
