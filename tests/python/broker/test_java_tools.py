@@ -230,7 +230,9 @@ def test_transactions_are_listed_and_described(broker: str, make_topic: MakeTopi
     producer.commit_transaction(10)
     eventually(lambda: state() == "CompleteCommit", deadline_s=60)
     (writer,) = transactions("describe-producers", "--topic", topic, "--partition", "0")
-    assert (writer["LatestCoordinatorEpoch"], writer["LastSequence"]) == ("0", "0")
+    # It goes up whenever the broker is started anew, which other tests may have done.
+    assert int(writer["LatestCoordinatorEpoch"]) >= 0
+    assert writer["LastSequence"] == "0"
     assert writer["CurrentTransactionStartOffset"] == "None"
 
 
