@@ -115,7 +115,6 @@ async def test_every_instance_has_its_own_keys_in_their_order(
 ) -> None:
     app = app_factory()
     source, out = of(make_topic, "in", "out")
-    pytest.importorskip("turbine.windowing")  # which classes ask for their windows
     made: list[Any] = []
 
     @app.subscribe(source, publish_to=out, partition_key="user", parallelism=4, batch_size=64)
