@@ -26,6 +26,8 @@ app = turbine.App(
     os.environ["APP_ID"],
     broker=os.environ["KAFKA"],
     datadir="data",
+    # A worker that was killed is a member of its group for so long.
+    kafka={"session.timeout.ms": 1_500, "heartbeat.interval.ms": 300},
     checkpoint_interval=0.05,
     broker_commit_interval=0.02,
 )
