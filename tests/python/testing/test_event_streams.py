@@ -73,5 +73,6 @@ def test_streams_shrink_to_little(wanted: Callable[[list[Sent]], bool]) -> None:
 
 def test_streams_shrink_to_events_at_one_time_in_order() -> None:
     strategy = event_streams(start=START_S, out_of_order_s=5, late_s=50)
-    found = find(strategy, lambda events: len(events) == 2, settings=settings(database=None))
+    chosen = settings(max_examples=1_000, database=None)
+    found = find(strategy, lambda events: len(events) == 2, settings=chosen)
     assert found == [Sent(0, "a", START_S), Sent(0, "a", START_S)]
