@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from turbine import _declare, _parsers
-from turbine.exceptions import ConfigError, DeclarationError
+from turbine import _declare
+from turbine._window_options import ms
+from turbine.exceptions import DeclarationError
 
 __all__ = ["EVENT_TIME_OPTIONS", "EventTime", "event_time"]
 
@@ -84,24 +85,10 @@ def event_time(
         column=_column(column, schema),
         unit=_declare.one_of("event_time_unit", "ms" if unit is None else unit, _UNITS),
         out_of_orderness_ms=(
-            0
-            if out_of_orderness is None
-            else _whole_ms("out_of_orderness", out_of_orderness, least=0)
+            0 if out_of_orderness is None else ms("out_of_orderness", out_of_orderness, least=0)
         ),
-        idle_close_ms=None if idle_close is None else _whole_ms("idle_close", idle_close, least=1),
+        idle_close_ms=None if idle_close is None else ms("idle_close", idle_close),
     )
-
-
-def _whole_ms(name: str, length: object, *, least: int) -> int:
-    try:
-        whole = round(_parsers.seconds(length) * 1_000)
-    except ConfigError as exc:
-        raise DeclarationError(f"{name} {exc}") from None
-    if whole < least:
-        raise DeclarationError(
-            f"{name}={length!r} is not possible: write milliseconds from {least}"
-        )
-    return whole
 
 
 def _column(column: str, schema: Any) -> str | None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from turbine._event_time import _whole_ms
+from turbine._window_options import ms
 from turbine.exceptions import DeclarationError
 
 __all__ = ["Dedup", "check_dedup"]
@@ -35,7 +35,7 @@ class Dedup:
         if not columns or not all(isinstance(name, str) and name for name in columns):
             raise DeclarationError(f"Dedup(key={key!r}) names no column: write key=['id']")
         self.key = tuple(columns)
-        self.within_ms = _whole_ms("within", within, least=1)
+        self.within_ms = ms("within", within, least=1)
 
     def config(self) -> dict[str, Any]:
         """Describe it to the core."""
