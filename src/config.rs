@@ -2,9 +2,11 @@
 
 mod format;
 mod registry;
+mod state;
 
 pub use format::{AvroFormat, CsvFormat, Format, Framing, ProtobufFormat, Strategy, Subject};
 pub use registry::RegistryConfig;
+pub use state::{Guarantee, OnGap, StateConfig, StoreKind, TableConfig};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -74,6 +76,18 @@ pub struct WorkerConfig {
     /// Longest time between two checkpoints of a partition's state, in ms.
     #[serde(default = "defaults::checkpoint_interval_ms")]
     pub checkpoint_interval_ms: u64,
+    /// Where state is kept.
+    #[serde(default)]
+    pub store: StoreKind,
+    /// Bytes that the stores of all partitions may hold in memory, caches and write buffers together.
+    #[serde(default = "defaults::state_memory_bytes")]
+    pub state_memory_bytes: usize,
+    /// Object store of the snapshots, as `s3://bucket/prefix`; none: no snapshots.
+    #[serde(default)]
+    pub checkpoint_url: Option<String>,
+    /// Tables of the agents.
+    #[serde(default)]
+    pub tables: Vec<TableConfig>,
     /// Where schemas of records are kept, if anywhere.
     #[serde(default)]
     pub schema_registry: Option<RegistryConfig>,
@@ -153,6 +167,21 @@ pub struct SubscriptionConfig {
     /// True: the topics are internal ones, that a [`RepartitionConfig`] writes.
     #[serde(default)]
     pub is_repartitioned: bool,
+    /// What a crash may do to outputs and state.
+    #[serde(default)]
+    pub guarantee: Guarantee,
+    /// The handler's state; none: it has none.
+    #[serde(default)]
+    pub state: Option<StateConfig>,
+    /// Topic that the changes of its state (and persistent windows) are written to; none: no changelog.
+    #[serde(default)]
+    pub changelog: Option<String>,
+    /// What happens where the state is behind the committed offset.
+    #[serde(default)]
+    pub on_gap: OnGap,
+    /// A gap of more records than this stops the worker.
+    #[serde(default)]
+    pub halt_if_gap_exceeds: Option<u64>,
 }
 
 /// Which rows are duplicates.
@@ -260,6 +289,9 @@ pub struct AgentConfig {
     /// Dead-letter topic, with `on_error = dlq`.
     #[serde(default)]
     pub dlq: Option<String>,
+    /// What a crash may do to outputs and state.
+    #[serde(default)]
+    pub guarantee: Guarantee,
 }
 
 /// The HTTP server of a worker.
@@ -293,6 +325,9 @@ mod defaults {
     }
     pub(super) fn checkpoint_interval_ms() -> u64 {
         1_000
+    }
+    pub(super) fn state_memory_bytes() -> usize {
+        256 << 20
     }
     pub(super) fn parallelism() -> usize {
         1

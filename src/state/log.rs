@@ -2,7 +2,7 @@
 //!
 //! # Guarantees
 //!
-//! * A commit is on the disk when [`Store::commit`] returns, and an interrupted one leaves no trace.
+//! * A commit is on the disk when [`WindowStore::commit`] returns, and an interrupted one leaves no trace.
 //! * One process has a file at a time; another is told which one.
 //! * The file has at most about twice the size of its content: then it is written anew.
 //!
@@ -11,7 +11,7 @@
 //! Content larger than memory, copies on other machines.
 
 use super::{
-    Each, MemoryStore, Store, Writes,
+    Each, MemoryStore, WindowStore, Writes,
     frame::{self, Found},
 };
 use crate::error::{Error, Result};
@@ -172,7 +172,7 @@ impl LogStore {
     }
 }
 
-impl Store for LogStore {
+impl WindowStore for LogStore {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
         self.rows.get(key)
     }

@@ -1,6 +1,6 @@
 //! A store that lives as long as its process.
 
-use super::{Each, Store, Writes};
+use super::{Each, WindowStore, Writes};
 use crate::error::Result;
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ pub struct MemoryStore {
 }
 
 impl MemoryStore {
-    /// Applies what [`Store::commit`] takes; says by how many bytes the content has grown.
+    /// Applies what [`WindowStore::commit`] takes; says by how many bytes the content has grown.
     pub(super) fn apply(&mut self, writes: &Writes, next: i64) -> i64 {
         let mut grown = 0;
         for (key, value) in &writes.0 {
@@ -31,7 +31,7 @@ impl MemoryStore {
     }
 }
 
-impl Store for MemoryStore {
+impl WindowStore for MemoryStore {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
         Ok(self.rows.get(key).cloned())
     }

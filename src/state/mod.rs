@@ -3,11 +3,13 @@
 mod frame;
 mod log;
 mod memory;
+mod store;
 #[cfg(test)]
 mod suite;
 
 pub use log::{LogStore, OpenError};
 pub use memory::MemoryStore;
+pub use store::{Delta, Mark, Pending, Space, Store};
 
 use crate::error::Result;
 
@@ -18,8 +20,8 @@ pub struct Writes(pub Vec<(Vec<u8>, Option<Vec<u8>>)>);
 /// Takes one key and its value.
 pub type Each<'a> = dyn FnMut(&[u8], &[u8]) -> Result<()> + 'a;
 
-/// The store of one partition: ordered keys, changed by whole batches of writes.
-pub trait Store: Send {
+/// The store of windows alone: ordered keys of one partition, changed by whole batches of writes.
+pub trait WindowStore: Send {
     /// The value of `key`.
     ///
     /// # Errors

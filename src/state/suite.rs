@@ -1,16 +1,16 @@
 //! What every store promises, as tests that each of them runs.
 
-use super::{LogStore, MemoryStore, Store, Writes};
+use super::{LogStore, MemoryStore, WindowStore, Writes};
 use proptest::prelude::*;
 use std::{collections::BTreeMap, path::Path};
 
-type Open = fn(&Path) -> Box<dyn Store>;
+type Open = fn(&Path) -> Box<dyn WindowStore>;
 
-fn memory(_: &Path) -> Box<dyn Store> {
+fn memory(_: &Path) -> Box<dyn WindowStore> {
     Box::new(MemoryStore::default())
 }
 
-fn log(directory: &Path) -> Box<dyn Store> {
+fn log(directory: &Path) -> Box<dyn WindowStore> {
     Box::new(LogStore::open(&directory.join("0.log")).unwrap())
 }
 
@@ -18,7 +18,7 @@ const STORES: [(Open, bool); 2] = [(memory, false), (log, true)];
 
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 
-fn scanned(store: &dyn Store, prefix: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+fn scanned(store: &dyn WindowStore, prefix: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut found = Vec::new();
     let mut keep = |key: &[u8], value: &[u8]| {
         found.push((key.to_vec(), value.to_vec()));
@@ -28,7 +28,7 @@ fn scanned(store: &dyn Store, prefix: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     found
 }
 
-fn agree(store: &dyn Store, model: &Model, prefix: &[u8]) {
+fn agree(store: &dyn WindowStore, model: &Model, prefix: &[u8]) {
     let expected: Vec<_> = model
         .iter()
         .filter(|(key, _)| key.starts_with(prefix))

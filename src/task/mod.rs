@@ -29,6 +29,7 @@ mod ready;
 pub mod repartition;
 pub mod shelf;
 pub mod sink;
+pub mod state;
 pub mod status;
 pub mod subscription;
 pub mod watch;

@@ -6,7 +6,7 @@ use crate::{
     config::{Format, SubscriptionConfig},
     engine::horizon::Point,
     error::{Error, Result},
-    state::{LogStore, OpenError, Store as _},
+    state::{LogStore, OpenError, WindowStore as _},
     task::{
         sink::{Gate, Gates},
         subscription::{

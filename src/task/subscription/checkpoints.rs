@@ -4,7 +4,7 @@ use crate::{
     engine::tracker::{Ticket, Tracker},
     error::Result,
     metrics::StateMetrics,
-    state::{Store, Writes},
+    state::{WindowStore, Writes},
 };
 use parking_lot::Mutex;
 use std::{
@@ -29,7 +29,7 @@ pub struct Checkpoints {
 
 struct Inner {
     /// None once the partition is gone.
-    store: Option<Box<dyn Store>>,
+    store: Option<Box<dyn WindowStore>>,
     pending: VecDeque<Pending>,
     due: Instant,
 }
@@ -43,7 +43,7 @@ struct Pending {
 impl Checkpoints {
     /// Checkpoints into `store`, one in `interval` at most.
     #[must_use]
-    pub fn new(store: Box<dyn Store>, interval: Duration, metrics: StateMetrics) -> Self {
+    pub fn new(store: Box<dyn WindowStore>, interval: Duration, metrics: StateMetrics) -> Self {
         let stored = AtomicI64::new(store.next().unwrap_or(-1));
         let due = Instant::now() + interval;
         let inner = Inner { store: Some(store), pending: VecDeque::new(), due };
@@ -94,7 +94,7 @@ impl Checkpoints {
         }
     }
 
-    fn commit(&self, store: &mut dyn Store, writes: &Writes, next: i64) -> Result<()> {
+    fn commit(&self, store: &mut dyn WindowStore, writes: &Writes, next: i64) -> Result<()> {
         store.commit(writes, next)?;
         self.stored.store(next, Ordering::Release);
         self.metrics.checkpoints.inc();

@@ -5,7 +5,7 @@ use crate::{
     engine::horizon::Needed,
     error::{Error, Result},
     metrics::WindowMetrics,
-    state::{Store, Writes},
+    state::{WindowStore, Writes},
     window::{
         operator::Cause,
         spec::{OnLate, WindowSpec},
@@ -76,7 +76,7 @@ impl Windows {
     /// # Errors
     ///
     /// If the store cannot be read, or was written under another declaration.
-    pub fn restore(&mut self, store: &dyn Store) -> Result<Option<i64>> {
+    pub fn restore(&mut self, store: &dyn WindowStore) -> Result<Option<i64>> {
         for one in &mut self.all {
             one.operators.restore(store)?;
             one.show();

@@ -51,7 +51,7 @@ use super::{
 };
 use crate::{
     error::Result,
-    state::{Store, Writes},
+    state::{WindowStore, Writes},
 };
 use arrow::{array::RecordBatch, datatypes::Field};
 
@@ -210,7 +210,7 @@ impl Operator {
     /// # Errors
     ///
     /// If the store cannot be read, or was written under another declaration.
-    pub fn restore(&mut self, store: &dyn Store) -> Result<()> {
+    pub fn restore(&mut self, store: &dyn WindowStore) -> Result<()> {
         persist::restore(self, store)
     }
 

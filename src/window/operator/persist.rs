@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    state::{Store, Writes},
+    state::{WindowStore, Writes},
     window::{aggregate::Slot, spec::WindowSpec},
 };
 use arrow::ipc::{reader::StreamReader, writer::StreamWriter};
@@ -47,7 +47,7 @@ pub(super) fn changes(operator: &mut Operator, writes: &mut Writes) -> Result<()
     Ok(())
 }
 
-pub(super) fn restore(operator: &mut Operator, store: &dyn Store) -> Result<()> {
+pub(super) fn restore(operator: &mut Operator, store: &dyn WindowStore) -> Result<()> {
     if !operator.spec.persistent {
         return Ok(());
     }

@@ -9,7 +9,7 @@ mod sliding;
 use super::{Cause, Operator};
 use crate::{
     error::Result,
-    state::{Each, Store, Writes},
+    state::{Each, WindowStore, Writes},
     window::{spec::WindowSpec, watermark::Watermark},
 };
 use arrow::{
@@ -49,7 +49,7 @@ struct Ran {
 #[derive(Default)]
 struct Memory(BTreeMap<Vec<u8>, Vec<u8>>);
 
-impl Store for Memory {
+impl WindowStore for Memory {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
         Ok(self.0.get(key).cloned())
     }
