@@ -54,7 +54,7 @@ test: build ## Everything: Rust, Python on the embedded broker, Python on a real
 .PHONY: test-rust
 test-rust: $(RAN) ## Rust tests only
 	@scripts/section.sh "Rust tests"
-	@cargo test --locked --quiet | tee $(RAN)/rust
+	@. scripts/cargo-env.sh && cargo test --locked --quiet | tee $(RAN)/rust
 
 .PHONY: test-python
 test-python: build $(RAN) ## Python tests on the embedded broker (PYTEST="-k name" adds arguments)

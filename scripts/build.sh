@@ -3,15 +3,14 @@
 # One build of a target folder at a time: two clones may share it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$(scripts/target-dir.sh)}
-# The extension is built for the stable ABI: no interpreter is asked, none can cause a rebuild.
-export VIRTUAL_ENV=$PWD/.venv PIP_DISABLE_PIP_VERSION_CHECK=1 PYO3_NO_PYTHON=1
+export VIRTUAL_ENV=$PWD/.venv PIP_DISABLE_PIP_VERSION_CHECK=1
+CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$(scripts/target-dir.sh)}
 mkdir -p "$CARGO_TARGET_DIR"
-build=(.venv/bin/maturin develop --release --locked)
 if command -v flock >/dev/null; then
-    flock "$CARGO_TARGET_DIR/.building" "${build[@]}"
-else
-    "${build[@]}"
+    exec 9>"$CARGO_TARGET_DIR/.building"
+    flock 9
 fi
+. scripts/cargo-env.sh --build
+.venv/bin/maturin develop --release --locked
 touch turbine/_native.abi3.so
 .venv/bin/turbine --version

@@ -11,8 +11,9 @@ check() { # NAME COMMAND...
     "$@" || failed+=("$name")
 }
 
-# As maturin builds it: for the stable ABI, an extension that is not linked to an interpreter.
-export PYO3_NO_PYTHON=1 PYO3_BUILD_EXTENSION_MODULE=1
+. scripts/cargo-env.sh
+# As maturin builds it: an extension that is not linked to an interpreter.
+export PYO3_BUILD_EXTENSION_MODULE=1
 check "rustfmt" cargo fmt --check
 check "clippy" cargo clippy --locked --quiet --all-targets -- -D warnings
 check "clippy, feature python" cargo clippy --locked --quiet --lib --features python -- -D warnings

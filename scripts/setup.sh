@@ -27,6 +27,12 @@ missing=()
 for need in "g++:g++" "make:make" "perl:perl"; do
     command -v "${need%%:*}" >/dev/null || missing+=("${need##*:}")
 done
+# RocksDB's bindings are made from its headers. libclang without the compiler's own headers would not do.
+has_libclang() {
+    [ -n "${LIBCLANG_PATH:-}" ] || [ "$(uname)" = Darwin ] ||
+        compgen -G '/usr/lib/llvm-*/lib/libclang.so*' >/dev/null || compgen -G '/usr/lib*/libclang.so*' >/dev/null
+}
+has_libclang || missing+=("libclang-dev")
 optional=()
 if [ "${TURBINE_NO_KAFKA:-0}" != 1 ]; then
     has_java || optional+=("openjdk-17-jre-headless")
