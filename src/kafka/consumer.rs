@@ -4,7 +4,16 @@
 //! it; each assigned partition has a [`PartitionQueue`] that its task polls. So nothing that a handler
 //! does can make the group believe that this member is gone.
 
-use super::{failed, queue::PartitionQueue, settings, trouble::Trouble};
+pub use super::{hold::Begin, offsets::GroupOffset};
+
+use super::{
+    failed,
+    hold::Held,
+    offsets::{commit, committed, names},
+    queue::PartitionQueue,
+    settings,
+    trouble::Trouble,
+};
 use crate::{
     config::StartAt,
     error::{Error, Result},
@@ -12,11 +21,10 @@ use crate::{
 };
 use parking_lot::Mutex;
 use rdkafka::{
-    ClientContext, Offset, TopicPartitionList, bindings as rd,
+    ClientContext, bindings as rd,
     config::RDKafkaLogLevel,
-    consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance},
+    consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance},
     error::KafkaError,
-    topic_partition_list::TopicPartitionListElem,
 };
 use std::{
     collections::BTreeMap,
@@ -29,32 +37,18 @@ use std::{
     time::Duration,
 };
 
-/// Longest wait for committed offsets.
-const COMMITTED_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// An offset that a group commits, with a text of its own beside it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GroupOffset {
-    /// Its partition.
-    pub tp: TopicPartition,
-    /// The next record to read.
-    pub offset: i64,
-    /// Whatever the group wants to find again.
-    pub metadata: String,
-}
-
 /// Gives the committed offsets of partitions, of those that have one; waits for the broker, not for ever.
 pub type Committed<'a> = dyn Fn(&[TopicPartition]) -> Result<Vec<GroupOffset>> + 'a;
 
 /// Who is told about partitions. Calls come one after the other, from the group's thread.
 pub trait Listener: Send + Sync {
     /// These partitions are ours; their records will come through the queues. Those that are returned
-    /// begin at that offset, the others at the committed one, for which `committed` asks the broker.
+    /// begin there, the others at the committed offset, for which `committed` asks the broker.
     fn assigned(
         &self,
         partitions: Vec<(TopicPartition, PartitionQueue)>,
         committed: &Committed<'_>,
-    ) -> Vec<(TopicPartition, i64)>;
+    ) -> Vec<(TopicPartition, Begin)>;
     /// These partitions are going. May block until their handlers are done; the offsets returned are
     /// committed before they go. `lost`: they are gone already, and nothing can be committed.
     fn revoked(&self, partitions: &[TopicPartition], lost: bool) -> Vec<GroupOffset>;
@@ -78,6 +72,9 @@ pub struct Membership<'a> {
     pub buffer_bytes: usize,
     /// Must queues know when they are at the end of their partition?
     pub tells_ends: bool,
+    /// Are its offsets committed in transactions? Then nothing of an undecided one is read, whatever the
+    /// user's settings say.
+    pub is_exact: bool,
 }
 
 /// See the module.
@@ -85,6 +82,7 @@ pub struct GroupConsumer {
     client: Arc<ConsumerHandle>,
     stopping: Arc<AtomicBool>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    start_at: StartAt,
 }
 
 /// The client, kept alive by whoever holds memory of it.
@@ -95,6 +93,7 @@ pub(super) struct Context {
     listener: Arc<dyn Listener>,
     handle: OnceLock<Weak<ConsumerHandle>>,
     trouble: Trouble,
+    held: Held,
 }
 
 impl ClientContext for Context {
@@ -122,7 +121,7 @@ impl ConsumerContext for Context {
                     .collect();
                 let ask = |wanted: &[TopicPartition]| committed(consumer, wanted);
                 let starts = self.listener.assigned(assigned, &ask);
-                starts.iter().for_each(|(tp, offset)| begin_at(list, tp, *offset));
+                self.held.begin(consumer.client().native_ptr(), list, &starts);
             }
             Rebalance::Revoke(list) => {
                 let lost = consumer.assignment_lost();
@@ -139,60 +138,6 @@ impl ConsumerContext for Context {
             }
         }
     }
-}
-
-fn names(list: &TopicPartitionList) -> Vec<TopicPartition> {
-    list.elements().iter().map(|e| TopicPartition::new(e.topic(), e.partition())).collect()
-}
-
-/// Makes partition `tp` of an assignment begin at `offset`.
-fn begin_at(list: &TopicPartitionList, tp: &TopicPartition, offset: i64) {
-    let Ok(topic) = CString::new(&*tp.topic) else { return };
-    // SAFETY: the list is alive and not used by another thread during the rebalance, the name is a C
-    // string; a partition that is not in the list changes nothing.
-    unsafe {
-        rd::rd_kafka_topic_partition_list_set_offset(
-            list.ptr(),
-            topic.as_ptr(),
-            tp.partition,
-            offset,
-        );
-    }
-}
-
-fn committed(consumer: &ConsumerHandle, wanted: &[TopicPartition]) -> Result<Vec<GroupOffset>> {
-    let mut list = TopicPartitionList::with_capacity(wanted.len());
-    for tp in wanted {
-        list.add_partition(&tp.topic, tp.partition);
-    }
-    let found = consumer
-        .committed_offsets(list, COMMITTED_TIMEOUT)
-        .map_err(|e| failed("asking for committed offsets", &e))?;
-    let one = |one: TopicPartitionListElem<'_>| match one.offset() {
-        Offset::Offset(offset) => Some(GroupOffset {
-            tp: TopicPartition::new(one.topic(), one.partition()),
-            offset,
-            metadata: one.metadata().to_owned(),
-        }),
-        _ => None,
-    };
-    Ok(found.elements().into_iter().filter_map(one).collect())
-}
-
-fn commit(consumer: &ConsumerHandle, offsets: &[GroupOffset]) -> Result<()> {
-    if offsets.is_empty() {
-        return Ok(());
-    }
-    let mut list = TopicPartitionList::with_capacity(offsets.len());
-    for GroupOffset { tp, offset, metadata } in offsets {
-        let mut one = list.add_partition(&tp.topic, tp.partition);
-        one.set_offset(Offset::Offset(*offset))
-            .map_err(|e| failed(format!("committing {tp}"), &e))?;
-        if !metadata.is_empty() {
-            one.set_metadata(metadata);
-        }
-    }
-    consumer.commit(&list, CommitMode::Sync).map_err(|e| failed("committing offsets", &e))
 }
 
 impl GroupConsumer {
@@ -214,7 +159,15 @@ impl GroupConsumer {
         if member.tells_ends {
             config.set("enable.partition.eof", "true");
         }
-        let context = Context { listener, handle: OnceLock::new(), trouble: Trouble::default() };
+        if member.is_exact {
+            config.set("isolation.level", "read_committed");
+        }
+        let context = Context {
+            listener,
+            handle: OnceLock::new(),
+            trouble: Trouble::default(),
+            held: Held::default(),
+        };
         let client: ConsumerHandle = config
             .create_with_context(context)
             .map_err(|e| failed(format!("creating a consumer of group {}", member.group), &e))?;
@@ -233,7 +186,8 @@ impl GroupConsumer {
                 .spawn(move || serve(&client, &stopping))
                 .map_err(|e| Error::io("starting the group's thread", &e))?
         };
-        Ok(Self { client, stopping, thread: Mutex::new(Some(thread)) })
+        let start_at = member.start_at;
+        Ok(Self { client, stopping, thread: Mutex::new(Some(thread)), start_at })
     }
 
     /// Commits `offsets` and waits for the broker's answer.
@@ -245,6 +199,28 @@ impl GroupConsumer {
         commit(&self.client, offsets)
     }
 
+    /// What the group has committed, of those partitions that have something. If the member is exact,
+    /// waits until no transaction is about to change it, some seconds at most.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kafka`] if the broker does not say.
+    pub fn committed(&self, partitions: &[TopicPartition]) -> Result<Vec<GroupOffset>> {
+        committed(&self.client, partitions)
+    }
+
+    pub(super) fn native(&self) -> *mut rd::rd_kafka_t {
+        self.client.client().native_ptr()
+    }
+
+    pub(super) fn held(&self) -> &Held {
+        &self.client.context().held
+    }
+
+    pub(super) fn start_at(&self) -> StartAt {
+        self.start_at
+    }
+
     /// End offset of a partition as the last fetch saw it; asks nobody.
     pub fn end_offset(&self, tp: &TopicPartition) -> Option<i64> {
         let topic = CString::new(&*tp.topic).ok()?;
@@ -252,7 +228,7 @@ impl GroupConsumer {
         // SAFETY: a live handle, a C string, two integers to write to.
         let code = unsafe {
             rd::rd_kafka_get_watermark_offsets(
-                self.client.client().native_ptr(),
+                self.native(),
                 topic.as_ptr(),
                 tp.partition,
                 &raw mut low,

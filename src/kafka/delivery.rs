@@ -34,6 +34,8 @@ pub(super) struct Shared {
     pub(super) room_changed: Condvar,
     pub(super) stopping: AtomicBool,
     pub(super) trouble: Trouble,
+    /// Set by whatever may leave a request of the client on its way: see [`super::transaction`].
+    pub(super) disturbed: AtomicBool,
     pub(super) acknowledged: IntCounter,
 }
 
@@ -47,6 +49,7 @@ impl Shared {
             room_changed: Condvar::new(),
             stopping: AtomicBool::new(false),
             trouble: Trouble::default(),
+            disturbed: AtomicBool::new(false),
             acknowledged,
         }
     }
@@ -124,16 +127,27 @@ pub(super) unsafe extern "C" fn on_error(
     // SAFETY: librdkafka passes a C string and the opaque that `new` set.
     let (reason, shared) =
         unsafe { (CStr::from_ptr(reason).to_string_lossy(), &*opaque.cast::<Shared>()) };
+    shared.disturbed.store(true, Ordering::Release);
     shared.trouble.note("producer", &reason);
 }
 
 pub(super) unsafe extern "C" fn on_log(
-    _rk: *const rd::rd_kafka_t,
+    rk: *const rd::rd_kafka_t,
     level: c_int,
     facility: *const c_char,
     text: *const c_char,
 ) {
     // SAFETY: librdkafka passes C strings.
     let (facility, text) = unsafe { (CStr::from_ptr(facility), CStr::from_ptr(text)) };
+    // Lines come from the thread that has the connection, before any call can know of it; errors wait
+    // in a queue.
+    if matches!(facility.to_bytes(), b"FAIL" | b"ERROR" | b"REQTMOUT" | b"FATAL" | b"TXNERR") {
+        // SAFETY: the opaque is what `create` set, and outlives the client; while the client is being
+        // made there may be none yet.
+        let shared = unsafe { rd::rd_kafka_opaque(rk).cast::<Shared>().as_ref() };
+        if let Some(shared) = shared {
+            shared.disturbed.store(true, Ordering::Release);
+        }
+    }
     super::log(level, &facility.to_string_lossy(), &text.to_string_lossy());
 }

@@ -2,6 +2,7 @@
 
 use super::delivery::BatchRoom;
 use crate::error::{Error, Result};
+use bytes::Bytes;
 use parking_lot::Mutex;
 use std::sync::{
     Arc,
@@ -26,7 +27,7 @@ struct Inner {
     on_landed: Option<OnLanded>,
     error: Option<Error>,
     /// Payloads that librdkafka reads in place.
-    payloads: Vec<Vec<u8>>,
+    payloads: Vec<Bytes>,
     /// Room in the producer's queue, given back by dropping it.
     room: Vec<BatchRoom>,
 }
@@ -54,7 +55,7 @@ impl Flight {
     }
 
     /// Keeps `payload` in memory until the flight has landed.
-    pub fn hold(&self, payload: Vec<u8>) {
+    pub fn hold(&self, payload: Bytes) {
         self.inner.lock().payloads.push(payload);
     }
 

@@ -3,6 +3,7 @@
 //! * [`consumer`]: one member of a consumer group, with a queue for each partition.
 //! * [`messages`]: fetched records, in the client library's own memory.
 //! * [`producer`]: the idempotent producer, and flights: sets of records that are acknowledged together.
+//! * [`transaction`]: what a producer with a transactional id does beside that.
 //! * [`admin`]: topics and offsets.
 //!
 //! # Not here
@@ -14,11 +15,15 @@ pub mod answer;
 pub mod consumer;
 mod delivery;
 pub mod flight;
+mod hold;
 pub mod messages;
+mod offsets;
 pub mod outgoing;
 pub mod producer;
 pub mod queue;
+mod raw;
 pub mod settings;
+pub mod transaction;
 mod trouble;
 
 use crate::error::{Act, Error};

@@ -1,6 +1,7 @@
 //! Records on their way out, one by one or as the rows of a batch.
 
 use crate::types::RecordExtras;
+use bytes::Bytes;
 
 /// One record to send.
 #[derive(Clone, Debug, Default)]
@@ -17,11 +18,11 @@ pub struct Outgoing<'a> {
     pub headers: &'a [(String, Option<Vec<u8>>)],
 }
 
-/// Encoded rows: value `i` is `bytes[ends[i-1]..ends[i]]`, key `i` a range of `key_bytes`.
+/// Encoded rows, which may be sent more than once: value `i` is `bytes[ends[i-1]..ends[i]]`, key `i` a range of `key_bytes`.
 #[derive(Debug, Default)]
 pub struct Rows {
     /// All values, one behind the other.
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
     /// End of each value.
     pub ends: Vec<usize>,
     /// All keys.

@@ -15,15 +15,16 @@ use super::{
     failed, failed_code,
     flight::Flight,
     outgoing::{Outgoing, Rows},
+    raw::{Full, Topic, enqueue, last_error, parts, produce_batch, produce_full, raw_rows},
     settings,
 };
 use crate::{
     error::{Error, Result},
-    types::{Header, RecordExtras},
+    types::RecordExtras,
 };
 use parking_lot::Mutex;
 use prometheus::IntCounter;
-use rdkafka::{bindings as rd, types::RDKafkaErrorCode};
+use rdkafka::{bindings as rd, config::ClientConfig, types::RDKafkaErrorCode};
 use std::{
     collections::{BTreeMap, HashMap},
     ffi::{CStr, CString, c_char, c_int, c_void},
@@ -36,14 +37,11 @@ use std::{
 /// What the client library keeps for a record beside its bytes, about.
 const RECORD_OVERHEAD: usize = 200;
 
-/// Lets the key choose the partition (librdkafka's `RD_KAFKA_PARTITION_UA`).
-const ANY_PARTITION: i32 = -1;
-
 /// See the module.
 pub struct Producer {
-    rk: ptr::NonNull<rd::rd_kafka_t>,
+    pub(super) rk: ptr::NonNull<rd::rd_kafka_t>,
     topics: Mutex<HashMap<String, Topic>>,
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     epoch: Mutex<Arc<Flight>>,
     poller: Mutex<Option<JoinHandle<()>>>,
 }
@@ -52,11 +50,6 @@ pub struct Producer {
 unsafe impl Send for Producer {}
 // SAFETY: as above; our own fields are locked.
 unsafe impl Sync for Producer {}
-
-#[derive(Clone, Copy)]
-struct Topic(ptr::NonNull<rd::rd_kafka_topic_t>);
-// SAFETY: a topic handle may be used from any thread and lives as long as the producer.
-unsafe impl Send for Topic {}
 
 impl Producer {
     /// Creates the client; it connects in the background. `acknowledged` counts its records.
@@ -71,7 +64,32 @@ impl Producer {
         acknowledged: IntCounter,
     ) -> Result<Arc<Self>> {
         settings::check(user)?;
-        let config = settings::producer(brokers, user, buffer_bytes);
+        Self::create(&settings::producer(brokers, user, buffer_bytes), buffer_bytes, acknowledged)
+    }
+
+    /// A producer whose records take effect with the transactions of `id` only; see
+    /// [`super::transaction`]. It needs [`Producer::init`] first.
+    ///
+    /// # Errors
+    ///
+    /// As [`Producer::new`].
+    pub fn transactional(
+        brokers: &str,
+        user: &BTreeMap<String, String>,
+        id: &str,
+        buffer_bytes: usize,
+        acknowledged: IntCounter,
+    ) -> Result<Arc<Self>> {
+        settings::check(user)?;
+        let config = settings::transactional(brokers, user, id, buffer_bytes);
+        Self::create(&config, buffer_bytes, acknowledged)
+    }
+
+    fn create(
+        config: &ClientConfig,
+        buffer_bytes: usize,
+        acknowledged: IntCounter,
+    ) -> Result<Arc<Self>> {
         let native =
             config.create_native_config().map_err(|e| failed("creating a producer", &e))?;
         let shared = Arc::new(Shared::new(buffer_bytes, acknowledged));
@@ -213,51 +231,7 @@ impl Producer {
             opaque,
             flags: rd::RD_KAFKA_MSG_F_COPY,
         };
-        self.produce_full(topic, &full).map_err(RDKafkaErrorCode::from)
-    }
-
-    fn produce_full(&self, topic: Topic, full: &Full<'_>) -> Result<(), rd::rd_kafka_resp_err_t> {
-        type Part = rd::rd_kafka_vu_s__bindgen_ty_1;
-        type Memory = rd::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1;
-        use rd::rd_kafka_vtype_t as V;
-        let part = |vtype, u| rd::rd_kafka_vu_t { vtype, u };
-        let memory = |(ptr, size)| Part { mem: Memory { ptr, size } };
-        let mut parts = vec![
-            part(V::RD_KAFKA_VTYPE_RKT, Part { rkt: topic.0.as_ptr() }),
-            part(
-                V::RD_KAFKA_VTYPE_PARTITION,
-                Part { i32_: full.partition.unwrap_or(ANY_PARTITION) },
-            ),
-            part(V::RD_KAFKA_VTYPE_VALUE, memory(full.value)),
-            part(V::RD_KAFKA_VTYPE_KEY, memory(full.key)),
-            part(V::RD_KAFKA_VTYPE_OPAQUE, Part { ptr: full.opaque }),
-            part(V::RD_KAFKA_VTYPE_MSGFLAGS, Part { i: full.flags }),
-            part(V::RD_KAFKA_VTYPE_TIMESTAMP, Part { i64_: full.timestamp_ms.unwrap_or(0) }),
-        ];
-        let names: Vec<CString> = full
-            .headers
-            .iter()
-            .map(|(name, _)| CString::new(name.as_str()).unwrap_or_default())
-            .collect();
-        for (name, (_, value)) in names.iter().zip(full.headers) {
-            let (val, size) = value.as_ref().map_or((ptr::null(), 0), |v| {
-                (v.as_ptr().cast(), isize::try_from(v.len()).unwrap_or(isize::MAX))
-            });
-            let header =
-                rd::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_2 { name: name.as_ptr(), val, size };
-            parts.push(part(V::RD_KAFKA_VTYPE_HEADER, Part { header }));
-        }
-        // SAFETY: every pointer lives over the call; librdkafka copies headers and keys, and the
-        // value too unless a flight keeps it.
-        unsafe {
-            let error = rd::rd_kafka_produceva(self.rk.as_ptr(), parts.as_ptr(), parts.len());
-            if error.is_null() {
-                return Ok(());
-            }
-            let code = rd::rd_kafka_error_code(error);
-            rd::rd_kafka_error_destroy(error);
-            Err(code)
-        }
+        produce_full(self.rk, topic, &full).map_err(RDKafkaErrorCode::from)
     }
 
     /// Enqueues all rows in order; the flight keeps their bytes, librdkafka reads them in place.
@@ -269,7 +243,7 @@ impl Producer {
     pub fn send_rows(
         &self,
         topic: &str,
-        rows: Rows,
+        rows: &Rows,
         flight: &Arc<Flight>,
     ) -> Result<Vec<(usize, Error)>> {
         let handle = self.topic(topic)?;
@@ -277,10 +251,10 @@ impl Producer {
         if count == 0 {
             return Ok(Vec::new());
         }
-        let mut raw = raw_rows(&rows, flight);
+        let mut raw = raw_rows(rows, flight);
         let bytes = rows.bytes.len() + rows.key_bytes.len() + count * RECORD_OVERHEAD;
         flight.board(count);
-        flight.hold(rows.bytes);
+        flight.hold(rows.bytes.clone());
         self.shared.bytes.fetch_add(bytes, Ordering::AcqRel);
         let room = BatchRoom { shared: Arc::clone(&self.shared), bytes };
         let mut good = 0;
@@ -332,7 +306,7 @@ impl Producer {
             opaque: message._private,
             flags: rd::RD_KAFKA_MSG_F_BLOCK,
         };
-        self.produce_full(topic, &full)
+        produce_full(self.rk, topic, &full)
     }
 
     /// Takes one record aboard `flight`, or of the current epoch: under its lock, so that no record
@@ -409,91 +383,4 @@ fn poll_until_stopped(handle: &PollHandle, shared: &Shared) {
         // SAFETY: live until the producer has joined this thread.
         unsafe { rd::rd_kafka_poll(handle.0.as_ptr(), 100) };
     }
-}
-
-/// One record with everything it may have.
-struct Full<'a> {
-    value: (*mut c_void, usize),
-    key: (*mut c_void, usize),
-    partition: Option<i32>,
-    timestamp_ms: Option<i64>,
-    headers: &'a [Header],
-    opaque: *mut c_void,
-    flags: c_int,
-}
-
-/// The rows as librdkafka takes them; they point into `rows`.
-fn raw_rows(rows: &Rows, flight: &Arc<Flight>) -> Vec<rd::rd_kafka_message_t> {
-    let mut start = 0;
-    let opaque = Arc::as_ptr(flight).cast_mut().cast();
-    let row = |(i, &end): (usize, &usize)| {
-        let key = rows.keys.get(i).copied().flatten().map(|(a, b)| &rows.key_bytes[a..b]);
-        let value = &rows.bytes[start..end];
-        start = end;
-        let (payload, len) = parts(Some(value));
-        let (key, key_len) = parts(key);
-        rd::rd_kafka_message_t {
-            err: rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR,
-            rkt: ptr::null_mut(),
-            partition: ANY_PARTITION,
-            payload,
-            len,
-            key,
-            key_len,
-            offset: 0,
-            _private: opaque,
-        }
-    };
-    rows.ends.iter().enumerate().map(row).collect()
-}
-
-/// Enqueues plain rows, and counts them; those that are refused have an error afterwards.
-fn produce_batch(topic: Topic, raw: &mut [rd::rd_kafka_message_t]) -> usize {
-    // Blocking applies only where a user's own queue limits are below ours; the producer's thread
-    // makes room meanwhile.
-    let flags = rd::RD_KAFKA_MSG_F_BLOCK;
-    // SAFETY: payloads are kept by the flight until each record is answered, keys are copied by
-    // librdkafka during the call, the opaque is a flight that keeps itself alive.
-    let good = unsafe {
-        rd::rd_kafka_produce_batch(
-            topic.0.as_ptr(),
-            ANY_PARTITION,
-            flags,
-            raw.as_mut_ptr(),
-            c_int::try_from(raw.len()).expect("a batch has far fewer rows"),
-        )
-    };
-    usize::try_from(good).unwrap_or(0)
-}
-
-fn parts(bytes: Option<&[u8]>) -> (*mut c_void, usize) {
-    bytes.map_or((ptr::null_mut(), 0), |b| (b.as_ptr().cast_mut().cast(), b.len()))
-}
-
-fn last_error() -> RDKafkaErrorCode {
-    // SAFETY: reads a thread-local of librdkafka.
-    RDKafkaErrorCode::from(unsafe { rd::rd_kafka_last_error() })
-}
-
-fn enqueue(
-    topic: Topic,
-    record: &Outgoing<'_>,
-    opaque: *mut c_void,
-) -> Result<(), RDKafkaErrorCode> {
-    let (value, value_len) = parts(record.value);
-    let (key, key_len) = parts(record.key);
-    // SAFETY: librdkafka copies key and value during the call.
-    let failed = unsafe {
-        rd::rd_kafka_produce(
-            topic.0.as_ptr(),
-            record.partition.unwrap_or(ANY_PARTITION),
-            rd::RD_KAFKA_MSG_F_COPY,
-            value,
-            value_len,
-            key,
-            key_len,
-            opaque,
-        )
-    };
-    if failed == 0 { Ok(()) } else { Err(last_error()) }
 }

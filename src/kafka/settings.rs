@@ -101,6 +101,36 @@ pub(crate) fn producer(
     config
 }
 
+/// Longest life of a transaction, in ms. It begins when its records are there, so that it lasts for some
+/// milliseconds; a worker that dies in one holds its readers up for that long.
+pub(crate) const TRANSACTION_TIMEOUT_MS: u32 = 15_000;
+/// Longest time for one record or one request of a transaction, in ms.
+const TRANSACTION_STEP_MS: u32 = 10_000;
+
+/// The producer with the transactional id `id`. What decides how long a transaction can be in doubt is
+/// not the user's.
+pub(crate) fn transactional(
+    brokers: &str,
+    user: &BTreeMap<String, String>,
+    id: &str,
+    buffer_bytes: usize,
+) -> ClientConfig {
+    let mut config = producer(brokers, user, buffer_bytes);
+    // Another name of one below: which of the two counts would be left to chance.
+    config.remove("delivery.timeout.ms");
+    config
+        .set("transactional.id", id)
+        .set("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS.to_string())
+        .set("message.timeout.ms", TRANSACTION_STEP_MS.to_string())
+        .set("socket.timeout.ms", TRANSACTION_STEP_MS.to_string())
+        // A commit asks the coordinator again while the last one's markers are written.
+        .set("retry.backoff.ms", "5")
+        .set("retry.backoff.max.ms", "500")
+        // A flush ends the wait.
+        .set("linger.ms", "5");
+    config
+}
+
 fn overlay(config: &mut ClientConfig, over: ClientConfig) {
     for (key, value) in over.config_map() {
         config.set(key, value);
@@ -119,6 +149,20 @@ mod tests {
         let config = producer("localhost:1", &user, 1 << 20);
         assert_eq!(config.get("linger.ms"), Some("7"));
         assert_eq!(config.get("enable.idempotence"), Some("true"));
+    }
+
+    /// How long a transaction can be in doubt is not a user's to say, under any name.
+    #[test]
+    fn timeouts_of_transactions_are_ours() {
+        let user = BTreeMap::from(
+            ["message.timeout.ms", "delivery.timeout.ms", "transaction.timeout.ms"]
+                .map(|name| (name.to_owned(), "900000".to_owned())),
+        );
+        let config = transactional("localhost:1", &user, "app-t-0", 1 << 20);
+        assert_eq!(config.get("transaction.timeout.ms"), Some("15000"));
+        assert_eq!(config.get("message.timeout.ms"), Some("10000"));
+        assert_eq!(config.get("delivery.timeout.ms"), None);
+        config.create_native_config().expect("librdkafka takes them");
     }
 
     /// A setting that would break a guarantee is refused with the reason.

@@ -53,7 +53,7 @@ impl Gate {
         self.row_bytes = encoded.bytes.len() / count + 1;
         metrics.non_finite.inc_by(encoded.non_finite);
         let Encoded { bytes, ends, key_bytes, keys, extras, .. } = encoded;
-        Ok(Rows { bytes, ends, key_bytes, keys, extras })
+        Ok(Rows { bytes: bytes.into(), ends, key_bytes, keys, extras })
     }
 }
 
@@ -122,7 +122,7 @@ impl Sink {
             let rows = gate.encode(batch, &self.metrics)?;
             let count = rows.ends.len();
             self.producer.reserve().await;
-            let refused = self.producer.send_rows(&gate.topic, rows, flight)?;
+            let refused = self.producer.send_rows(&gate.topic, &rows, flight)?;
             if let Some((row, error)) = refused.into_iter().next() {
                 return Err(Error::Encode(format!("row {row} of the output: {error}")));
             }

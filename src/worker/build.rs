@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     codec::{DecodeOptions, format::Decoders, json::SharedSchema},
-    config::{AgentConfig, OnError, StartAt, SubscriptionConfig},
+    config::{AgentConfig, Guarantee, OnError, StartAt, SubscriptionConfig},
     error::Result,
     task::{
         agent::{self, Lane},
@@ -42,6 +42,8 @@ pub(super) struct Plan {
     pub(super) group: Group,
     /// Must its members know when they are at the end of a partition?
     pub(super) tells_ends: bool,
+    /// Are its offsets committed in transactions?
+    pub(super) is_exact: bool,
     pub(super) topics: Vec<String>,
     /// Where it begins without offsets.
     pub(super) start_at: StartAt,
@@ -60,7 +62,7 @@ pub(super) fn groups(
         let spawn = stage_spawn(worker, runtime, config, known)?;
         let group = group(worker, runtime, config.to.clone(), None, spawn);
         let (topics, tells_ends) = (vec![config.topic.clone()], config.event_time.is_some());
-        plans.push(Plan { group, tells_ends, topics, start_at });
+        plans.push(Plan { group, tells_ends, is_exact: false, topics, start_at });
     }
     for config in &worker.config.subscriptions {
         let (spawn, resumes) = subscription_spawn(worker, runtime, config)?;
@@ -70,7 +72,8 @@ pub(super) fn groups(
         let (topics, tells_ends) = (config.topics.clone(), idle_close.is_some());
         // What was written on before its group has joined is not to be missed.
         let start_at = if config.is_repartitioned { StartAt::Earliest } else { start_at };
-        plans.push(Plan { group, tells_ends, topics, start_at });
+        let is_exact = config.guarantee == Guarantee::ExactlyOnce;
+        plans.push(Plan { group, tells_ends, is_exact, topics, start_at });
     }
     let mut agents: BTreeMap<&str, Vec<&AgentConfig>> = BTreeMap::new();
     for config in &worker.config.agents {
@@ -82,7 +85,8 @@ pub(super) fn groups(
         let epochs = Some(Arc::clone(epochs));
         let group = group(worker, runtime, id.to_owned(), epochs, spawn);
         let topics = topics.into_iter().collect();
-        plans.push(Plan { group, tells_ends: false, topics, start_at });
+        let is_exact = configs.iter().any(|one| one.guarantee == Guarantee::ExactlyOnce);
+        plans.push(Plan { group, tells_ends: false, is_exact, topics, start_at });
     }
     Ok(plans)
 }

@@ -9,7 +9,7 @@ use crate::{
     engine::horizon::Point,
     error::{Act, Result},
     kafka::{
-        consumer::{Committed, GroupConsumer, GroupOffset, Listener},
+        consumer::{Begin, Committed, GroupConsumer, GroupOffset, Listener},
         queue::PartitionQueue,
     },
     metrics::Metrics,
@@ -251,7 +251,7 @@ impl Listener for Watch {
         &self,
         partitions: Vec<(TopicPartition, PartitionQueue)>,
         committed: &Committed<'_>,
-    ) -> Vec<(TopicPartition, i64)> {
+    ) -> Vec<(TopicPartition, Begin)> {
         self.0.upgrade().map(|group| group.assigned(partitions, committed)).unwrap_or_default()
     }
 
@@ -265,7 +265,7 @@ impl Listener for Group {
         &self,
         partitions: Vec<(TopicPartition, PartitionQueue)>,
         committed: &Committed<'_>,
-    ) -> Vec<(TopicPartition, i64)> {
+    ) -> Vec<(TopicPartition, Begin)> {
         self.has_joined.store(true, Ordering::Release);
         let names: Vec<_> = partitions.iter().map(|(tp, _)| tp.clone()).collect();
         self.metrics.assigned.inc_by(names.len() as u64);
@@ -280,7 +280,7 @@ impl Listener for Group {
                     "where its windows were is not known: {error}. Nothing is lost; restart the worker when the cluster answers"
                 ));
             }
-            starts.extend(task.starts_at().map(|offset| (tp.clone(), offset)));
+            starts.extend(task.starts_at().map(|offset| (tp.clone(), Begin::At(offset))));
             empty.extend(task.has_empty_store().then(|| task.clone()));
             self.tasks.lock().insert(tp, task);
         }
