@@ -41,7 +41,7 @@ pub struct Span {
 }
 
 /// Where a restart begins to read, and how.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Point {
     /// The first record to read.
     #[serde(skip)]
@@ -50,10 +50,10 @@ pub struct Point {
     #[serde(rename = "p")]
     pub position: i64,
     /// Watermark in front of `offset`.
-    #[serde(rename = "b")]
+    #[serde(rename = "b", default = "never", skip_serializing_if = "is_never")]
     pub watermark_before: i64,
     /// Watermark in front of `position`.
-    #[serde(rename = "w")]
+    #[serde(rename = "w", default = "never", skip_serializing_if = "is_never")]
     pub watermark: i64,
 }
 
@@ -90,7 +90,17 @@ impl Point {
 }
 
 /// In front of the metadata, with the version of its form.
-const PREFIX: &str = "turbine:1:";
+pub(super) const PREFIX: &str = "turbine:1:";
+
+/// The watermark in front of every row.
+fn never() -> i64 {
+    i64::MIN
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_never(watermark: &i64) -> bool {
+    *watermark == never()
+}
 
 /// The batches that a restart may have to read again.
 #[derive(Debug, Default)]
