@@ -9,7 +9,7 @@
 //!
 //! | layer | modules |
 //! | --- | --- |
-//! | 0 words | `error`, `types`, `clock`, `config`, `metrics`, `faults` |
+//! | 0 words | `error`, `types`, `clock`, `config`, `metrics`, `faults`, `failpoints` |
 //! | 1 one outside thing each | `codec`, `kafka`, `broker`, `registry`, `proxy`, `state`, `expr` |
 //! | 2 pure logic | `engine`, `window` |
 //! | 3 the line of one partition | `task` |
@@ -19,6 +19,7 @@
 pub mod clock;
 pub mod config;
 pub mod error;
+pub mod failpoints;
 pub mod faults;
 pub mod metrics;
 pub mod types;

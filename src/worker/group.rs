@@ -8,6 +8,7 @@ use super::{
 use crate::{
     engine::horizon::Point,
     error::{Act, Result},
+    failpoints::failpoint,
     kafka::{
         consumer::{Begin, Committed, GroupConsumer, GroupOffset, Listener},
         queue::PartitionQueue,
@@ -122,7 +123,9 @@ impl Group {
             return Ok(());
         }
         let commits: Vec<_> = offsets.iter().map(|(tp, point)| offset(tp, point)).collect();
+        failpoint!("line::offsets_begin");
         member.commit(&commits)?;
+        failpoint!("line::offsets_end");
         let seconds = began.elapsed().as_secs_f64();
         for task in tasks {
             let status = task.status();

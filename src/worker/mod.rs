@@ -183,6 +183,7 @@ impl Worker {
     ///
     /// [`Error::Kafka`] when none answers, [`Error::Config`] for a wrong declaration.
     pub fn start(self: &Arc<Self>) -> Result<()> {
+        crate::failpoints::arm_from_env()?;
         let admin = Admin::new(&self.config.brokers, &self.config.kafka)?;
         let known = admin.list_topics(CONNECT_TIMEOUT)?;
         let handle = match &*self.runtime.lock() {

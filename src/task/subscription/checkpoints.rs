@@ -3,6 +3,7 @@
 use crate::{
     engine::tracker::{Ticket, Tracker},
     error::Result,
+    failpoints::failpoint,
     metrics::StateMetrics,
     state::{WindowStore, Writes},
 };
@@ -95,7 +96,9 @@ impl Checkpoints {
     }
 
     fn commit(&self, store: &mut dyn WindowStore, writes: &Writes, next: i64) -> Result<()> {
+        failpoint!("line::checkpoint_begins");
         store.commit(writes, next)?;
+        failpoint!("line::checkpoint_ends");
         self.stored.store(next, Ordering::Release);
         self.metrics.checkpoints.inc();
         Ok(())

@@ -1,7 +1,7 @@
 //! The writing side: what handlers made of batches goes to the producer.
 
 use super::{job::Outputs, shared::Shared};
-use crate::{kafka::flight::Flight, task::sink::Sink};
+use crate::{failpoints::failpoint, kafka::flight::Flight, task::sink::Sink};
 use std::{sync::Arc, time::Instant};
 use tokio::sync::mpsc;
 
@@ -20,6 +20,7 @@ pub(super) async fn write_outputs(
         let flight = {
             let (task, ticket, batch_began) = (Arc::clone(&task), outputs.ticket, outputs.began);
             Flight::new(move |landed| {
+                failpoint!("line::landed");
                 let metrics = &task.status.metrics;
                 metrics.produce.observe(began.elapsed().as_secs_f64());
                 metrics.batch.observe(batch_began.elapsed().as_secs_f64());
@@ -33,6 +34,7 @@ pub(super) async fn write_outputs(
             })
         };
         let written = sink.write(&outputs.batches, &outputs.letters, &flight, &task.status).await;
+        failpoint!("line::written");
         if let Err(error) = written {
             task.halt(outputs.ticket, &error.to_string());
             flight.failed_whole(error);
