@@ -38,6 +38,10 @@ pub struct Metrics {
     active_windows: IntGaugeVec,
     checkpoints: IntCounterVec,
     state_missing: IntCounterVec,
+    exact_seconds: HistogramVec,
+    exact_aborted: IntCounterVec,
+    exact_recycled: IntCounterVec,
+    exact_fenced: IntCounterVec,
     /// Partitions gained since the start.
     pub assigned: IntCounter,
     /// Partitions given away since the start.
@@ -108,6 +112,19 @@ pub struct StateMetrics {
     pub checkpoints: IntCounter,
     /// Times that a partition with committed offsets had no state here.
     pub missing: IntCounter,
+}
+
+/// The metrics of the commits of one exactly-once task.
+#[derive(Clone)]
+pub struct ExactMetrics {
+    /// A commit, from its first record sent to the state that has it.
+    pub seconds: Histogram,
+    /// Transactions taken back.
+    pub aborted: IntCounter,
+    /// Producers replaced.
+    pub recycled: IntCounter,
+    /// Times that a producer was shut out by another one.
+    pub fenced: IntCounter,
 }
 
 impl Metrics {
@@ -209,6 +226,22 @@ impl Metrics {
                 "turbine_state_missing_total",
                 "Times that a partition with committed offsets had no state on this machine.",
             ),
+            exact_seconds: histogram(
+                "turbine_eos_commit_seconds",
+                "An exactly-once commit: transaction and state.",
+            ),
+            exact_aborted: counters(
+                "turbine_eos_aborted_total",
+                "Transactions that were aborted and made again.",
+            ),
+            exact_recycled: counters(
+                "turbine_eos_producers_recycled_total",
+                "Transactional producers that were replaced after trouble.",
+            ),
+            exact_fenced: counters(
+                "turbine_eos_fenced_total",
+                "Times that another worker shut a transactional producer out.",
+            ),
             assigned: counter("turbine_partitions_assigned_total", "Partitions gained."),
             revoked: counter("turbine_partitions_revoked_total", "Partitions given away or lost."),
             acknowledged: counter(
@@ -281,6 +314,18 @@ impl Metrics {
         StateMetrics {
             checkpoints: self.checkpoints.with_label_values(&[worker]),
             missing: self.state_missing.with_label_values(&[worker]),
+        }
+    }
+
+    /// The metrics of the commits of the exactly-once task with label `worker`.
+    #[must_use]
+    pub fn exact(&self, worker: &str) -> ExactMetrics {
+        let label = &[worker];
+        ExactMetrics {
+            seconds: self.exact_seconds.with_label_values(label),
+            aborted: self.exact_aborted.with_label_values(label),
+            recycled: self.exact_recycled.with_label_values(label),
+            fenced: self.exact_fenced.with_label_values(label),
         }
     }
 

@@ -61,7 +61,8 @@ impl Answer {
         }
     }
 
-    pub(super) fn set(&self, result: Result<Receipt>) {
+    /// Gives the answer to everybody who waits for it.
+    pub(crate) fn set(&self, result: Result<Receipt>) {
         let waiting = {
             let mut state = self.state.lock();
             state.result = Some(result.clone());

@@ -17,7 +17,7 @@ use super::{
     producer::Producer,
 };
 use crate::error::Error;
-use rdkafka::{bindings as rd, types::RDKafkaErrorCode};
+use rdkafka::{bindings as rd, error::IsError, types::RDKafkaErrorCode};
 use std::{
     ffi::CStr,
     ptr,
@@ -41,6 +41,8 @@ pub enum Remedy {
     Drop,
     /// Drop the producer: another one with its transactional id has begun.
     Fenced,
+    /// None: the cluster refuses transactions, or this client.
+    Never,
 }
 
 /// A call that did not succeed.
@@ -148,6 +150,16 @@ impl Producer {
         })
     }
 
+    /// What to do about an error that ended the producer; none while it is of use.
+    #[must_use]
+    pub fn is_over(&self) -> Option<Remedy> {
+        let mut text = [0; 8];
+        // SAFETY: a live handle and room for the text, which is cut.
+        let code =
+            unsafe { rd::rd_kafka_fatal_error(self.rk.as_ptr(), text.as_mut_ptr(), text.len()) };
+        code.is_error().then(|| remedy(code.into(), true, false, false))
+    }
+
     /// May something of this transaction still be on its way? Also says so when its caller has seen it
     /// otherwise: see [`Producer::suspect`].
     #[must_use]
@@ -200,6 +212,13 @@ fn remedy(code: RDKafkaErrorCode, is_fatal: bool, is_retriable: bool, needs_abor
     use RDKafkaErrorCode as C;
     match code {
         C::Fenced | C::ProducerFenced | C::InvalidProducerEpoch => Remedy::Fenced,
+        C::TransactionalIdAuthorizationFailed
+        | C::ClusterAuthorizationFailed
+        | C::GroupAuthorizationFailed
+        | C::TopicAuthorizationFailed
+        | C::SaslAuthenticationFailed
+        | C::UnsupportedVersion
+        | C::UnsupportedFeature => Remedy::Never,
         _ if is_fatal => Remedy::Drop,
         _ if needs_abort => Remedy::Abort,
         _ if is_retriable => Remedy::Retry,

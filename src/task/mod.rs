@@ -6,6 +6,7 @@
 //!
 //! * [`subscription`]: batches, decoded to Arrow.
 //! * [`agent`]: events, decoded when the agent asks for them.
+//! * [`commit`]: transactions of tasks that promise exactly once.
 //! * [`repartition`]: records written once more under another key, for subscriptions that ask for it.
 //! * [`status`]: the state machine both share; [`shelf`]: where Python picks work up.
 //!
@@ -22,6 +23,7 @@
 
 pub mod agent;
 mod bad_records;
+pub mod commit;
 pub mod cursor;
 pub mod dead_letter;
 mod order;

@@ -1,0 +1,386 @@
+//! Carries out what the machine asks for, one effect after the other, on a thread that may block.
+
+use super::{
+    attempt::Attempt,
+    ledger::{Commit, Ended},
+    link::{Gate, Link},
+    retry::{pause, token},
+};
+use crate::{
+    engine::{
+        commit::{Answer, Effect, Event, Machine, Proposal},
+        halt::{Halt, Reason},
+        horizon::Point,
+        receipt::{Metadata, Receipt},
+        reconcile::{Local, Remote, Undecided},
+    },
+    failpoints::failpoint,
+    kafka::{
+        consumer::GroupOffset,
+        producer::Producer,
+        transaction::{Refusal, Remedy},
+    },
+    metrics::ExactMetrics,
+    state::{Mark, Store},
+};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// How long a new producer waits for the last transaction of its id at a time.
+const INIT_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Brings the state of a task to what is committed.
+pub trait CatchUp: Send {
+    /// Brings it from offset `from` (none: from nothing) to exactly `to`, where its mark has `token` and
+    /// `hash`. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// Why that is not possible; the partition stands still then.
+    fn catch_up(&mut self, from: Option<i64>, to: i64, token: u64, hash: u64) -> Result<(), Halt>;
+}
+
+/// For tasks that keep nothing.
+pub struct NothingToCatchUp;
+
+impl CatchUp for NothingToCatchUp {
+    fn catch_up(&mut self, _: Option<i64>, _: i64, _: u64, _: u64) -> Result<(), Halt> {
+        Ok(())
+    }
+}
+
+/// See the module.
+pub(super) struct Driver {
+    pub(super) machine: Machine,
+    pub(super) link: Link,
+    pub(super) store: Option<Arc<dyn Store>>,
+    pub(super) log: Option<super::LogRecords>,
+    pub(super) catch_up: Box<dyn CatchUp>,
+    pub(super) metrics: ExactMetrics,
+    pub(super) gate: Arc<Gate>,
+    pub(super) producer: Option<Arc<Producer>>,
+    /// What is to be committed, kept until it is.
+    pub(super) commit: Option<Commit>,
+    pub(super) attempt: Option<Attempt>,
+    /// Name of the attempt in hand.
+    pub(super) token: u64,
+    /// Hash of every output so far, those of the commit in hand included.
+    pub(super) hash: u64,
+    pub(super) outcome: Outcome,
+    /// The last refusal, for whoever is told of a halt.
+    pub(super) trouble: Option<String>,
+}
+
+/// Where the machine has come to.
+#[derive(Default)]
+pub(super) struct Outcome {
+    pub(super) live: Option<Option<i64>>,
+    pub(super) is_done: bool,
+    pub(super) ended: Option<Ended>,
+}
+
+impl Driver {
+    /// Tells the machine of `event` and carries out everything that follows.
+    pub(super) fn run(&mut self, event: Event) {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            if let Event::Submitted { token, .. } | Event::WaitedFor { token } = &event {
+                self.token = *token;
+            }
+            let effects = self.machine.on(event);
+            for effect in effects {
+                if self.gate.is_closed() {
+                    return self.let_go();
+                }
+                self.carry_out(effect, &mut events);
+            }
+        }
+    }
+
+    /// Leaves everything as it is.
+    pub(super) fn let_go(&mut self) {
+        self.drop_producer();
+        self.outcome.ended.get_or_insert(Ended::Gone);
+    }
+
+    fn carry_out(&mut self, effect: Effect, events: &mut VecDeque<Event>) {
+        let answer = match effect {
+            Effect::InitProducer => Some(Event::Initialised(self.init())),
+            Effect::FetchCommitted => Some(self.fetch()),
+            Effect::ReadLocal => Some(self.read_local()),
+            Effect::RollForward => Some(self.roll_forward()),
+            Effect::Discard => Some(self.discard()),
+            Effect::CatchUp { from, to, token, hash } => {
+                let caught_up = self.catch_up.catch_up(from, to, token, hash);
+                Some(caught_up.map_or_else(Event::StoreFailed, |()| Event::CaughtUp))
+            }
+            Effect::Begin => {
+                self.begin();
+                None
+            }
+            Effect::Produce => {
+                self.produce();
+                None
+            }
+            // The records are on their way: what is written here meanwhile costs no time of its own.
+            Effect::Flush => {
+                let prepared = self.prepare();
+                let flushed = self.flush();
+                self.note_suspicion(events);
+                events.push_back(Event::Flushed(flushed));
+                prepared
+            }
+            Effect::Prepare { .. } => None,
+            Effect::SendOffsets(receipt) => {
+                let answer = self.send_offsets(&receipt);
+                self.note_suspicion(events);
+                Some(Event::OffsetsSent(answer))
+            }
+            Effect::Commit => {
+                let answer = self.end(Producer::commit);
+                failpoint!("commit::committed");
+                self.note_suspicion(events);
+                Some(Event::Committed(answer))
+            }
+            Effect::Abort => Some(Event::Aborted(self.abort())),
+            Effect::Apply => Some(self.apply()),
+            Effect::Backoff { failures } => {
+                self.gate.wait(pause(failures));
+                Some(Event::WaitedFor { token: token() })
+            }
+            Effect::AskOwner => Some(Event::Owner(self.link.member.owns(&self.link.tp))),
+            other => return self.note(other),
+        };
+        events.extend(answer);
+    }
+
+    /// Effects that nobody waits for.
+    fn note(&mut self, effect: Effect) {
+        match effect {
+            Effect::Done { .. } => self.done(),
+            Effect::Live { at } => self.outcome.live = Some(at),
+            Effect::DropProducer => {
+                self.metrics.recycled.inc();
+                self.drop_producer();
+            }
+            Effect::Forget => self.outcome.ended = Some(Ended::Void),
+            Effect::Release => {
+                self.drop_producer();
+                self.store = None;
+                self.outcome.ended = Some(Ended::Gone);
+            }
+            Effect::Halt(halt) => {
+                self.drop_producer();
+                let halt = match (&halt.detail, self.trouble.take()) {
+                    (None, Some(trouble)) => halt.because(trouble),
+                    _ => halt,
+                };
+                self.outcome.ended = Some(Ended::Halted(halt));
+            }
+            _ => {}
+        }
+    }
+
+    fn init(&mut self) -> Answer {
+        let producer = match self.producer.take().map_or_else(|| (self.link.make)(), Ok) {
+            Ok(producer) => producer,
+            Err(error) => {
+                self.trouble = Some(error.to_string());
+                return Answer::Refused;
+            }
+        };
+        let answer = self.answer(producer.init(INIT_TIMEOUT));
+        self.producer = Some(producer);
+        failpoint!("boot::initialised");
+        answer
+    }
+
+    fn fetch(&mut self) -> Event {
+        let tp = &self.link.tp;
+        match self.link.member.committed(tp) {
+            Ok(found) => {
+                failpoint!("boot::fetched");
+                let committed =
+                    found.map(|one| (one.offset, Metadata::read(one.offset, &one.metadata)));
+                let log = self.link.member.log(tp);
+                Event::Fetched(Remote { committed, log, ..Remote::default() })
+            }
+            Err(error) => {
+                tracing::warn!(target: "turbine.commit", "{tp}: {error}; trying again");
+                Event::NotFetched
+            }
+        }
+    }
+
+    fn read_local(&self) -> Event {
+        let Some(store) = &self.store else { return Event::LocalState(Local::default()) };
+        let read = || -> crate::error::Result<Local> {
+            let pending = store.pending()?;
+            let pending = pending.as_ref().map(Undecided::from);
+            Ok(Local { mark: store.mark()?, pending, identity: None })
+        };
+        read().map_or_else(|e| store_failed(Reason::StoreFailed, &e), Event::LocalState)
+    }
+
+    fn roll_forward(&self) -> Event {
+        let Some(store) = &self.store else { return Event::Applied };
+        let apply = || match store.pending()? {
+            Some(pending) => store.apply(&pending),
+            None => Ok(()),
+        };
+        let applied = apply();
+        failpoint!("boot::rolled_forward");
+        applied.map_or_else(|e| store_failed(Reason::NotApplied, &e), |()| Event::Applied)
+    }
+
+    fn discard(&self) -> Event {
+        let discarded = self.store.as_ref().map_or(Ok(()), |store| store.discard());
+        failpoint!("commit::discarded");
+        discarded.map_or_else(|e| store_failed(Reason::StoreFailed, &e), |()| Event::Discarded)
+    }
+
+    fn begin(&mut self) {
+        failpoint!("commit::begins");
+        let answer = self.end(Producer::begin);
+        self.attempt = Some(Attempt::new(answer));
+        failpoint!("commit::begun");
+    }
+
+    fn produce(&mut self) {
+        let (Some(attempt), Some(producer)) = (&mut self.attempt, &self.producer) else { return };
+        let Some(commit) = &self.commit else { return };
+        let mark = Mark { next: commit.next, token: self.token, hash: self.hash, log: -1 };
+        let sent = attempt.send(producer, commit, mark, self.log.as_ref());
+        if let Err(error) = sent {
+            self.trouble = Some(error.to_string());
+        }
+        failpoint!("commit::produced");
+    }
+
+    fn prepare(&mut self) -> Option<Event> {
+        let prepared =
+            self.attempt.as_mut()?.prepare(self.store.as_deref()?, self.commit.as_ref()?);
+        Some(prepared.map_or_else(|e| store_failed(Reason::StoreFailed, &e), |()| Event::Prepared))
+    }
+
+    fn flush(&mut self) -> Answer {
+        let (Some(attempt), Some(producer)) = (&mut self.attempt, &self.producer) else {
+            return Answer::Unknown;
+        };
+        let (answer, trouble) = attempt.flush(producer);
+        failpoint!("commit::flushed");
+        self.trouble = trouble.or(self.trouble.take());
+        answer
+    }
+
+    fn send_offsets(&mut self, receipt: &Receipt) -> Answer {
+        failpoint!("commit::offsets_begin");
+        let Some(producer) = self.producer.clone() else { return Answer::Unknown };
+        let Some(member) = self.link.member.metadata() else { return Answer::Abortable };
+        let offset = GroupOffset {
+            tp: self.link.tp.clone(),
+            offset: receipt.point.offset,
+            metadata: receipt.to_metadata(),
+        };
+        let answer = self.answer(producer.send_offsets(&[offset], &member));
+        failpoint!("commit::offsets_sent");
+        answer
+    }
+
+    fn end(&mut self, call: impl FnOnce(&Producer) -> Result<(), Refusal>) -> Answer {
+        let Some(producer) = self.producer.clone() else { return Answer::Unknown };
+        self.answer(call(&producer))
+    }
+
+    fn abort(&mut self) -> Answer {
+        self.metrics.aborted.inc();
+        if let Some(trouble) = &self.trouble {
+            let tp = &self.link.tp;
+            tracing::warn!(target: "turbine.commit", "{tp}: a commit is taken back and made again: {trouble}");
+        }
+        let answer = self.end(Producer::abort);
+        failpoint!("commit::aborted");
+        answer
+    }
+
+    fn apply(&mut self) -> Event {
+        failpoint!("commit::applies");
+        let (Some(store), Some(attempt)) = (&self.store, &mut self.attempt) else {
+            return Event::Applied;
+        };
+        let applied = attempt.pending().map_or(Ok(()), |pending| store.apply(pending));
+        failpoint!("commit::applied");
+        applied.map_or_else(|e| store_failed(Reason::NotApplied, &e), |()| Event::Applied)
+    }
+
+    fn done(&mut self) {
+        self.outcome.is_done = true;
+        if let (Some(attempt), Some(commit)) = (self.attempt.take(), self.commit.take()) {
+            attempt.tell(commit);
+        }
+        self.trouble = None;
+    }
+
+    fn answer(&mut self, result: Result<(), Refusal>) -> Answer {
+        let Err(refusal) = result else { return Answer::Ok };
+        tracing::debug!(target: "turbine.commit", "{}: {}", self.link.tp, refusal.error);
+        self.trouble = Some(refusal.error.to_string());
+        if refusal.remedy == Remedy::Fenced {
+            self.metrics.fenced.inc();
+        }
+        match refusal.remedy {
+            Remedy::Retry => Answer::Retriable,
+            Remedy::Abort => Answer::Abortable,
+            Remedy::Drop => Answer::Unknown,
+            Remedy::Fenced => Answer::Fenced,
+            Remedy::Never => Answer::Refused,
+        }
+    }
+
+    /// Tells the machine, in front of an answer, if the producer had trouble.
+    fn note_suspicion(&self, events: &mut VecDeque<Event>) {
+        if self.producer.as_ref().is_some_and(|producer| producer.is_suspicious()) {
+            events.push_back(Event::Suspicious);
+        }
+    }
+
+    /// Its threads take some time to end, which nobody has to wait for: whatever it still has on its way
+    /// is shut out by its successor.
+    pub(super) fn drop_producer(&mut self) {
+        self.attempt = None;
+        if let Some(producer) = self.producer.take() {
+            std::thread::spawn(move || drop(producer));
+        }
+    }
+
+    /// Submits a commit and says how it ended.
+    pub(super) fn commit(&mut self, commit: Commit) -> Result<(), Ended> {
+        if let Some(ended) = &self.outcome.ended {
+            return Err(ended.clone());
+        }
+        let began = Instant::now();
+        self.hash = super::extend_hash(self.hash, &commit.outputs);
+        let proposal = Proposal {
+            from: commit.from,
+            point: commit.point.unwrap_or_else(|| Point::plain(commit.next)),
+            hash: self.hash,
+            time_ms: commit.time_ms,
+        };
+        self.commit = Some(commit);
+        self.outcome.is_done = false;
+        self.run(Event::Submitted { proposal, token: token() });
+        self.metrics.seconds.observe(began.elapsed().as_secs_f64());
+        match (&self.outcome.ended, self.outcome.is_done) {
+            (Some(ended), _) => Err(ended.clone()),
+            (None, true) => Ok(()),
+            (None, false) => Err(Ended::Void),
+        }
+    }
+}
+
+fn store_failed(reason: Reason, error: &crate::error::Error) -> Event {
+    Event::StoreFailed(Halt::of(reason).because(error.to_string()))
+}

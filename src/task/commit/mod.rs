@@ -1,0 +1,35 @@
+//! Commits of exactly-once tasks: outputs, offset and state take effect together.
+//!
+//! ```text
+//! writer, tables -> Ledger -> Driver <-> engine::commit::Machine
+//!                               |-> kafka: producer with a transactional id, one a task
+//!                               `-> state: pending commit, apply
+//! ```
+//!
+//! The machine decides; the driver carries out, on a thread that may block, and reports. No transaction is
+//! open while a handler runs: it begins when everything that it is to hold is there.
+//!
+//! # Not here
+//!
+//! What a commit contains (`task::subscription`, `task::agent`), how a gap is closed ([`CatchUp`]).
+
+mod attempt;
+mod driver;
+mod ledger;
+mod link;
+mod output;
+mod retry;
+
+pub use driver::{CatchUp, NothingToCatchUp};
+pub use ledger::{Commit, Ended, Ledger, LedgerParts, Live};
+pub use link::{Gate, Link, MakeProducer, Member, transactional_id};
+pub use output::{Outbound, Output, extend_hash};
+
+use crate::{
+    error::Result,
+    state::{Delta, Mark},
+};
+
+/// What a commit writes to changelogs: of its changes, the offset that they begin at, and the mark behind
+/// them. It is asked for each attempt, because each has a token of its own.
+pub type LogRecords = Box<dyn Fn(&Delta, i64, &Mark) -> Result<Vec<Output>> + Send + Sync>;
