@@ -69,6 +69,9 @@ pub enum Error {
         /// The system's sentence.
         message: String,
     },
+    /// State cannot be read or written, or is not what was written.
+    #[error("{0}")]
+    State(String),
     /// The worker has been asked to stop.
     #[error("the worker is stopped")]
     Stopped,
@@ -83,7 +86,7 @@ impl Error {
                 Act::Caller
             }
             Self::Kafka { act, .. } | Self::Registry { act, .. } => *act,
-            Self::Decode { .. } | Self::Io { .. } | Self::Stopped => Act::Stop,
+            Self::Decode { .. } | Self::Io { .. } | Self::State(_) | Self::Stopped => Act::Stop,
         }
     }
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         NotRunning,
         RegistryError,
         SendError,
+        StateError,
         TurbineError,
         WorkerStopped,
     )
@@ -62,6 +63,7 @@ __all__ = [
     "RegistryError",
     "SendError",
     "Settings",
+    "StateError",
     "Stream",
     "Subscription",
     "Topic",
@@ -92,6 +94,7 @@ _HOMES = {
         "NotRunning",
         "RegistryError",
         "SendError",
+        "StateError",
         "TurbineError",
         "WorkerStopped",
     ),

@@ -12,6 +12,7 @@ Every exception that Turbine raises.
     |   +-- BrokerUnavailable             no broker answers
     |   +-- SendError                     a record was not acknowledged
     +-- RegistryError                     a schema registry refused, or did not answer
+    +-- StateError                        state cannot be read or written, or is damaged
     +-- DecodeError                       a record could not be decoded
     +-- EncodeError (ValueError)          a value or batch could not be encoded
     +-- ComputeError (ArithmeticError)    a value of a row cannot be computed
@@ -34,6 +35,7 @@ __all__ = [
     "NotRunning",
     "RegistryError",
     "SendError",
+    "StateError",
     "TurbineError",
     "WorkerStopped",
 ]
@@ -61,6 +63,10 @@ class NotRunning(TurbineError, RuntimeError):  # noqa: N818 - reads as what happ
 
 class RegistryError(TurbineError):
     """A schema registry did not answer, or does not have what is needed."""
+
+
+class StateError(TurbineError):
+    """State on disk cannot be read or written, or is not what was written."""
 
 
 class KafkaError(TurbineError):

@@ -12,6 +12,7 @@ import_exception!(turbine.exceptions, EncodeError);
 import_exception!(turbine.exceptions, KafkaError);
 import_exception!(turbine.exceptions, RegistryError);
 import_exception!(turbine.exceptions, SendError);
+import_exception!(turbine.exceptions, StateError);
 import_exception!(turbine.exceptions, WorkerStopped);
 
 impl From<Error> for PyErr {
@@ -27,6 +28,7 @@ impl From<Error> for PyErr {
             Error::Registry { .. } => RegistryError::new_err(message),
             Error::Encode(_) => EncodeError::new_err(message),
             Error::Io { .. } => PyOSError::new_err(message),
+            Error::State(_) => StateError::new_err(message),
             Error::Stopped => WorkerStopped::new_err(message),
         } // no `_` arm: a new variant must not compile until it is mapped
     }

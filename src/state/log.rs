@@ -11,11 +11,12 @@
 //! Content larger than memory, copies on other machines.
 
 use super::{
-    Each, MemoryStore, WindowStore, Writes,
+    Each, WindowStore, Writes,
     frame::{self, Found},
 };
 use crate::error::{Error, Result};
 use std::{
+    collections::BTreeMap,
     fs::{self, File, OpenOptions},
     io::{Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
@@ -36,7 +37,7 @@ pub struct LogStore {
     length: u64,
     /// Bytes of keys and values.
     content: u64,
-    rows: MemoryStore,
+    rows: Rows,
     /// Held as long as the store is open.
     _lock: File,
 }
@@ -76,7 +77,7 @@ impl LogStore {
             file,
             length: 0,
             content: 0,
-            rows: MemoryStore::default(),
+            rows: Rows::default(),
             _lock: lock,
         };
         store.read()?;
@@ -314,5 +315,51 @@ mod tests {
             drop(store);
             prop_assert_eq!(LogStore::open(&path).unwrap().next(), Some(100));
         }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Rows {
+    rows: BTreeMap<Vec<u8>, Vec<u8>>,
+    next: Option<i64>,
+}
+
+impl Rows {
+    /// Applies what [`WindowStore::commit`] takes; says by how many bytes the content has grown.
+    fn apply(&mut self, writes: &Writes, next: i64) -> i64 {
+        let mut grown = 0;
+        for (key, value) in &writes.0 {
+            let size = |value: &Vec<u8>| i64::try_from(key.len() + value.len()).unwrap_or(i64::MAX);
+            let before = match value {
+                Some(value) => {
+                    grown += size(value);
+                    self.rows.insert(key.clone(), value.clone())
+                }
+                None => self.rows.remove(key),
+            };
+            grown -= before.as_ref().map_or(0, size);
+        }
+        self.next = Some(next);
+        grown
+    }
+}
+
+impl WindowStore for Rows {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        Ok(self.rows.get(key).cloned())
+    }
+
+    fn scan(&self, prefix: &[u8], each: &mut Each<'_>) -> Result<()> {
+        let from = self.rows.range(prefix.to_vec()..);
+        from.take_while(|(key, _)| key.starts_with(prefix)).try_for_each(|(k, v)| each(k, v))
+    }
+
+    fn commit(&mut self, writes: &Writes, next: i64) -> Result<()> {
+        self.apply(writes, next);
+        Ok(())
+    }
+
+    fn next(&self) -> Option<i64> {
+        self.next
     }
 }

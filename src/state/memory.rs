@@ -1,52 +1,152 @@
 //! A store that lives as long as its process.
+//!
+//! # Guarantees
+//!
+//! * Those of [`Store`], as long as the process lives: nothing of it survives.
+//!
+//! # Not here
+//!
+//! A budget: everything is in memory, and as long as a frozen view is looked at, what changes is there
+//! twice.
 
-use super::{Each, WindowStore, Writes};
+use super::{Delta, Each, Frozen, Mark, Pending, Space, Store, Writes};
 use crate::error::Result;
-use std::collections::BTreeMap;
+use parking_lot::RwLock;
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Bound,
+    sync::Arc,
+};
 
-/// Ordered keys in memory; nothing of it survives.
+type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// See the module.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
-    pub(super) rows: BTreeMap<Vec<u8>, Vec<u8>>,
-    pub(super) next: Option<i64>,
+    inner: RwLock<Inner>,
 }
 
-impl MemoryStore {
-    /// Applies what [`WindowStore::commit`] takes; says by how many bytes the content has grown.
-    pub(super) fn apply(&mut self, writes: &Writes, next: i64) -> i64 {
-        let mut grown = 0;
-        for (key, value) in &writes.0 {
-            let size = |value: &Vec<u8>| i64::try_from(key.len() + value.len()).unwrap_or(i64::MAX);
-            let before = match value {
-                Some(value) => {
-                    grown += size(value);
-                    self.rows.insert(key.clone(), value.clone())
-                }
-                None => self.rows.remove(key),
-            };
-            grown -= before.as_ref().map_or(0, size);
+#[derive(Debug, Default)]
+struct Inner {
+    content: Content,
+    pending: Option<Pending>,
+    note: Option<Vec<u8>>,
+}
+
+/// Shared with the views of it; the first write beside a view copies the space that it changes.
+#[derive(Clone, Debug, Default)]
+struct Content {
+    spaces: HashMap<Space, Arc<Rows>>,
+    mark: Option<Mark>,
+}
+
+impl Content {
+    fn write(&mut self, delta: &Delta, mark: Mark) {
+        for (space, writes) in &delta.0 {
+            write(Arc::make_mut(self.spaces.entry(*space).or_default()), writes);
         }
-        self.next = Some(next);
-        grown
+        self.mark = Some(mark);
+    }
+
+    fn scan(
+        &self,
+        space: Space,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        each: &mut Each<'_>,
+    ) -> Result<()> {
+        let Some(rows) = self.spaces.get(&space) else { return Ok(()) };
+        let from = after.filter(|after| *after >= prefix);
+        let from = from.map_or(Bound::Included(prefix), Bound::Excluded);
+        let rows = rows.range::<[u8], _>((from, Bound::Unbounded));
+        rows.take_while(|(key, _)| key.starts_with(prefix)).try_for_each(|(k, v)| each(k, v))
     }
 }
 
-impl WindowStore for MemoryStore {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        Ok(self.rows.get(key).cloned())
+fn write(rows: &mut Rows, writes: &Writes) {
+    for (key, value) in &writes.0 {
+        match value {
+            Some(value) => rows.insert(key.clone(), value.clone()),
+            None => rows.remove(key),
+        };
+    }
+}
+
+impl Store for MemoryStore {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        let inner = self.inner.read_recursive();
+        Ok(inner.content.spaces.get(&space).and_then(|rows| rows.get(key)).cloned())
     }
 
-    fn scan(&self, prefix: &[u8], each: &mut Each<'_>) -> Result<()> {
-        let from = self.rows.range(prefix.to_vec()..);
-        from.take_while(|(key, _)| key.starts_with(prefix)).try_for_each(|(k, v)| each(k, v))
+    fn scan_after(
+        &self,
+        space: Space,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        each: &mut Each<'_>,
+    ) -> Result<()> {
+        // `each` may come back for more, also while a writer waits.
+        self.inner.read_recursive().content.scan(space, prefix, after, each)
     }
 
-    fn commit(&mut self, writes: &Writes, next: i64) -> Result<()> {
-        self.apply(writes, next);
+    fn mark(&self) -> Result<Option<Mark>> {
+        Ok(self.inner.read().content.mark)
+    }
+
+    fn commit(&self, delta: &Delta, mark: Mark) -> Result<()> {
+        self.inner.write().content.write(delta, mark);
         Ok(())
     }
 
-    fn next(&self) -> Option<i64> {
-        self.next
+    fn prepare(&self, pending: &Pending) -> Result<()> {
+        self.inner.write().pending = Some(pending.clone());
+        Ok(())
+    }
+
+    fn pending(&self) -> Result<Option<Pending>> {
+        Ok(self.inner.read().pending.clone())
+    }
+
+    fn apply(&self, pending: &Pending) -> Result<()> {
+        let mut inner = self.inner.write();
+        if pending.follows(inner.content.mark) {
+            inner.content.write(&pending.delta, pending.mark);
+        }
+        inner.pending = None;
+        Ok(())
+    }
+
+    fn discard(&self) -> Result<()> {
+        self.inner.write().pending = None;
+        Ok(())
+    }
+
+    fn note(&self) -> Result<Option<Vec<u8>>> {
+        Ok(self.inner.read().note.clone())
+    }
+
+    fn set_note(&self, note: &[u8]) -> Result<()> {
+        self.inner.write().note = Some(note.to_vec());
+        Ok(())
+    }
+
+    fn clear(&self) -> Result<()> {
+        *self.inner.write() = Inner::default();
+        Ok(())
+    }
+
+    fn freeze(&self, look: &mut dyn FnMut(&dyn Frozen) -> Result<()>) -> Result<()> {
+        let content = self.inner.read().content.clone();
+        look(&content)
+    }
+}
+
+impl Frozen for Content {
+    fn mark(&self) -> Result<Option<Mark>> {
+        Ok(self.mark)
+    }
+
+    fn scan(&self, space: Space, prefix: &[u8], each: &mut Each<'_>) -> Result<()> {
+        Self::scan(self, space, prefix, None, each)
     }
 }

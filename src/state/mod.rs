@@ -1,15 +1,25 @@
 //! Where operators keep what must survive the process: ordered bytes behind one trait.
 
+mod delta;
 mod frame;
+mod lock;
 mod log;
+#[cfg(test)]
+mod log_suite;
 mod memory;
+mod names;
+mod rocks;
+mod slots;
 mod store;
 #[cfg(test)]
 mod suite;
 
+pub use delta::Delta;
 pub use log::{LogStore, OpenError};
 pub use memory::MemoryStore;
-pub use store::{Delta, Mark, Pending, Space, Store};
+pub use names::{SpaceName, TaskName};
+pub use rocks::{StateDb, StateOptions};
+pub use store::{Frozen, Mark, Pending, Space, Store};
 
 use crate::error::Result;
 

@@ -1,6 +1,6 @@
 //! What the state of one task is kept in, and what a commit does to it.
 
-use super::{Each, Writes};
+use super::{Delta, Each};
 use crate::error::Result;
 
 /// Names one ordered keyspace of a task, by its place in what the store was opened with: the state of a
@@ -15,31 +15,6 @@ impl Space {
     pub const WINDOWS: Self = Self(1);
     /// Timers and expiry of a subscription's keys.
     pub const TIMERS: Self = Self(2);
-}
-
-/// Changes of several spaces that take effect together.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Delta(pub Vec<(Space, Writes)>);
-
-impl Delta {
-    /// True if nothing changes.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.iter().all(|(_, writes)| writes.0.is_empty())
-    }
-
-    /// Adds changes that come later.
-    pub fn push(&mut self, space: Space, writes: Writes) {
-        match self.0.iter_mut().find(|(known, _)| *known == space) {
-            Some((_, known)) => known.0.extend(writes.0),
-            None => self.0.push((space, writes)),
-        }
-    }
-
-    /// Adds all changes of a later delta.
-    pub fn extend(&mut self, later: Self) {
-        later.0.into_iter().for_each(|(space, writes)| self.push(space, writes));
-    }
 }
 
 /// What the content of a store has seen: the state's own word, beside the one that the broker has.
@@ -64,6 +39,18 @@ pub struct Pending {
     pub mark: Mark,
     /// The changes.
     pub delta: Delta,
+}
+
+impl Pending {
+    /// True if it is the commit behind `mark`, and not the one of `mark` itself: commits of timers share
+    /// their offset. A store without a mark has seen nothing else.
+    #[must_use]
+    pub fn follows(&self, mark: Option<Mark>) -> bool {
+        let is_next = |mark: Mark| {
+            mark.next == self.from && (mark.token == 0 || mark.token != self.mark.token)
+        };
+        mark.is_none_or(is_next)
+    }
 }
 
 /// The store of one task. Whoever has it may read and write from any thread; one task writes.
@@ -95,7 +82,22 @@ pub trait Store: Send + Sync {
     /// # Errors
     ///
     /// If the store cannot be read, or what `each` returns.
-    fn scan(&self, space: Space, prefix: &[u8], each: &mut Each<'_>) -> Result<()>;
+    fn scan(&self, space: Space, prefix: &[u8], each: &mut Each<'_>) -> Result<()> {
+        self.scan_after(space, prefix, None, each)
+    }
+
+    /// As [`Store::scan`], with the keys behind `after` alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::scan`].
+    fn scan_after(
+        &self,
+        space: Space,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        each: &mut Each<'_>,
+    ) -> Result<()>;
 
     /// What the content has seen; none before the first commit.
     ///
@@ -126,7 +128,7 @@ pub trait Store: Send + Sync {
     fn pending(&self) -> Result<Option<Pending>>;
 
     /// Makes the pending commit take effect and forgets that it was pending; does nothing but forget if
-    /// the store is not at its `from`.
+    /// the store has a mark and is not at its `from`.
     ///
     /// # Errors
     ///
@@ -140,10 +142,49 @@ pub trait Store: Send + Sync {
     /// If that cannot be written.
     fn discard(&self) -> Result<()>;
 
-    /// Removes everything: content, mark and pending commit.
+    /// What was noted about the content as a whole.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::get`].
+    fn note(&self) -> Result<Option<Vec<u8>>>;
+
+    /// Notes what is true of the content as a whole, as which cluster it is of; commits do not change it.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be written.
+    fn set_note(&self, note: &[u8]) -> Result<()>;
+
+    /// Removes everything: content, mark, note and pending commit.
     ///
     /// # Errors
     ///
     /// If that cannot be written.
     fn clear(&self) -> Result<()>;
+
+    /// Shows `look` the content as it is now; what is written meanwhile changes nothing of what it sees,
+    /// and does not wait for it.
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot be read, or what `look` returns.
+    fn freeze(&self, look: &mut dyn FnMut(&dyn Frozen) -> Result<()>) -> Result<()>;
+}
+
+/// The content of a store at one moment.
+pub trait Frozen {
+    /// What it had seen.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::get`].
+    fn mark(&self) -> Result<Option<Mark>>;
+
+    /// As [`Store::scan`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::scan`].
+    fn scan(&self, space: Space, prefix: &[u8], each: &mut Each<'_>) -> Result<()>;
 }

@@ -8,7 +8,13 @@ use std::{fs, io};
 const STRANGERS: usize = 1;
 
 /// Crates that only one module may name.
-const OWNED: &[(&str, &str)] = &[("rdkafka", "kafka"), ("pyo3", "py"), ("axum", "http")];
+const OWNED: &[(&str, &str)] = &[
+    ("rdkafka", "kafka"),
+    ("pyo3", "py"),
+    ("axum", "http"),
+    ("rocksdb", "state"),
+    ("object_store", "state"),
+];
 
 fn src() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
