@@ -55,15 +55,23 @@ def limit() -> Path:
 
 def streams() -> Path:
     """Return the folder with the jars of Kafka Streams, fetched by Maven on first use."""
-    pom = HERE / "peers" / "streams" / "pom.xml"
-    place = cache() / f"bench-streams-{_hash(pom)}"
+    return _jars("streams", HERE / "peers" / "streams" / "pom.xml", "leave streams out of --only")
+
+
+def eos() -> Path:
+    """Return the folder with the jars of Kafka's verifier of exactly-once, fetched likewise."""
+    return _jars("eos", HERE / "eos" / "pom.xml", "leave this measurement out")
+
+
+def _jars(name: str, pom: Path, otherwise: str) -> Path:
+    place = cache() / f"bench-{name}-{_hash(pom)}"
     if (place / "complete").exists():
         return place
     for tool in ("java", "mvn"):
         if shutil.which(tool) is None:
             raise SystemExit(
                 f"Kafka Streams needs {tool}: apt-get install -y default-jdk-headless maven, "
-                "or leave streams out of --only"
+                f"or {otherwise}"
             )
     print("fetching Kafka Streams", file=sys.stderr)
     shutil.rmtree(place, ignore_errors=True)
