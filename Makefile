@@ -79,6 +79,19 @@ conformance: build $(RAN) ## Random requests to the embedded broker and to Apach
 	@if [ "$${TURBINE_NO_KAFKA:-0}" = 1 ]; then echo "left out: TURBINE_NO_KAFKA=1"; else \
 	    scripts/kafka.sh check && PYTHONPATH=tests/python $(BIN)/python -m support.conformance --sequences $(SEQUENCES) $(CONFORMANCE) | tee $(RAN)/conformance; fi
 
+# How often `make chaos` ends a worker; CHAOS="--guarantee at_least_once --stops 20 --broker-kills 20 --seed 7" says more.
+KILLS ?= 1000
+
+.PHONY: chaos
+chaos: build ## Workers killed under load on Apache Kafka, every output and state recomputed (KILLS=1000)
+	@scripts/kafka.sh check
+	@PYTHONPATH=tests/python $(BIN)/python -m support.chaos --kills $(KILLS) $(CHAOS)
+
+.PHONY: eos-verifier
+eos-verifier: build ## Kafka's own verifier of exactly-once drives Turbine (EOS="--seconds 60 --kills 15")
+	@scripts/kafka.sh check
+	@bench/eos_verifier.sh $(EOS)
+
 .PHONY: test-librdkafka
 test-librdkafka: build $(RAN) ## librdkafka's own integration tests on the embedded broker (LIBRDKAFKA=--slow takes all)
 	@scripts/section.sh "librdkafka's tests, embedded broker"
