@@ -6,7 +6,7 @@ mod state;
 
 pub use format::{AvroFormat, CsvFormat, Format, Framing, ProtobufFormat, Strategy, Subject};
 pub use registry::RegistryConfig;
-pub use state::{Guarantee, OnGap, StateConfig, StoreKind, TableConfig};
+pub use state::{Guarantee, OnGap, StateConfig, StateFormat, StoreKind, TableConfig};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

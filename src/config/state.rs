@@ -35,6 +35,17 @@ pub enum StoreKind {
     Memory,
 }
 
+/// How values are kept that are neither text, a number nor bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StateFormat {
+    /// As JSON text; bytes inside of a value have no form.
+    #[default]
+    Json,
+    /// As `MessagePack`.
+    Msgpack,
+}
+
 /// The state of a subscription's handler.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,6 +53,15 @@ pub struct StateConfig {
     /// Prefix of keys, and how long one of their values lives in event time, in ms.
     #[serde(default)]
     pub ttl_ms: Vec<(String, i64)>,
+    /// How values are kept.
+    #[serde(default)]
+    pub format: StateFormat,
+    /// Does the handler take timers?
+    #[serde(default)]
+    pub timers: bool,
+    /// Is every call of the handler about one key, that scopes its state?
+    #[serde(default)]
+    pub keyed: bool,
 }
 
 /// One `app.Table`.

@@ -37,20 +37,30 @@ fn key<'a>(batch: &'a RecordBatch, column: &str) -> Result<&'a ArrayRef> {
     })
 }
 
-/// The shard of each row; numbers are hashed as their decimal text, as they are in keys of records.
-fn places(keys: &ArrayRef, shards: usize) -> Result<Vec<usize>> {
+/// The bytes of keys; those of a number are its decimal text, as they are in keys of records. `what`
+/// names one in messages.
+///
+/// # Errors
+///
+/// [`Error::Declaration`] for a type that is none of a key.
+pub fn key_bytes(keys: &ArrayRef, what: &str) -> Result<ArrayRef> {
     let to = match keys.data_type() {
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView => DataType::Binary,
         kind if kind.is_nested() || kind.is_floating() => {
             return Err(Error::Declaration(format!(
-                "a partition_key is text, bytes, an integer, a boolean or a time, and not {kind}"
+                "{what} is text, bytes, an integer, a boolean or a time, and not {kind}"
             )));
         }
         _ => DataType::Utf8,
     };
-    let keys = cast(keys, &to)
+    cast(keys, &to)
         .and_then(|keys| cast(&keys, &DataType::Binary))
-        .map_err(|e| Error::Declaration(format!("the partition_key has no text: {e}")))?;
+        .map_err(|e| Error::Declaration(format!("{what} has no text: {e}")))
+}
+
+/// The shard of each row.
+fn places(keys: &ArrayRef, shards: usize) -> Result<Vec<usize>> {
+    let keys = key_bytes(keys, "a partition_key")?;
     let place = |key: Option<&[u8]>| key.map_or(0, |key| mixed(murmur2(key)) as usize % shards);
     Ok(keys.as_binary::<i32>().iter().map(place).collect())
 }

@@ -1,5 +1,8 @@
 //! Where operators keep what must survive the process: ordered bytes behind one trait.
 
+pub mod keys;
+pub mod value;
+
 mod delta;
 mod frame;
 mod lock;
@@ -7,6 +10,7 @@ mod log;
 #[cfg(test)]
 mod log_suite;
 mod memory;
+mod msgpack;
 mod names;
 mod rocks;
 mod slots;

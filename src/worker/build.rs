@@ -18,7 +18,7 @@ use crate::{
         agent::{self, Lane},
         sink::Sink,
         status::Status,
-        subscription::{self, Silence, Source, event_time::EventClock},
+        subscription::{self, Held, Silence, Source, event_time::EventClock},
         watch::watch,
     },
     types::TopicPartition,
@@ -155,18 +155,17 @@ fn subscription_spawn(
         let worker = weak.upgrade().expect("a worker leaves its groups before it goes");
         let status = status(&worker, &config.name, tp);
         let clock = worker.clock.clone();
-        let (windows, checkpoints, resume, events) = match parts.open(&worker, &status.tp, point) {
+        let (held, events) = match parts.open(&worker, &status.tp, point) {
             Ok(opened) => opened,
             Err(error) => {
                 status.fail(&error.to_string());
-                let task =
-                    subscription::Shared::new(status, config.clone(), clock, None, None, None);
+                let held = Held::default();
+                let task = subscription::Shared::new(status, config.clone(), clock, held);
                 return Task::Subscription(task, Arc::clone(&shelf));
             }
         };
         let now = clock.now();
-        let task =
-            subscription::Shared::new(status, config.clone(), clock, windows, checkpoints, resume);
+        let task = subscription::Shared::new(status, config.clone(), clock, held);
         let made = || -> Result<_> { Ok((decoders.decoder()?, parts.gates()?)) };
         match made() {
             Ok((decoder, gates)) => {

@@ -10,7 +10,7 @@ use crate::{
     task::{
         sink::{Gate, Gates},
         subscription::{
-            Checkpoints, Resume, Shards, Windows,
+            Checkpoints, Held, Resume, Shards, Windows,
             event_time::{self, EventClock},
         },
     },
@@ -29,8 +29,8 @@ use std::{
 const LOCK_WAIT: Duration = Duration::from_secs(2);
 const LOCK_POLL: Duration = Duration::from_millis(50);
 
-/// Windows, checkpoints, past and event time of one partition.
-pub(super) type Opened = (Option<Windows>, Option<Checkpoints>, Option<Resume>, Option<EventClock>);
+/// What one partition has, and its event time.
+pub(super) type Opened = (Held, Option<EventClock>);
 
 /// See the module.
 pub(super) struct Parts {
@@ -167,7 +167,7 @@ impl Parts {
             self.is_persistent().then_some(()).and(worker.config.state_dir.as_ref())
         else {
             let resume = self.resumes().then(|| begin_at(point, events.as_mut()));
-            return Ok((windows, None, resume, events));
+            return Ok((Held { windows, resume, ..Held::default() }, events));
         };
         let store = open_store(&path(directory, &self.config.name, tp))?;
         let reached =
@@ -185,8 +185,8 @@ impl Parts {
         });
         let interval = Duration::from_millis(worker.config.checkpoint_interval_ms);
         let metrics = worker.metrics.state(&label);
-        let checkpoints = Checkpoints::new(Box::new(store), interval, metrics);
-        Ok((windows, Some(checkpoints), resume, events))
+        let checkpoints = Some(Checkpoints::new(Box::new(store), interval, metrics));
+        Ok((Held { windows, checkpoints, resume, kept: None }, events))
     }
 }
 

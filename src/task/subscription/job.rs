@@ -1,10 +1,16 @@
 //! A batch on its way through the handler.
 
-use super::{shared::Shared, windows::Feed};
+use super::{
+    shared::Shared,
+    state::{BatchState, Due},
+    windows::Feed,
+};
 use crate::{
+    config::Guarantee,
     engine::tracker::Ticket,
     error::Result,
     kafka::messages::Messages,
+    state::Delta,
     task::{
         dead_letter::{Phase, dead_letter},
         sink::Outlet,
@@ -59,8 +65,13 @@ pub struct Job {
     /// Index in `records` of each row; none if they are the same.
     pub(super) rows: Option<Vec<u32>>,
     pub(super) letters: Vec<OwnedRecord>,
+    /// What the batch changed apart from what its handler wrote; only where each batch is committed.
+    pub(super) delta: Delta,
     pub(super) began: Instant,
-    pub(super) handed: Instant,
+    /// When a handler got it; none if it needs no handler.
+    pub(super) handed: Option<Instant>,
+    /// The state in the hands of its handler.
+    pub(super) state: Option<Arc<BatchState>>,
     pub(super) outputs: mpsc::UnboundedSender<Outputs>,
     pub(super) place: OwnedSemaphorePermit,
 }
@@ -69,7 +80,11 @@ pub struct Job {
 pub(super) struct Outputs {
     pub(super) batches: Vec<(Outlet, RecordBatch)>,
     pub(super) letters: Vec<OwnedRecord>,
+    /// What is to take effect together with them; empty where checkpoints have it.
+    pub(super) delta: Delta,
     pub(super) ticket: Ticket,
+    /// Offset behind the last record of the batch.
+    pub(super) next: i64,
     pub(super) began: Instant,
     /// Given back once the producer has everything.
     pub(super) place: OwnedSemaphorePermit,
@@ -90,14 +105,37 @@ impl Job {
 
     /// Notes that the handler begins now.
     pub fn hand_over(&mut self) {
-        self.handed = Instant::now();
+        self.handed = Some(Instant::now());
+        let Extent { before, after, .. } = self.extent;
+        let of_batch = |kept| Arc::new(BatchState::new(Arc::clone(kept), before, after));
+        self.state = self.task.kept.as_ref().map(of_batch);
+    }
+
+    /// The state in the hands of its handler, if it keeps any.
+    #[must_use]
+    pub fn state(&self) -> Option<&Arc<BatchState>> {
+        self.state.as_ref()
+    }
+
+    /// The next timer that is due behind the batch, disarmed: the earliest first.
+    ///
+    /// # Errors
+    ///
+    /// If the state cannot be read.
+    pub fn next_timer(&self) -> Result<Option<Due>> {
+        match &self.state {
+            Some(state) if !self.task.is_repeat(self.extent.next) => state.next_timer(),
+            _ => Ok(None),
+        }
     }
 
     /// The handler is done: `batches` go out, `bad` rows (index in the batch, error) by the policy,
     /// then the offset moves.
     pub fn complete(mut self, mut batches: Vec<(Outlet, RecordBatch)>, bad: &[(usize, String)]) {
         let metrics = &self.task.status.metrics;
-        metrics.process.observe(self.handed.elapsed().as_secs_f64());
+        if let Some(handed) = self.handed {
+            metrics.process.observe(handed.elapsed().as_secs_f64());
+        }
         metrics.bad_records.inc_by(bad.len() as u64);
         let mut letters = std::mem::take(&mut self.letters);
         if let Some(records) = &self.records {
@@ -116,16 +154,34 @@ impl Job {
             batches.clear();
             letters.clear();
         }
-        if batches.is_empty() && letters.is_empty() {
-            metrics.batch.observe(self.began.elapsed().as_secs_f64());
-            let ticket = self.extent.ticket;
+        let Extent { ticket, next, .. } = self.extent;
+        let delta = match self.changes() {
+            Ok(delta) => delta,
+            Err(error) => return self.fail(&error.to_string()),
+        };
+        let commits_each = self.task.config.guarantee == Guarantee::ExactlyOnce;
+        if batches.is_empty() && letters.is_empty() && !commits_each {
+            self.task.status.metrics.batch.observe(self.began.elapsed().as_secs_f64());
             let done = (!self.task.is_halted(ticket)).then_some(ticket);
             return self.task.end(done);
         }
-        let (ticket, began, place) = (self.extent.ticket, self.began, self.place);
-        let outputs = Outputs { batches, letters, ticket, began, place };
+        let (began, place) = (self.began, self.place);
+        let outputs = Outputs { batches, letters, delta, ticket, next, began, place };
         // Only a task that is gone does not take it, and then nobody waits for the batch.
         let _ = self.outputs.send(outputs);
+    }
+
+    /// What takes effect with the batch.
+    fn changes(&mut self) -> Result<Delta> {
+        let mut delta = std::mem::take(&mut self.delta);
+        // One that no handler got may end while the handler writes for an earlier one.
+        if let Some(state) = &self.state {
+            if self.task.is_repeat(self.extent.next) {
+                state.discard();
+            }
+            delta.extend(state.finish(self.extent.ticket)?);
+        }
+        Ok(delta)
     }
 
     /// Gives rows to the windows that the handler feeds, and closes what the watermark has passed; call
@@ -139,11 +195,15 @@ impl Job {
         let cause = if is_silence { Cause::Idle } else { Cause::Watermark };
         let step = self.task.step(feeds, cause, self.extent)?;
         self.late.extend(step.late);
+        self.delta.extend(step.delta);
         Ok(step.results)
     }
 
     /// The partition stops in front of this batch.
     pub fn fail(self, reason: &str) {
+        if let Some(state) = &self.state {
+            state.discard();
+        }
         self.task.halt(self.extent.ticket, reason);
         self.task.end(None);
     }

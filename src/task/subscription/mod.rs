@@ -13,6 +13,7 @@ mod sharded;
 mod shared;
 mod silence;
 mod source;
+pub mod state;
 mod windows;
 mod writer;
 
@@ -20,7 +21,7 @@ pub use checkpoints::Checkpoints;
 pub use job::{Content, Job};
 pub use resume::Resume;
 pub use sharded::Shards;
-pub use shared::Shared;
+pub use shared::{Held, Shared};
 pub use silence::Silence;
 pub use source::Source;
 pub use windows::{Feed, Windows};

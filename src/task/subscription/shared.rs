@@ -4,16 +4,18 @@ use super::{
     checkpoints::Checkpoints,
     job::{Extent, Job},
     resume::Resume,
+    state::{Kept, TimerClock},
     windows::{Feed, Step, Windows},
 };
 use crate::{
     clock::Clock,
-    config::SubscriptionConfig,
+    config::{Guarantee, SubscriptionConfig},
     engine::{
         horizon::{Point, Span},
         tracker::{Ticket, Tracker},
     },
     error::Result,
+    state::{Delta, Space},
     task::{
         shelf::Shelf,
         status::{State, Status},
@@ -21,9 +23,12 @@ use crate::{
     window::{operator::Cause, watermark},
 };
 use parking_lot::Mutex;
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
 };
 use tokio::sync::Notify;
 
@@ -34,6 +39,7 @@ pub struct Shared {
     pub(super) config: SubscriptionConfig,
     pub(super) clock: Clock,
     pub(super) tracker: Mutex<Tracker>,
+    pub(super) kept: Option<Arc<Kept>>,
     windows: Option<Mutex<Windows>>,
     checkpoints: Option<Checkpoints>,
     resume: Option<Resume>,
@@ -43,6 +49,19 @@ pub struct Shared {
     pub(super) halted_at: AtomicU64,
     pub(super) stopping: Notify,
     pub(super) settled: Notify,
+}
+
+/// What a partition has besides its rows.
+#[derive(Default)]
+pub struct Held {
+    /// What its handlers keep.
+    pub kept: Option<Arc<Kept>>,
+    /// Its windows.
+    pub windows: Option<Windows>,
+    /// How its store is written, unless each batch is committed.
+    pub checkpoints: Option<Checkpoints>,
+    /// Where windows in memory begin again.
+    pub resume: Option<Resume>,
 }
 
 /// See [`Shared::hold_open`].
@@ -57,20 +76,15 @@ impl Drop for HeldOpen {
 impl Shared {
     /// A task at its beginning.
     #[must_use]
-    pub fn new(
-        status: Status,
-        config: SubscriptionConfig,
-        clock: Clock,
-        windows: Option<Windows>,
-        checkpoints: Option<Checkpoints>,
-        resume: Option<Resume>,
-    ) -> Arc<Self> {
+    pub fn new(status: Status, config: SubscriptionConfig, clock: Clock, held: Held) -> Arc<Self> {
+        let Held { kept, windows, checkpoints, resume } = held;
         let stored = checkpoints.as_ref().and_then(Checkpoints::stored);
         Arc::new(Self {
             status,
             config,
             clock,
             tracker: Mutex::new(stored.map_or_else(Tracker::default, Tracker::starting_at)),
+            kept,
             windows: windows.map(Mutex::new),
             checkpoints,
             resume,
@@ -170,7 +184,7 @@ impl Shared {
     pub(super) fn step(&self, feeds: &[Feed], cause: Cause, extent: Extent) -> Result<Step> {
         let Some(windows) = &self.windows else { return Ok(Step::default()) };
         let mut windows = windows.lock();
-        let step = windows.step(feeds, extent.after, cause)?;
+        let mut step = windows.step(feeds, extent.after, cause)?;
         if let Some(resume) = &self.resume {
             resume.note(Span {
                 first: extent.first,
@@ -185,6 +199,10 @@ impl Shared {
             && (cause == Cause::Idle || checkpoints.is_due())
         {
             checkpoints.take(extent.ticket, extent.next, windows.changes()?);
+        }
+        if self.config.guarantee == Guarantee::ExactlyOnce {
+            step.delta = Delta::default();
+            step.delta.push(Space::WINDOWS, windows.changes()?);
         }
         Ok(if self.is_repeat(extent.next) { Step::default() } else { step })
     }
@@ -227,12 +245,42 @@ impl Shared {
         Some((tracker.begin(next, next), next))
     }
 
-    /// While it is kept, the task is not settled: only for one with windows, whose last checkpoint has to
-    /// wait for its source.
+    /// While it is kept, the task is not settled: only for one with windows or timers, whose last
+    /// checkpoint has to wait for its source.
     pub(super) fn hold_open(self: &Arc<Self>) -> Option<HeldOpen> {
-        self.windows.as_ref()?;
+        if self.windows.is_none() && !self.fires_timers() {
+            return None;
+        }
         self.open.fetch_add(1, Ordering::AcqRel);
         Some(HeldOpen(Arc::clone(self)))
+    }
+
+    /// Does the handler take timers?
+    pub(super) fn fires_timers(&self) -> bool {
+        self.kept.as_ref().is_some_and(|kept| kept.timers.are_possible())
+    }
+
+    /// Is a timer due that no batch on its way will fire?
+    pub(super) fn has_due_timer(&self, watermark: Option<i64>) -> bool {
+        let Some(kept) = self.kept.as_ref().filter(|_| self.fires_timers()) else { return false };
+        let next = |clock| kept.timers.next_ms(clock);
+        let is_due = next(TimerClock::Processing).is_some_and(|at| at <= self.clock.now_ms())
+            || next(TimerClock::Event).zip(watermark).is_some_and(|(at, now)| at <= now);
+        // One is held by the source itself.
+        is_due && self.open.load(Ordering::Acquire) == 1 && self.tracker.lock().end().is_some()
+    }
+
+    /// When the next timer of the worker's clock is due, if it is not already.
+    pub(super) fn next_timer(&self) -> Option<Instant> {
+        let at = self.kept.as_ref()?.timers.next_ms(TimerClock::Processing)?;
+        let wait = u64::try_from(at - self.clock.now_ms()).ok().filter(|&ms| ms > 0)?;
+        self.clock.now().checked_add(Duration::from_millis(wait))
+    }
+
+    /// Is there something that the watermark will close or fire?
+    pub(super) fn waits_for_watermark(&self) -> bool {
+        let timer = |kept: &Arc<Kept>| kept.timers.next_ms(TimerClock::Event).is_some();
+        self.open_windows() > 0 || self.kept.as_ref().is_some_and(timer)
     }
 
     /// Windows that are open.
@@ -255,6 +303,14 @@ impl Shared {
         let tracker = self.tracker.lock();
         let rows = tracker.end().zip(tracker.position()).map_or(0, |(end, at)| end - at);
         u64::try_from(rows).unwrap_or(0)
+    }
+
+    /// The broker has what came of batch `ticket` and the store what it changed.
+    pub(super) fn committed(&self, ticket: Ticket) {
+        if let Some(kept) = &self.kept {
+            kept.state.applied(ticket);
+        }
+        self.end(Some(ticket));
     }
 
     pub(super) fn end(&self, done: Option<Ticket>) {

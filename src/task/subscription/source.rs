@@ -14,6 +14,7 @@ use crate::{
     codec::{Decode, Decoded, KeyForm, metadata, refuse_bad_keys},
     config::{OnError, SubscriptionConfig},
     kafka::{messages::Messages, queue::PartitionQueue},
+    state::Delta,
     task::{
         bad_records::{Sorted, sort_out},
         order::order_broken,
@@ -89,7 +90,7 @@ impl Source {
                 Err(error) => return self.task.status.fail(&error.to_string()),
             };
             if records.is_empty() {
-                self.close_by_clock(place, &outputs);
+                self.go_on_without_records(place, &outputs);
                 continue;
             }
             self.task.status.metrics.poll.observe(asked.elapsed().as_secs_f64());
@@ -112,8 +113,8 @@ impl Source {
     }
 
     /// The next batch: as much as has arrived, up to the batch size; more is waited for only while
-    /// the handler is busy. Empty when windows are to be closed by the clock, `None` when the task is to
-    /// stop.
+    /// the handler is busy. Empty when a timer is due or windows are to be closed by the clock, `None`
+    /// when the task is to stop.
     async fn collect(&self) -> crate::error::Result<Option<Messages>> {
         let config = &self.task.config;
         let mut records = Messages::default();
@@ -124,6 +125,9 @@ impl Source {
             }
             let hungry = self.shelf.became_hungry();
             tokio::pin!(hungry);
+            let settled = self.task.settled.notified();
+            tokio::pin!(settled);
+            settled.as_mut().enable();
             let room = self.batch_bytes.saturating_sub(records.bytes());
             let rows = config.batch_size - records.len();
             retry_later(&self.task.status, self.queue.take(&mut records, rows, room))?;
@@ -134,18 +138,18 @@ impl Source {
                 if full || self.shelf.is_hungry() || self.task.clock.now() >= due {
                     return Ok(Some(records));
                 }
-            } else if self.silence.is_over(self.task.clock.now())
-                && self.queue.is_at_end()
-                && self.task.open_windows() > 0
-            {
+            } else if self.closes_by_clock() || self.task.has_due_timer(self.watermark()) {
                 return Ok(Some(records));
             }
+            let timer = if records.is_empty() { self.task.next_timer() } else { None };
             tokio::select! {
                 () = self.queue.arrived() => {}
                 () = &mut hungry, if !records.is_empty() => {}
                 () = self.task.stopping.notified() => {}
                 () = reach(&self.task.clock, deadline) => {}
                 () = reach(&self.task.clock, self.silence.due(self.task.clock.now())), if records.is_empty() => {}
+                () = reach(&self.task.clock, timer) => {}
+                () = &mut settled, if self.task.fires_timers() => {}
                 () = tokio::time::sleep(RECHECK) => {}
             }
         }
@@ -263,8 +267,10 @@ impl Source {
                 rows,
                 records: (task.config.on_error == OnError::Dlq).then_some(records),
                 letters,
+                delta: Delta::default(),
                 began,
-                handed: began,
+                handed: None,
+                state: None,
                 outputs: outputs.clone(),
                 place,
             };
@@ -286,34 +292,55 @@ impl Source {
             let feeds: Vec<_> =
                 (0..task.window_count()).map(|index| (index, job.batch.clone())).collect();
             match task.step(&feeds, cause, job.extent) {
-                Ok(Step { results, late }) => {
+                Ok(Step { results, late, delta }) => {
                     job.late = late;
+                    job.delta = delta;
                     job.batch = RecordBatch::new_empty(Arc::new(Schema::empty()));
                     // They are not the rows of records, so that no record can be blamed for them.
                     job.records = None;
-                    if results.is_empty() {
+                    if !results.is_empty() {
+                        job.content = Content::Results(results);
+                    } else if task.fires_timers() {
+                        job.content = Content::Progress;
+                    } else {
                         return job.complete(Vec::new(), &[]);
                     }
-                    job.content = Content::Results(results);
                 }
                 Err(error) => return job.fail(&error.to_string()),
             }
         } else if job.batch.num_rows() == 0
             && (matches!(job.content, Content::Rows) || task.window_count() == 0)
+            && (matches!(job.content, Content::Rows) || !task.fires_timers())
         {
             return job.complete(Vec::new(), &[]);
         }
         self.shelf.put(job);
     }
 
-    /// Nothing has come for a while: lets the watermark go on with the clock, and windows close.
-    fn close_by_clock(
+    /// Is it time to let the watermark go on with the clock?
+    fn closes_by_clock(&self) -> bool {
+        self.silence.is_over(self.task.clock.now())
+            && self.queue.is_at_end()
+            && self.task.waits_for_watermark()
+    }
+
+    fn watermark(&self) -> Option<i64> {
+        self.events.as_ref().and_then(EventClock::watermark)
+    }
+
+    /// Nothing has come for a while: lets the watermark go on with the clock, and windows close; or
+    /// only lets timers fire.
+    fn go_on_without_records(
         &mut self,
         place: OwnedSemaphorePermit,
         outputs: &mpsc::UnboundedSender<Outputs>,
     ) {
-        let watermark = self.silence.watermark(self.task.clock.now());
-        self.move_watermark(Content::Silence, watermark, place, outputs);
+        if self.closes_by_clock() {
+            let watermark = self.silence.watermark(self.task.clock.now());
+            self.move_watermark(Content::Silence, watermark, place, outputs);
+        } else {
+            self.move_watermark(Content::Progress, None, place, outputs);
+        }
     }
 
     /// A batch without rows behind all others, that lets windows go on to `watermark`.
@@ -324,12 +351,11 @@ impl Source {
         place: OwnedSemaphorePermit,
         outputs: &mpsc::UnboundedSender<Outputs>,
     ) {
-        let Some(events) = &mut self.events else { return };
-        let before = events.watermark();
-        if let Some(watermark) = watermark {
+        let before = self.watermark();
+        if let (Some(events), Some(watermark)) = (&mut self.events, watermark) {
             events.reach(watermark);
         }
-        let after = events.watermark();
+        let after = self.watermark();
         let Some((ticket, next)) = self.task.begin_nothing() else { return };
         let began = Instant::now();
         let cause =
@@ -343,8 +369,10 @@ impl Source {
             rows: None,
             records: None,
             letters: Vec::new(),
+            delta: Delta::default(),
             began,
-            handed: began,
+            handed: None,
+            state: None,
             outputs: outputs.clone(),
             place,
         };

@@ -5,7 +5,7 @@ use crate::{
     engine::horizon::Needed,
     error::{Error, Result},
     metrics::WindowMetrics,
-    state::{WindowStore, Writes},
+    state::{Delta, WindowStore, Writes},
     window::{
         operator::Cause,
         spec::{OnLate, WindowSpec},
@@ -27,6 +27,8 @@ pub struct Step {
     pub results: Vec<(Arc<str>, RecordBatch)>,
     /// Late rows that are to be handed out.
     pub late: Vec<RecordBatch>,
+    /// What changed, where each batch is committed.
+    pub delta: Delta,
 }
 
 struct One {
