@@ -12,6 +12,7 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -77,8 +78,13 @@ def measure(
     log: Path,
     work: str = "map",
     limit_s: float = 240.0,
+    at_end: Callable[[], None] = lambda: None,
 ) -> Row:
-    """Run *command* until it has written *expect* records, or *limit_s* seconds are over."""
+    """
+    Run *command* until it has written *expect* records, or *limit_s* seconds are over.
+
+    *at_end* is called while it still runs.
+    """
     target = f"out-{label}-{time.time_ns() // 1_000_000}"
     make_topics(bootstrap, target)
     ends = Ends(bootstrap, target)
@@ -86,7 +92,9 @@ def measure(
         with Program(
             command, bootstrap=bootstrap, source=source, target=target, log=log, work=work
         ) as program:
-            return _watch(program, ends, expect, label, limit_s)
+            row = _watch(program, ends, expect, label, limit_s)
+            at_end()
+            return row
     finally:
         ends.close()
         drop_topics(bootstrap, target)

@@ -18,6 +18,9 @@ WORK = os.environ["WORK"]
 TOTALS: dict[str, Any] = {"n": agg.Count(), "total": agg.Sum("amount")}
 WINDOWS = {
     "count": windows.everything(key="user", value={"count": agg.Count()}, emit="changes"),
+    "count-disk": windows.everything(
+        key="user", value={"count": agg.Count()}, emit="changes", persistent=True
+    ),
     "window": windows.tumbling("10s", key="user", value=TOTALS),
     "window-disk": windows.tumbling("10s", key="user", value=TOTALS, persistent=True),
     "tumbling": windows.tumbling("10s", key="user", value=TOTALS),

@@ -47,6 +47,9 @@ WORKLOADS = {
         Workload("map", "parse JSON, compute a column, write JSON", USERS, lambda records: records),
         Workload("count", "running count a user, an output an event", USERS, lambda r: r),
         Workload(
+            "count-disk", "count, with its state on disk and in a changelog", USERS, lambda r: r
+        ),
+        Workload(
             "window",
             "count and sum a user in 10 s tumbling windows of event time, final results",
             USERS,
@@ -114,10 +117,11 @@ def programs(names: list[str], *, quick: bool) -> list[Program]:
             set(WORKLOADS),
             everything,
         ),
+        "turbine-state": ([python, str(HERE / "turbine_state.py")], {"count-disk"}, everything),
         "limit": ([limit], {"map", "count", "window", "tumbling"}, everything),
         "streams": (
             [*java, str(own / "streams" / "Streams.java")],
-            {"map", "count", "window", "hopping"},
+            {"map", "count", "count-disk", "window", "hopping"},
             1_000_000 // share,
         ),
         "bytewax": (
@@ -135,7 +139,7 @@ def programs(names: list[str], *, quick: bool) -> list[Program]:
             {"map", "window", "hopping"},
             1_000_000 // share,
         ),
-        "faust": (faust, {"map", "count"}, 40_000 // share),
+        "faust": (faust, {"map", "count", "count-disk"}, 40_000 // share),
     }
     return [
         Program(name, command, frozenset(works), most, has_latency=name != "limit")

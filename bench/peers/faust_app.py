@@ -1,4 +1,8 @@
-"""The workloads in Faust: ``WORK=map|count faust -A faust_app worker``; it has no final windows."""
+"""
+The workloads in Faust: ``WORK=map|count|count-disk faust -A faust_app worker``.
+
+It has no final windows.
+"""
 
 import os
 
@@ -10,12 +14,12 @@ app = faust.App(
     consumer_auto_offset_reset="earliest",
     topic_partitions=4,
     datadir=os.environ["STATE"],
-    store="memory://",
+    store="rocksdb://" if os.environ["WORK"] == "count-disk" else "memory://",
     web_enabled=False,
 )
 source = app.topic(os.environ["IN"], key_type=bytes, value_serializer="json")
 target = app.topic(os.environ["OUT"], key_type=bytes, value_serializer="json")
-if os.environ["WORK"] == "count":
+if os.environ["WORK"].startswith("count"):
     counts = app.Table("counts", default=int, partitions=4)
 
     @app.agent(source)

@@ -20,7 +20,7 @@ import org.apache.kafka.streams.kstream.TimeWindows;
 import org.apache.kafka.streams.processor.TimestampExtractor;
 import org.apache.kafka.streams.state.KeyValueStore;
 
-/** The workloads in Kafka Streams: {@code WORK=map|count|window|hopping java -cp 'lib/*' Streams.java}. */
+/** The workloads in Kafka Streams, whose counts are always on disk and in a changelog: {@code WORK=map|count|count-disk|window|hopping java -cp 'lib/*' Streams.java}. */
 public class Streams {
     private static final ObjectMapper JSON = new ObjectMapper();
     private static final Duration SIZE = Duration.ofSeconds(10);
@@ -111,7 +111,7 @@ public class Streams {
         }
         KStream<String, byte[]> out = switch (work) {
             case "map" -> events.mapValues(Streams::mapped);
-            case "count" -> counts(events);
+            case "count", "count-disk" -> counts(events);
             case "window" -> windows(events, tumbling);
             case "hopping" -> windows(events, tumbling.advanceBy(STEP));
             default -> throw new IllegalArgumentException("no workload " + work);
