@@ -37,5 +37,9 @@ pub const POINTS: &[(&str, &str)] = &[
     ("line::offsets_begin", "the store has the batch, its offset is about to be sent"),
     ("line::offsets_end", "the group has the offset, the worker does not know it"),
     ("line::written", "outputs of the batch are with the producer, none is waited for"),
+    (
+        "store::writes",
+        "a write to the disk is about to begin; as an error: the disk has refused it",
+    ),
     ("test::step", "used by the tests of the points themselves"),
 ];

@@ -20,6 +20,13 @@ impl Delta {
         self.0.iter().all(|(_, writes)| writes.0.is_empty())
     }
 
+    /// Bytes of its keys and values.
+    #[must_use]
+    pub fn content_bytes(&self) -> u64 {
+        let rows = self.0.iter().flat_map(|(_, writes)| &writes.0);
+        rows.map(|(key, value)| (key.len() + value.as_ref().map_or(0, Vec::len)) as u64).sum()
+    }
+
     /// Adds changes that come later.
     pub fn push(&mut self, space: Space, writes: Writes) {
         match self.0.iter_mut().find(|(known, _)| *known == space) {

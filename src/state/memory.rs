@@ -15,7 +15,10 @@ use parking_lot::RwLock;
 use std::{
     collections::{BTreeMap, HashMap},
     ops::Bound,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -24,6 +27,7 @@ type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     inner: RwLock<Inner>,
+    written_bytes: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -41,11 +45,10 @@ struct Content {
 }
 
 impl Content {
-    fn write(&mut self, delta: &Delta, mark: Mark) {
+    fn write(&mut self, delta: &Delta) {
         for (space, writes) in &delta.0 {
             write(Arc::make_mut(self.spaces.entry(*space).or_default()), writes);
         }
-        self.mark = Some(mark);
     }
 
     fn scan(
@@ -72,6 +75,14 @@ fn write(rows: &mut Rows, writes: &Writes) {
     }
 }
 
+impl MemoryStore {
+    fn take(&self, content: &mut Content, delta: &Delta, mark: Mark) {
+        content.write(delta);
+        content.mark = Some(mark);
+        self.written_bytes.fetch_add(delta.content_bytes(), Ordering::Relaxed);
+    }
+}
+
 impl Store for MemoryStore {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>> {
         let inner = self.inner.read_recursive();
@@ -94,7 +105,7 @@ impl Store for MemoryStore {
     }
 
     fn commit(&self, delta: &Delta, mark: Mark) -> Result<()> {
-        self.inner.write().content.write(delta, mark);
+        self.take(&mut self.inner.write().content, delta, mark);
         Ok(())
     }
 
@@ -110,7 +121,7 @@ impl Store for MemoryStore {
     fn apply(&self, pending: &Pending) -> Result<()> {
         let mut inner = self.inner.write();
         if pending.follows(inner.content.mark) {
-            inner.content.write(&pending.delta, pending.mark);
+            self.take(&mut inner.content, &pending.delta, pending.mark);
         }
         inner.pending = None;
         Ok(())
@@ -119,6 +130,15 @@ impl Store for MemoryStore {
     fn discard(&self) -> Result<()> {
         self.inner.write().pending = None;
         Ok(())
+    }
+
+    fn load(&self, delta: &Delta) -> Result<()> {
+        self.inner.write().content.write(delta);
+        Ok(())
+    }
+
+    fn written_bytes(&self) -> u64 {
+        self.written_bytes.load(Ordering::Relaxed)
     }
 
     fn note(&self) -> Result<Option<Vec<u8>>> {

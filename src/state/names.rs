@@ -22,21 +22,39 @@ pub struct TaskName {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SpaceName {
     pub(super) name: String,
-    pub(super) by_key: bool,
+    pub(super) layout: Layout,
+}
+
+/// Which slot a key of a space is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Layout {
+    /// All in one.
+    Plain,
+    /// By the group of the key.
+    ByKey,
+    /// By the group of the scope that the key begins with; without one, the first.
+    Scoped,
 }
 
 impl SpaceName {
     /// A space whose keys are one range: a scan is as quick as its result is short.
     #[must_use]
     pub fn plain(name: &str) -> Self {
-        Self { name: name.to_owned(), by_key: false }
+        Self { name: name.to_owned(), layout: Layout::Plain }
     }
 
     /// A space whose keys are keys of records, laid out by key group: groups can move to another number
     /// of partitions as they are.
     #[must_use]
     pub fn by_key(name: &str) -> Self {
-        Self { name: name.to_owned(), by_key: true }
+        Self { name: name.to_owned(), layout: Layout::ByKey }
+    }
+
+    /// A space of keys that may have the key of a record as their scope, as [`crate::state`]'s keys of
+    /// handlers do: a scan inside a scope is as quick as that of a plain space.
+    #[must_use]
+    pub fn scoped(name: &str) -> Self {
+        Self { name: name.to_owned(), layout: Layout::Scoped }
     }
 
     /// The name alone.

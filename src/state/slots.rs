@@ -5,10 +5,12 @@
 //! group: another number of partitions moves whole groups. Elsewhere, and in spaces whose keys say nothing
 //! about records, everything of a partition is in one slot.
 
-use super::names::TaskName;
+use super::names::{Layout, TaskName};
 use crate::types::murmur2;
 use std::ops::Range;
 
+/// First byte of a key with a scope; its length follows in two bytes, big-endian, then the scope.
+const SCOPED: u8 = 1;
 /// Groups of keys; every number of partitions that divides it can become every other one.
 const GROUPS: u32 = 960;
 
@@ -19,16 +21,17 @@ pub(super) struct Slots {
     /// 1: everything is in the first.
     count: u16,
     partitions: u32,
+    layout: Layout,
 }
 
 impl Slots {
     /// Those of a task that has passed [`TaskName::check`].
-    pub(super) fn new(task: &TaskName, by_key: bool) -> Self {
+    pub(super) fn new(task: &TaskName, layout: Layout) -> Self {
         let (partition, partitions) =
             (task.partition.cast_unsigned(), task.partitions.cast_unsigned());
         let width = if GROUPS.is_multiple_of(partitions) { GROUPS / partitions } else { 1 };
-        let count = if by_key { width } else { 1 };
-        Self { first: narrow(partition * width), count: narrow(count), partitions }
+        let count = if layout == Layout::Plain { 1 } else { width };
+        Self { first: narrow(partition * width), count: narrow(count), partitions, layout }
     }
 
     /// All of them.
@@ -38,16 +41,37 @@ impl Slots {
 
     /// The one of `key`.
     pub(super) fn of(self, key: &[u8]) -> u16 {
-        if self.count == 1 {
-            return self.first;
-        }
+        let key = match self.layout {
+            Layout::ByKey if self.count > 1 => key,
+            Layout::Scoped if self.count > 1 => match scope(key) {
+                Some(scope) => scope,
+                None => return self.first,
+            },
+            _ => return self.first,
+        };
         self.first + narrow(murmur2(key) % GROUPS / self.partitions)
+    }
+
+    /// Those that may have keys with `prefix`.
+    pub(super) fn with(self, prefix: &[u8]) -> Range<u16> {
+        let is_rootless = prefix.first().is_none_or(|&first| first == SCOPED);
+        if self.layout == Layout::Scoped && (!is_rootless || scope(prefix).is_some()) {
+            let slot = self.of(prefix);
+            return slot..slot + 1;
+        }
+        self.all()
     }
 
     /// `key` with its slot in front.
     pub(super) fn key(self, key: &[u8]) -> Vec<u8> {
         placed(self.of(key), key)
     }
+}
+
+/// The scope that `key` begins with.
+fn scope(key: &[u8]) -> Option<&[u8]> {
+    let (length, rest) = key.strip_prefix(&[SCOPED])?.split_first_chunk::<2>()?;
+    rest.get(..usize::from(u16::from_be_bytes(*length)))
 }
 
 /// `key` in `slot`.
@@ -71,7 +95,7 @@ mod tests {
 
     fn slots(partition: i32, partitions: i32) -> Slots {
         let task = TaskName { owner: "o".into(), topic: "t".into(), partition, partitions };
-        Slots::new(&task, true)
+        Slots::new(&task, Layout::ByKey)
     }
 
     proptest! {
@@ -116,5 +140,25 @@ mod tests {
         }
         assert_eq!(found.len(), 960);
         assert_eq!(found.values().collect::<BTreeSet<_>>().len(), 960);
+    }
+
+    #[test]
+    fn keys_of_one_scope_are_in_one_slot() {
+        let task = TaskName { owner: "o".into(), topic: "t".into(), partition: 3, partitions: 8 };
+        let slots = Slots::new(&task, Layout::Scoped);
+        let scoped = |scope: &[u8], rest: &[u8]| {
+            [&[SCOPED], &(scope.len() as u16).to_be_bytes()[..], scope, rest].concat()
+        };
+        let places: BTreeSet<_> = (0..100_u8).map(|n| slots.of(&scoped(b"alice", &[n]))).collect();
+        assert_eq!(places.len(), 1);
+        assert_eq!(slots.with(&scoped(b"alice", b"")), slots.with(&scoped(b"alice", b"x")));
+        assert_eq!(slots.with(&scoped(b"alice", b"")).len(), 1);
+        let scopes: BTreeSet<_> = (0..200_u8).map(|n| slots.of(&scoped(&[n], b""))).collect();
+        assert!(scopes.len() > 50);
+        assert_eq!(slots.with(b"\0root"), slots.first..slots.first + 1);
+        assert_eq!(slots.of(b"\0root"), slots.first);
+        for part in [b"".as_slice(), &[SCOPED], &[SCOPED, 0], &[SCOPED, 0, 5, b'a']] {
+            assert_eq!(slots.with(part), slots.all(), "{part:?}");
+        }
     }
 }

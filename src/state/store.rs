@@ -142,6 +142,17 @@ pub trait Store: Send + Sync {
     /// If that cannot be written.
     fn discard(&self) -> Result<()>;
 
+    /// Adds content and leaves the mark as it is: of a store that is filled from a copy. It is durable with
+    /// the next commit; content without a mark is that of a copy that ended early.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be written.
+    fn load(&self, delta: &Delta) -> Result<()>;
+
+    /// Bytes of keys and values that commits have written since it was opened.
+    fn written_bytes(&self) -> u64;
+
     /// What was noted about the content as a whole.
     ///
     /// # Errors

@@ -25,7 +25,7 @@ fn rocks(directory: &Path) -> Arc<dyn Store> {
     let options =
         StateOptions { memory_bytes: 8 << 20, app_id: "suite".into(), wait: Duration::ZERO };
     let task = TaskName { owner: "o".into(), topic: "t".into(), partition: 3, partitions: 8 };
-    let spaces = [SpaceName::plain("a"), SpaceName::by_key("b"), SpaceName::plain("c")];
+    let spaces = [SpaceName::plain("a"), SpaceName::by_key("b"), SpaceName::scoped("c")];
     StateDb::open(directory, &options).unwrap().store(&task, &spaces).unwrap()
 }
 
@@ -43,7 +43,7 @@ struct Model {
 }
 
 impl Model {
-    fn write(&mut self, delta: &Delta, mark: Mark) {
+    fn write(&mut self, delta: &Delta) {
         for (space, writes) in &delta.0 {
             let rows = self.spaces.entry(*space).or_default();
             for (key, value) in &writes.0 {
@@ -53,7 +53,6 @@ impl Model {
                 };
             }
         }
-        self.mark = Some(mark);
     }
 
     fn found(&self, space: Space, prefix: &[u8], after: Option<&[u8]>) -> Vec<(Vec<u8>, Vec<u8>)> {
@@ -74,12 +73,13 @@ enum Step {
     Apply,
     Discard,
     Note(Vec<u8>),
+    Load(Delta),
     Clear,
     Reopen,
 }
 
 fn key() -> impl Strategy<Value = Vec<u8>> {
-    prop::collection::vec(prop::sample::select(vec![0_u8, b'a', b'b', 255]), 0..4)
+    prop::collection::vec(prop::sample::select(vec![0_u8, 1, b'a', 255]), 0..4)
 }
 
 fn delta() -> impl Strategy<Value = Delta> {
@@ -95,6 +95,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(Step::Apply),
         1 => Just(Step::Discard),
         1 => key().prop_map(Step::Note),
+        1 => delta().prop_map(Step::Load),
         1 => Just(Step::Clear),
         1 => Just(Step::Reopen),
     ]
@@ -108,8 +109,11 @@ fn mark(next: i64) -> Mark {
 fn take(step: &Step, next: i64, store: &dyn Store, model: &mut Model) {
     match step {
         Step::Commit(delta) => {
+            let before = store.written_bytes();
             store.commit(delta, mark(next)).unwrap();
-            model.write(delta, mark(next));
+            assert_eq!(store.written_bytes() - before, delta.content_bytes());
+            model.write(delta);
+            model.mark = Some(mark(next));
         }
         Step::Prepare(by, delta) => {
             let from = model.mark.map_or(0, |mark| mark.next) + by;
@@ -121,7 +125,8 @@ fn take(step: &Step, next: i64, store: &dyn Store, model: &mut Model) {
             let Some(pending) = model.pending.take() else { return };
             store.apply(&pending).unwrap();
             if pending.follows(model.mark) {
-                model.write(&pending.delta, pending.mark);
+                model.write(&pending.delta);
+                model.mark = Some(pending.mark);
             }
         }
         Step::Discard => {
@@ -131,6 +136,12 @@ fn take(step: &Step, next: i64, store: &dyn Store, model: &mut Model) {
         Step::Note(note) => {
             store.set_note(note).unwrap();
             model.note = Some(note.clone());
+        }
+        Step::Load(delta) => {
+            let before = store.written_bytes();
+            store.load(delta).unwrap();
+            assert_eq!(store.written_bytes(), before);
+            model.write(delta);
         }
         Step::Clear => {
             store.clear().unwrap();

@@ -12,6 +12,7 @@
 pub mod epochs;
 pub mod events;
 pub mod group;
+pub mod stores;
 pub mod task;
 pub mod view;
 pub mod wake;
@@ -50,6 +51,7 @@ use std::{
     thread::JoinHandle,
     time::{Duration, Instant},
 };
+use stores::Stores;
 use tokio::runtime::{Builder, Runtime};
 use wake::WakeFd;
 
@@ -69,6 +71,7 @@ pub struct Worker {
     pub(crate) metrics: Arc<Metrics>,
     producer: Arc<Producer>,
     registry: Option<Arc<Registry>>,
+    stores: Stores,
     runtime: Mutex<Option<Runtime>>,
     wake: Arc<WakeFd>,
     events: Arc<Events>,
@@ -120,6 +123,7 @@ impl Worker {
         Ok(Arc::new(Self {
             producer,
             registry,
+            stores: Stores::new(&config),
             shelves: shelves.collect(),
             mailboxes: mailboxes.collect(),
             metrics,
@@ -139,6 +143,12 @@ impl Worker {
     #[must_use]
     pub fn producer(&self) -> &Arc<Producer> {
         &self.producer
+    }
+
+    /// Where its tasks keep state.
+    #[must_use]
+    pub fn stores(&self) -> &Stores {
+        &self.stores
     }
 
     /// The descriptor that wakes the front end.

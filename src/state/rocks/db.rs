@@ -6,6 +6,7 @@ use super::{
     store::{Place, RocksStore, Turn},
 };
 use crate::error::{Error, Result};
+use crate::failpoints::failpoint;
 use crate::state::{
     Store,
     lock::Lock,
@@ -18,7 +19,7 @@ use std::{
     collections::HashMap,
     fs,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -77,6 +78,7 @@ impl Instance {
 
     pub(super) fn write(&self, batch: WriteBatch, options: &WriteOptions) -> Result<()> {
         self.failures.check()?;
+        failpoint!("store::writes", |text| Err(self.failures.latch(&text)));
         self.db.write_opt(batch, options).map_err(|e| self.failures.write(&e))
     }
 }
@@ -133,7 +135,8 @@ impl StateDb {
         let turn = Arc::clone(self.turns.lock().entry(record_key.clone()).or_default());
         let number = turn.next();
         let instance = Arc::clone(&self.instance);
-        Ok(Arc::new(RocksStore { instance, turn, number, record_key, places }))
+        let written_bytes = AtomicU64::default();
+        Ok(Arc::new(RocksStore { instance, turn, number, record_key, places, written_bytes }))
     }
 
     /// Makes the column family of `space`, if it is not there.
@@ -147,7 +150,7 @@ impl StateDb {
             let made = self.instance.db.create_cf(&family, &self.instance.budget.space());
             made.map_err(|e| self.instance.failures.write(&e))?;
         }
-        Ok(Place { name: space.name.clone(), family, slots: Slots::new(task, space.by_key) })
+        Ok(Place { name: space.name.clone(), family, slots: Slots::new(task, space.layout) })
     }
 
     /// Remembers the number of partitions, or checks it.

@@ -38,15 +38,23 @@ impl Failures {
 
     /// Of a write: the last one.
     pub(super) fn write(&self, error: &rocksdb::Error) -> Error {
-        let error = match error.kind() {
-            ErrorKind::Corruption => self.damage(error),
-            _ => Error::State(format!(
-                "the state in {} cannot be written ({error}): nothing of this commit took effect, and nothing more \
-                 is written until the worker is started again; see that the disk has room and works",
+        if error.kind() == ErrorKind::Corruption {
+            let error = self.damage(error);
+            return self.latched.get_or_init(|| error).clone();
+        }
+        self.latch(error.as_ref())
+    }
+
+    /// Nothing is written any more, because of `why`.
+    pub(super) fn latch(&self, why: &str) -> Error {
+        let latched = || {
+            Error::State(format!(
+                "the state in {} cannot be written ({why}): nothing of this commit took effect, and nothing more is \
+                 written until the worker is started again; see that the disk has room and works",
                 self.directory.display()
-            )),
+            ))
         };
-        self.latched.get_or_init(|| error).clone()
+        self.latched.get_or_init(latched).clone()
     }
 
     /// Of a read.

@@ -46,7 +46,7 @@ pub(super) fn scan(
     each: &mut Each<'_>,
     failed: &dyn Fn(&rocksdb::Error) -> crate::error::Error,
 ) -> Result<()> {
-    let slots = place.slots.all();
+    let slots = place.slots.with(wanted.prefix);
     options.set_iterate_upper_bound(slots.end.to_be_bytes());
     let mut rows = Rows { at: db.raw_iterator_cf_opt(family, options), wanted, failed };
     if slots.len() == 1 {

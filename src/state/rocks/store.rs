@@ -11,7 +11,10 @@ use parking_lot::Mutex;
 use rocksdb::{
     BoundColumnFamily, DB, ReadOptions, SnapshotWithThreadMode, WriteBatch, WriteOptions,
 };
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 /// Where a space is.
 #[derive(Clone, Debug)]
@@ -44,6 +47,7 @@ pub(super) struct RocksStore {
     /// Key of its records.
     pub(super) record_key: Vec<u8>,
     pub(super) places: Vec<Place>,
+    pub(super) written_bytes: AtomicU64,
 }
 
 impl RocksStore {
@@ -74,8 +78,12 @@ impl RocksStore {
         self.instance.write(batch, &options)
     }
 
-    /// Adds `delta` and `mark` to `batch`.
-    fn put(&self, batch: &mut WriteBatch, delta: &Delta, mark: &Mark) -> Result<()> {
+    fn put_mark(&self, batch: &mut WriteBatch, mark: &Mark) -> Result<()> {
+        batch.put_cf(&self.family(MARKS)?, &self.record_key, record::encode_mark(mark));
+        Ok(())
+    }
+
+    fn put(&self, batch: &mut WriteBatch, delta: &Delta) -> Result<()> {
         for (space, writes) in &delta.0 {
             let place = self.place(*space)?;
             let family = self.family(&place.family)?;
@@ -87,8 +95,11 @@ impl RocksStore {
                 }
             }
         }
-        batch.put_cf(&self.family(MARKS)?, &self.record_key, record::encode_mark(mark));
         Ok(())
+    }
+
+    fn count(&self, delta: &Delta) {
+        self.written_bytes.fetch_add(delta.content_bytes(), Ordering::Relaxed);
     }
 
     fn note_key(&self) -> Vec<u8> {
@@ -158,8 +169,11 @@ impl Store for RocksStore {
 
     fn commit(&self, delta: &Delta, mark: Mark) -> Result<()> {
         let mut batch = WriteBatch::default();
-        self.put(&mut batch, delta, &mark)?;
-        self.write(batch, false)
+        self.put(&mut batch, delta)?;
+        self.put_mark(&mut batch, &mark)?;
+        self.write(batch, false)?;
+        self.count(delta);
+        Ok(())
     }
 
     fn prepare(&self, pending: &Pending) -> Result<()> {
@@ -191,17 +205,33 @@ impl Store for RocksStore {
 
     fn apply(&self, pending: &Pending) -> Result<()> {
         let mut batch = WriteBatch::default();
-        if pending.follows(self.mark()?) {
-            self.put(&mut batch, &pending.delta, &pending.mark)?;
+        let follows = pending.follows(self.mark()?);
+        if follows {
+            self.put(&mut batch, &pending.delta)?;
+            self.put_mark(&mut batch, &pending.mark)?;
         }
         self.forget(&mut batch)?;
-        self.write(batch, false)
+        self.write(batch, false)?;
+        if follows {
+            self.count(&pending.delta);
+        }
+        Ok(())
     }
 
     fn discard(&self) -> Result<()> {
         let mut batch = WriteBatch::default();
         self.forget(&mut batch)?;
         self.write(batch, false)
+    }
+
+    fn load(&self, delta: &Delta) -> Result<()> {
+        let mut batch = WriteBatch::default();
+        self.put(&mut batch, delta)?;
+        self.write(batch, false)
+    }
+
+    fn written_bytes(&self) -> u64 {
+        self.written_bytes.load(Ordering::Relaxed)
     }
 
     fn note(&self) -> Result<Option<Vec<u8>>> {

@@ -1,0 +1,105 @@
+//! The stores of a worker: opened when something keeps state, and found again by who looks at them.
+//!
+//! # Guarantees
+//!
+//! * A worker without state touches no directory.
+//! * Who asks for a store of a task that is open gets a new one; the old one writes no more (on disk).
+
+use crate::{
+    config::{StoreKind, WorkerConfig},
+    error::{Error, Result},
+    state::{MemoryStore, SpaceName, StateDb, StateOptions, Store, TaskName},
+};
+use parking_lot::Mutex;
+use std::{
+    path::Path,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+/// How long a worker waits for the one before it to let go of the directory.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
+
+/// See the module.
+pub struct Stores {
+    kind: StoreKind,
+    directory: Option<String>,
+    options: StateOptions,
+    db: Mutex<Option<StateDb>>,
+    open: Mutex<Vec<Known>>,
+}
+
+struct Known {
+    task: TaskName,
+    spaces: Vec<SpaceName>,
+    store: Weak<dyn Store>,
+}
+
+/// A store that is open now.
+#[derive(Clone)]
+pub struct OpenStore {
+    /// Whose it is.
+    pub task: TaskName,
+    /// What it consists of.
+    pub spaces: Vec<SpaceName>,
+    /// It.
+    pub store: Arc<dyn Store>,
+}
+
+impl Stores {
+    /// Those that `config` declares; nothing is opened yet.
+    #[must_use]
+    pub fn new(config: &WorkerConfig) -> Self {
+        let (memory_bytes, app_id) = (config.state_memory_bytes, config.app_id.clone());
+        Self {
+            kind: config.store,
+            directory: config.state_dir.clone(),
+            options: StateOptions { memory_bytes, app_id, wait: LOCK_WAIT },
+            db: Mutex::default(),
+            open: Mutex::default(),
+        }
+    }
+
+    /// The store of `task`. Blocks for the disk.
+    ///
+    /// # Errors
+    ///
+    /// What [`StateDb::open`] and [`StateDb::store`] return; [`Error::Config`] without a state_dir.
+    pub fn open(&self, task: &TaskName, spaces: &[SpaceName]) -> Result<Arc<dyn Store>> {
+        let store = match self.kind {
+            StoreKind::Memory => Arc::new(MemoryStore::default()),
+            StoreKind::Rocksdb => self.db()?.store(task, spaces)?,
+        };
+        let mut open = self.open.lock();
+        open.retain(|known| known.task != *task && known.store.strong_count() > 0);
+        let (task, spaces) = (task.clone(), spaces.to_vec());
+        open.push(Known { task, spaces, store: Arc::downgrade(&store) });
+        Ok(store)
+    }
+
+    /// What is open, in the order of owners, topics and partitions.
+    #[must_use]
+    pub fn all(&self) -> Vec<OpenStore> {
+        let open = self.open.lock();
+        let alive = open.iter().filter_map(|Known { task, spaces, store }| {
+            let store = store.upgrade()?;
+            Some(OpenStore { task: task.clone(), spaces: spaces.clone(), store })
+        });
+        let mut all: Vec<_> = alive.collect();
+        let order =
+            |one: &OpenStore| (one.task.owner.clone(), one.task.topic.clone(), one.task.partition);
+        all.sort_by_key(order);
+        all
+    }
+
+    fn db(&self) -> Result<StateDb> {
+        let mut db = self.db.lock();
+        if let Some(db) = &*db {
+            return Ok(db.clone());
+        }
+        let missing = || Error::Config("state needs a directory: set state_dir".into());
+        let directory = self.directory.as_ref().ok_or_else(missing)?;
+        let opened = StateDb::open(Path::new(directory), &self.options)?;
+        Ok(db.insert(opened).clone())
+    }
+}
