@@ -140,6 +140,36 @@ impl ConsumerContext for Context {
     }
 }
 
+/// Somebody who is in no group.
+struct Nobody;
+
+impl Listener for Nobody {
+    fn assigned(
+        &self,
+        _: Vec<(TopicPartition, PartitionQueue)>,
+        _: &Committed<'_>,
+    ) -> Vec<(TopicPartition, Begin)> {
+        Vec::new()
+    }
+    fn revoked(&self, _: &[TopicPartition], _: bool) -> Vec<GroupOffset> {
+        Vec::new()
+    }
+}
+
+/// A client that joins no group, and reads what it is told to.
+pub(super) fn alone(config: &rdkafka::ClientConfig) -> Result<Arc<ConsumerHandle>> {
+    let context = Context {
+        listener: Arc::new(Nobody),
+        handle: OnceLock::new(),
+        trouble: Trouble::default(),
+        held: Held::default(),
+    };
+    let client: ConsumerHandle = config
+        .create_with_context(context)
+        .map_err(|e| failed("creating a client for reading logs", &e))?;
+    Ok(Arc::new(client))
+}
+
 impl GroupConsumer {
     /// Joins the group. Partitions come to `listener` as the group assigns them.
     ///

@@ -1,6 +1,7 @@
 //! Kafka, and the only place that names librdkafka.
 //!
 //! * [`consumer`]: one member of a consumer group, with a queue for each partition.
+//! * [`log_reader`]: one partition from an offset to its end, outside of groups.
 //! * [`messages`]: fetched records, in the client library's own memory.
 //! * [`producer`]: the idempotent producer, and flights: sets of records that are acknowledged together.
 //! * [`transaction`]: what a producer with a transactional id does beside that.
@@ -16,6 +17,7 @@ pub mod consumer;
 mod delivery;
 pub mod flight;
 mod hold;
+pub mod log_reader;
 pub mod messages;
 mod offsets;
 pub mod outgoing;

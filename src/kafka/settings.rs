@@ -81,6 +81,28 @@ pub(crate) fn consumer(
     config
 }
 
+/// A client that reads single partitions to their ends, in no group.
+pub(crate) fn log_reader(
+    brokers: &str,
+    user: &BTreeMap<String, String>,
+    name: &str,
+) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set("queued.min.messages", "100000")
+        .set("queued.max.messages.kbytes", "16384")
+        .set("fetch.queue.backoff.ms", "2")
+        .set("fetch.error.backoff.ms", "100")
+        .set("fetch.wait.max.ms", "100")
+        .set("check.crcs", "true");
+    overlay(&mut config, client(brokers, user));
+    // It must never begin somewhere else than it is told.
+    config.set("auto.offset.reset", "error").set("isolation.level", "read_committed");
+    config.set("enable.partition.eof", "true").set("group.id", name);
+    config.set("enable.auto.commit", "false").set("enable.auto.offset.store", "false");
+    config
+}
+
 /// The idempotent producer, whose queue holds at most `buffer_bytes`.
 pub(crate) fn producer(
     brokers: &str,

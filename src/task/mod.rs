@@ -23,6 +23,7 @@
 
 pub mod agent;
 mod bad_records;
+pub mod changelog;
 pub mod commit;
 pub mod cursor;
 pub mod dead_letter;

@@ -3,6 +3,7 @@
 mod broker;
 mod groups;
 mod layers;
+mod log_reader;
 mod nodes;
 mod proxy;
 mod security;

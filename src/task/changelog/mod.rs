@@ -1,0 +1,180 @@
+//! What a task writes of its state's changes to Kafka, so that another machine can have the state.
+//!
+//! Two forms: one record a commit, with all of its changes ([`Changelog::deltas`], for subscriptions), and one
+//! record a changed key, for a compacted topic ([`Changelog::keys`], for tables).
+//!
+//! # Guarantees
+//!
+//! * Whatever bytes a topic has, reading them never panics, and never gives changes that were not written.
+//! * No record is larger than [`MOST_BYTES`], however large a commit is; a single value of a table excepted.
+//!
+//! # Not here
+//!
+//! Producing the records: a transaction takes them with the outputs, otherwise they go out behind the outputs
+//! and in front of the store's commit. Restoring: see `worker::opening`.
+
+mod assembler;
+mod cut;
+mod frame;
+#[cfg(test)]
+mod tests;
+
+pub use assembler::{Assembler, Found};
+pub use cut::{Cut, Cuts, of_source};
+pub use frame::{Change, MOST_BYTES};
+
+use crate::{
+    error::Result,
+    state::{Delta, Mark, Space},
+    types::Header,
+};
+use parking_lot::Mutex;
+use std::sync::Arc;
+
+/// What the state was in front of the first commit that is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// As of the offset that the commit begins at.
+    Same,
+    /// Empty: whoever restores begins with that, whatever the topic had before.
+    Nothing,
+    /// As of this offset: records up to the one that the commit begins at are left out on purpose.
+    At(i64),
+}
+
+/// A record for the changelog.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogRecord {
+    /// Its topic.
+    pub topic: Arc<str>,
+    /// Its partition.
+    pub partition: i32,
+    /// Its key.
+    pub key: Option<Vec<u8>>,
+    /// Its value; none removes the key.
+    pub value: Option<Vec<u8>>,
+    /// Its headers.
+    pub headers: Vec<Header>,
+}
+
+/// Makes records of the commits of one task.
+#[derive(Clone, Debug)]
+pub struct Changelog {
+    partition: i32,
+    form: Form,
+    /// What the first commit begins with, and its offset once there was one.
+    first: Arc<Mutex<(Origin, Option<i64>)>>,
+}
+
+#[derive(Clone, Debug)]
+enum Form {
+    Deltas { topic: Arc<str>, source: Arc<str>, names: Arc<[Arc<str>]> },
+    Keys { topics: Vec<(Space, Arc<str>)>, source: Arc<str> },
+}
+
+impl Changelog {
+    /// One record a commit, in `topic`, of the task that reads `partition` of the topic `source`. The spaces
+    /// are called `names`, in their order.
+    #[must_use]
+    pub fn deltas(
+        topic: Arc<str>,
+        source: Arc<str>,
+        partition: i32,
+        names: Arc<[Arc<str>]>,
+    ) -> Self {
+        Self::of(Form::Deltas { topic, source, names }, partition)
+    }
+
+    fn of(form: Form, partition: i32) -> Self {
+        Self { partition, form, first: Arc::new(Mutex::new((Origin::Same, None))) }
+    }
+
+    /// The state in front of the next commit is that of `origin`.
+    pub fn begins_with(&self, origin: Origin) {
+        *self.first.lock() = (origin, None);
+    }
+
+    /// What the record of a commit says of the state in front of it. A commit that is tried again says the
+    /// same.
+    fn origin(&self, from: i64) -> Origin {
+        let (origin, first) = &mut *self.first.lock();
+        if *first.get_or_insert(from) == from { *origin } else { Origin::Same }
+    }
+
+    /// One record a changed key, for each space in a topic of its own, of the task that reads `partition` of
+    /// the topic `source`.
+    #[must_use]
+    pub fn keys(topics: Vec<(Space, Arc<str>)>, source: Arc<str>, partition: i32) -> Self {
+        Self::of(Form::Keys { topics, source }, partition)
+    }
+
+    /// The records of a commit that takes the state from offset `from` to `mark`. Every commit has some in the
+    /// first form, also one that changes nothing: whoever restores must see that none is missing.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::error::Error::Encode`] for changes of 4 GiB and more.
+    pub fn records(&self, delta: &Delta, from: i64, mark: &Mark) -> Result<Vec<LogRecord>> {
+        match &self.form {
+            Form::Deltas { topic, source, names } => {
+                let record = |value| LogRecord {
+                    topic: Arc::clone(topic),
+                    partition: self.partition,
+                    key: Some(source.as_bytes().to_vec()),
+                    value: Some(value),
+                    headers: Vec::new(),
+                };
+                let from = match self.origin(from) {
+                    Origin::Same => Some(from),
+                    Origin::Nothing => None,
+                    Origin::At(offset) => Some(offset),
+                };
+                let chunks = frame::encode(delta, names, from, mark)?;
+                Ok(chunks.into_iter().map(record).collect())
+            }
+            Form::Keys { topics, source } => Ok(self.of_keys(delta, topics, source, mark.next)),
+        }
+    }
+
+    fn of_keys(
+        &self,
+        delta: &Delta,
+        topics: &[(Space, Arc<str>)],
+        source: &str,
+        next: i64,
+    ) -> Vec<LogRecord> {
+        let mut records = Vec::new();
+        for (space, topic) in topics {
+            let changes = delta.0.iter().filter(|(at, _)| at == space);
+            for (key, value) in last_of_each(changes.flat_map(|(_, writes)| &writes.0)) {
+                records.push(LogRecord {
+                    topic: Arc::clone(topic),
+                    partition: self.partition,
+                    key: Some(key.clone()),
+                    value: value.clone(),
+                    headers: Vec::new(),
+                });
+            }
+        }
+        cut::label(&mut records, source, next);
+        records
+    }
+}
+
+type Write = (Vec<u8>, Option<Vec<u8>>);
+
+/// One entry a key: its last value, at the place of its first one.
+fn last_of_each<'a>(
+    writes: impl Iterator<Item = &'a Write>,
+) -> Vec<(&'a Vec<u8>, &'a Option<Vec<u8>>)> {
+    let mut places = std::collections::HashMap::new();
+    let mut last: Vec<(&Vec<u8>, &Option<Vec<u8>>)> = Vec::new();
+    for (key, value) in writes {
+        let place = *places.entry(key).or_insert(last.len());
+        match last.get_mut(place) {
+            Some(entry) => entry.1 = value,
+            None => last.push((key, value)),
+        }
+    }
+    last
+}
