@@ -85,6 +85,15 @@ pub struct WorkerConfig {
     /// Object store of the snapshots, as `s3://bucket/prefix`; none: no snapshots.
     #[serde(default)]
     pub checkpoint_url: Option<String>,
+    /// Longest time between two snapshots of a partition's state, in ms.
+    #[serde(default = "defaults::snapshot_interval_ms")]
+    pub snapshot_interval_ms: u64,
+    /// So many bytes written to a partition's state make a snapshot due.
+    #[serde(default = "defaults::snapshot_bytes")]
+    pub snapshot_bytes: u64,
+    /// Snapshots of a partition that stay.
+    #[serde(default = "defaults::snapshot_keep")]
+    pub snapshot_keep: usize,
     /// Tables of the agents.
     #[serde(default)]
     pub tables: Vec<TableConfig>,
@@ -325,6 +334,15 @@ mod defaults {
     }
     pub(super) fn checkpoint_interval_ms() -> u64 {
         1_000
+    }
+    pub(super) fn snapshot_interval_ms() -> u64 {
+        300_000
+    }
+    pub(super) fn snapshot_bytes() -> u64 {
+        1 << 30
+    }
+    pub(super) fn snapshot_keep() -> usize {
+        3
     }
     pub(super) fn state_memory_bytes() -> usize {
         256 << 20

@@ -1,5 +1,9 @@
 //! Every metric: its name, its unit in the name, its help text.
 
+mod snapshots;
+
+pub use snapshots::{SnapshotMetrics, TaskSnapshotMetrics};
+
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
@@ -42,6 +46,8 @@ pub struct Metrics {
     exact_aborted: IntCounterVec,
     exact_recycled: IntCounterVec,
     exact_fenced: IntCounterVec,
+    /// Those of snapshots.
+    pub snapshots: SnapshotMetrics,
     /// Partitions gained since the start.
     pub assigned: IntCounter,
     /// Partitions given away since the start.
@@ -242,6 +248,7 @@ impl Metrics {
                 "turbine_eos_fenced_total",
                 "Times that another worker shut a transactional producer out.",
             ),
+            snapshots: SnapshotMetrics::new(&registry),
             assigned: counter("turbine_partitions_assigned_total", "Partitions gained."),
             revoked: counter("turbine_partitions_revoked_total", "Partitions given away or lost."),
             acknowledged: counter(
@@ -360,6 +367,7 @@ impl Metrics {
     #[must_use]
     pub fn text(&self, now_ms: i64) -> String {
         self.show_watermark_lag(now_ms);
+        self.snapshots.show_ages();
         let mut out = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut out).expect("a vector takes bytes");
         String::from_utf8(out).expect("the text format is UTF-8")

@@ -91,6 +91,12 @@ pub(super) async fn check(State(guard): State<Guard>, request: Request, next: Ne
     next.run(request).await
 }
 
+/// The answer to a browser that acts for a page: no page of a worker does.
+pub(super) fn foreign_page(headers: &HeaderMap) -> Option<Response> {
+    let why = "requests that change something are not taken from pages of a browser";
+    headers.contains_key(header::ORIGIN).then(|| refuse(StatusCode::FORBIDDEN, why))
+}
+
 fn refuse(status: StatusCode, why: &str) -> Response {
     (status, axum::Json(json!({ "error": why }))).into_response()
 }

@@ -3,9 +3,9 @@
 use super::guard::{self, Guard};
 use crate::worker::view::{Health, View};
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 use serde_json::json;
 use std::sync::Arc;
@@ -54,12 +54,21 @@ const ROUTES: &[Route] = &[
         answer: metrics,
     },
     Route {
+        path: "/snapshots",
+        about: "the newest snapshot of every partition; POST asks for new ones",
+        access: Access::Token,
+        answer: |view| Json(view.snapshots()).into_response(),
+    },
+    Route {
         path: "/assignments",
         about: "every partition of this worker: state, offsets, lag",
         access: Access::Token,
         answer: |view| Json(view.assignments()).into_response(),
     },
 ];
+
+/// What a POST to a path does.
+const ACTIONS: &[(&str, fn(&dyn View) -> Response)] = &[("/snapshots", take_snapshots)];
 
 /// Who may read `path`; an unknown path is as closed as a known one.
 pub(super) fn access(path: &str) -> Access {
@@ -75,6 +84,16 @@ pub(super) fn router(view: Arc<dyn View>, guard: Guard) -> Router {
             route.path,
             get(move |State(view): State<Arc<dyn View>>| ask(view, answer, PATIENCE)),
         );
+    }
+    for (path, act) in ACTIONS {
+        let act = *act;
+        let act = move |State(view): State<Arc<dyn View>>, headers: HeaderMap| async move {
+            match guard::foreign_page(&headers) {
+                Some(refusal) => refusal,
+                None => ask(view, act, PATIENCE).await,
+            }
+        };
+        router = router.route(path, post(act));
     }
     router
         .fallback(unknown)
@@ -126,12 +145,23 @@ fn index(view: &dyn View) -> Response {
 }
 
 fn verdict(health: &Health) -> Response {
-    let (status, word) = if health.reasons.is_empty() {
-        (StatusCode::OK, "ok")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
+    let (status, word) = match (&health.reasons[..], &health.troubles[..]) {
+        ([], []) => (StatusCode::OK, "ok"),
+        // Whoever restarts what is not well would help nobody: the work is done.
+        ([], _) => (StatusCode::OK, "degraded"),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
     };
-    (status, Json(json!({ "status": word, "reasons": health.reasons }))).into_response()
+    let reasons: Vec<&String> = health.reasons.iter().chain(&health.troubles).collect();
+    (status, Json(json!({ "status": word, "reasons": reasons }))).into_response()
+}
+
+fn take_snapshots(view: &dyn View) -> Response {
+    match view.take_snapshots() {
+        Ok(asked) => (StatusCode::ACCEPTED, Json(asked)).into_response(),
+        Err(error) => {
+            (StatusCode::CONFLICT, Json(json!({ "error": error.to_string() }))).into_response()
+        }
+    }
 }
 
 fn metrics(view: &dyn View) -> Response {

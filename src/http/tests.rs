@@ -3,7 +3,10 @@
 use super::super::server::Server;
 use super::*;
 use crate::config::HttpConfig;
-use crate::worker::view::AssignmentView;
+use crate::{
+    error::{Error, Result},
+    worker::view::{AssignmentView, SnapshotsView},
+};
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use serde_json::Value;
@@ -14,17 +17,23 @@ use tower::ServiceExt;
 const TOKEN: &str = "0123456789abcdef";
 
 /// A worker with `reasons` not to be well.
+#[derive(Default)]
 struct Fake {
     reasons: Vec<String>,
+    troubles: Vec<String>,
 }
 
 impl Fake {
     fn well() -> Arc<dyn View> {
-        Arc::new(Self { reasons: Vec::new() })
+        Arc::new(Self::default())
     }
 
     fn ill(reason: &str) -> Arc<dyn View> {
-        Arc::new(Self { reasons: vec![reason.into()] })
+        Arc::new(Self { reasons: vec![reason.into()], ..Self::default() })
+    }
+
+    fn troubled(trouble: &str) -> Arc<dyn View> {
+        Arc::new(Self { troubles: vec![trouble.into()], ..Self::default() })
     }
 }
 
@@ -33,10 +42,19 @@ impl View for Fake {
         "orders".into()
     }
     fn health(&self) -> Health {
-        Health { reasons: self.reasons.clone() }
+        Health { reasons: self.reasons.clone(), troubles: self.troubles.clone() }
     }
     fn ready(&self) -> Health {
-        Health { reasons: self.reasons.clone() }
+        self.health()
+    }
+    fn snapshots(&self) -> SnapshotsView {
+        SnapshotsView { url: Some("memory://x".into()), tasks: Vec::new() }
+    }
+    fn take_snapshots(&self) -> Result<SnapshotsView> {
+        match self.troubles.first() {
+            Some(trouble) => Err(Error::Config(trouble.clone())),
+            None => Ok(self.snapshots()),
+        }
     }
     fn assignments(&self) -> Vec<AssignmentView> {
         vec![AssignmentView {
@@ -95,6 +113,36 @@ async fn health_and_ready_are_503_with_reasons_otherwise() {
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(json_of(response).await["reasons"], json!(["broker lost"]));
     }
+}
+
+#[tokio::test]
+async fn health_is_200_and_degraded_while_the_work_is_done() {
+    let (status, response) =
+        get_with(local(Fake::troubled("no snapshot"), None), "/health", &[HOST]).await;
+    assert_eq!(status, StatusCode::OK);
+    let expected = json!({ "status": "degraded", "reasons": ["no snapshot"] });
+    assert_eq!(json_of(response).await, expected);
+}
+
+async fn post(view: Arc<dyn View>, token: Option<&str>, headers: &[(&str, &str)]) -> StatusCode {
+    let mut request = Request::post("/snapshots").header(HOST.0, HOST.1);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(Body::empty()).unwrap();
+    local(view, token).oneshot(request).await.unwrap().status()
+}
+
+#[tokio::test]
+async fn a_snapshot_is_asked_for_by_whoever_may() {
+    let bearer = format!("Bearer {TOKEN}");
+    let with_token = [("authorization", bearer.as_str())];
+    assert_eq!(post(Fake::well(), None, &[]).await, StatusCode::ACCEPTED);
+    assert_eq!(post(Fake::well(), Some(TOKEN), &with_token).await, StatusCode::ACCEPTED);
+    assert_eq!(post(Fake::well(), Some(TOKEN), &[]).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(post(Fake::troubled("set checkpoint_url"), None, &[]).await, StatusCode::CONFLICT);
+    let from_a_page = [("origin", "https://evil.example")];
+    assert_eq!(post(Fake::well(), None, &from_a_page).await, StatusCode::FORBIDDEN);
 }
 
 #[tokio::test]

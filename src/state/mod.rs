@@ -14,6 +14,7 @@ mod msgpack;
 mod names;
 mod rocks;
 mod slots;
+pub mod snapshot;
 mod store;
 #[cfg(test)]
 mod suite;

@@ -2,9 +2,10 @@
 
 use super::{
     Worker,
-    view::{AssignmentView, Health, View},
+    snapshots::switched_off,
+    view::{AssignmentView, Health, SnapshotsView, View},
 };
-use crate::task::status::State;
+use crate::{error::Result, task::status::State};
 use std::{sync::atomic::Ordering, time::Duration};
 
 /// An error of the client counts against health for this long.
@@ -40,7 +41,8 @@ impl View for Worker {
             reasons.push("the worker is stopping".into());
         }
         reasons.dedup();
-        Health { reasons }
+        let troubles = self.snapshots.iter().flat_map(|snapshots| snapshots.troubles()).collect();
+        Health { reasons, troubles }
     }
 
     fn ready(&self) -> Health {
@@ -76,6 +78,17 @@ impl View for Worker {
                 }
             })
             .collect()
+    }
+
+    fn snapshots(&self) -> SnapshotsView {
+        let Some(snapshots) = &self.snapshots else { return SnapshotsView::default() };
+        let url = Some(snapshots.archive().shown().to_owned());
+        SnapshotsView { url, tasks: snapshots.views() }
+    }
+
+    fn take_snapshots(&self) -> Result<SnapshotsView> {
+        self.snapshots.as_ref().ok_or_else(switched_off)?.ask();
+        Ok(View::snapshots(self))
     }
 
     fn metrics(&self) -> String {

@@ -12,6 +12,7 @@
 pub mod epochs;
 pub mod events;
 pub mod group;
+pub mod snapshots;
 pub mod stores;
 pub mod task;
 pub mod view;
@@ -41,6 +42,7 @@ use epochs::Epochs;
 use events::{Event, Events};
 use group::Group;
 use parking_lot::Mutex;
+use snapshots::Snapshots;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::{
@@ -58,6 +60,9 @@ use wake::WakeFd;
 /// Longest wait for the first answer of a broker.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What the last snapshots may take although the time to stop is over.
+const LEAST_LAST_SNAPSHOT: Duration = Duration::from_secs(1);
+
 /// The value of the metric label `worker`.
 #[must_use]
 pub fn label(name: &str, tp: &TopicPartition) -> String {
@@ -73,6 +78,7 @@ pub struct Worker {
     registry: Option<Arc<Registry>>,
     stores: Stores,
     runtime: Mutex<Option<Runtime>>,
+    snapshots: Option<Arc<Snapshots>>,
     wake: Arc<WakeFd>,
     events: Arc<Events>,
     shelves: HashMap<String, Arc<Shelf<Job>>>,
@@ -120,7 +126,9 @@ impl Worker {
         };
         let registry = config.schema_registry.as_ref();
         let registry = registry.map(|r| Registry::new(r, answers).map(Arc::new)).transpose()?;
+        let snapshots = Snapshots::new(&config, runtime.handle(), metrics.snapshots.clone())?;
         Ok(Arc::new(Self {
+            snapshots,
             producer,
             registry,
             stores: Stores::new(&config),
@@ -280,6 +288,7 @@ impl Worker {
                 let _ = committer.join();
             }
         }
+        self.last_snapshots(deadline);
         if let Some(runtime) = self.runtime.lock().take() {
             if remaining.is_empty() {
                 runtime.shutdown_background();
@@ -292,6 +301,26 @@ impl Worker {
             }
         }
         hanging
+    }
+
+    /// The snapshots of the tasks that are watched.
+    #[must_use]
+    pub fn snapshots(&self) -> Option<&Arc<Snapshots>> {
+        self.snapshots.as_ref()
+    }
+
+    /// Waits for the snapshots that tasks take when they end.
+    fn last_snapshots(&self, deadline: Instant) {
+        let handle = self.runtime.lock().as_ref().map(|runtime| runtime.handle().clone());
+        let (Some(snapshots), Some(handle)) = (&self.snapshots, handle) else { return };
+        let left = deadline.saturating_duration_since(Instant::now()).max(LEAST_LAST_SNAPSHOT);
+        if !handle.block_on(snapshots.drain(left)) {
+            tracing::warn!(
+                target: "turbine.worker",
+                "the last snapshots were not complete after {} s; older ones are there",
+                left.as_secs()
+            );
+        }
     }
 
     /// Lets go of everything: nothing more is committed.

@@ -1,5 +1,6 @@
 //! What a running worker shows to the outside; the HTTP routes read nothing else.
 
+use super::snapshots::SnapshotView;
 use serde::Serialize;
 
 /// One line of `/assignments`.
@@ -32,6 +33,17 @@ pub struct AssignmentView {
 pub struct Health {
     /// Why not; empty when all is well.
     pub reasons: Vec<String>,
+    /// What is wrong although the work is done.
+    pub troubles: Vec<String>,
+}
+
+/// Answer of `/snapshots`.
+#[derive(Clone, Debug, Default, Serialize, PartialEq, Eq)]
+pub struct SnapshotsView {
+    /// Where they are; none if the worker takes none.
+    pub url: Option<String>,
+    /// Every task whose snapshots are taken.
+    pub tasks: Vec<SnapshotView>,
 }
 
 /// A running worker, as its observers see it.
@@ -44,6 +56,14 @@ pub trait View: Send + Sync {
     fn ready(&self) -> Health;
     /// Every assigned partition.
     fn assignments(&self) -> Vec<AssignmentView>;
+    /// The newest snapshot of every task.
+    fn snapshots(&self) -> SnapshotsView;
+    /// Asks for a snapshot of every task.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::error::Error::Config`] if the worker takes none; the sentence says how it does.
+    fn take_snapshots(&self) -> crate::error::Result<SnapshotsView>;
     /// Prometheus text.
     fn metrics(&self) -> String;
 }
