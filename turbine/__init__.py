@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from turbine.settings import Settings
     from turbine.streams import Stream
     from turbine.subscriptions import Subscription
+    from turbine.tables import Table
     from turbine.topics import Topic
     from turbine.types import TP, RecordMetadata
 
@@ -66,6 +67,7 @@ __all__ = [
     "StateError",
     "Stream",
     "Subscription",
+    "Table",
     "Topic",
     "Turbine",
     "TurbineError",
@@ -102,6 +104,7 @@ _HOMES = {
     "turbine.settings": ("Settings",),
     "turbine.streams": ("Stream",),
     "turbine.subscriptions": ("Subscription",),
+    "turbine.tables": ("Table",),
     "turbine.topics": ("Topic",),
     "turbine.types": ("TP", "RecordMetadata"),
 }

@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from turbine._wake import was_cancelled
@@ -30,6 +31,7 @@ class Rows:
         self._agent = agent
         self._index = index
         self.stopped = False
+        self.hurried: Callable[[], bool] | None = None
 
     async def next(self, deadline: float | None) -> "Cursor | None":
         """
@@ -42,7 +44,7 @@ class Rows:
             A cursor with rows; None once the worker has stopped.
 
         Raises:
-            TimeoutError: *deadline* has passed.
+            TimeoutError: *deadline* has passed, or what the stream collects is asked for.
         """
         while True:
             try:
@@ -52,6 +54,8 @@ class Rows:
                 return None
             if cursor is not None:
                 return cursor
+            if self.hurried is not None and self.hurried():
+                raise TimeoutError
             await self._wake.wait(deadline)
 
 

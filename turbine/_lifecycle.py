@@ -127,6 +127,8 @@ class Lifecycle:
     def _runtime(self, runtime: Attached | None) -> None:
         self._attached = runtime
         self._producer = None
+        for table in cast("App", self).tables.values():
+            table.detach()
 
     def _find_producer(self) -> "Producer":
         if self._attached is None:

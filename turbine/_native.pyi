@@ -8,6 +8,10 @@ says otherwise.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol, Self, TypeAlias, final
 
+from turbine._native_tables import Table as Table
+from turbine._native_tables import TableCodec as TableCodec
+from turbine._native_tables import Turn as Turn
+
 __version__: Final[str]
 build_profile: Final[str]
 """``"release"`` or ``"debug"``."""
@@ -365,6 +369,10 @@ class Cursor:
         """Mark the first *rows* rows as done."""
     def abandon(self) -> None:
         """Give back the rows that are not done; they will be read again."""
+    def turn(self) -> Turn | None:
+        """What the rows in hand belong to; None where nothing but their offset is committed."""
+    def is_hurried(self) -> bool:
+        """Whether a commit waits for the rows in hand."""
     def key(self) -> Any:
         """Key of the row handed out last, decoded."""
     def raw(self) -> tuple[bytes | None, bytes | None]:
@@ -411,6 +419,8 @@ class Worker:
     def try_next_batch(self, subscription: str) -> Batch | None: ...
     def next_cursor(self, agent: str, index: int) -> Cursor | None:
         """Rows for instance *index* of *agent*, if any; raises `WorkerStopped` once drained."""
+    def table(self, name: str, codec: TableCodec, /) -> Table:
+        """The table that was declared as *name*."""
     def agent_failed(self, agent: str, message: str, /) -> None:
         """The agent's coroutine is over; its partitions stop."""
     def stop(self) -> None:

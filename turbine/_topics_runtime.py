@@ -38,6 +38,7 @@ def ensure_topics(app: "App", admin: "Admin", timeout_ms: int) -> dict[str, int]
         config = topic.config if topic else None
         admin.create_topics({name: partitions}, replicas, config or None, timeout_ms)
         known[name] = partitions
+    _ensure_changelogs(app, admin, known, timeout_ms)
     internal = internal_partitions(app, known)
     missing_internal = {name: count for name, count in internal.items() if name not in known}
     _check_may_create(app, missing_internal)
@@ -46,6 +47,30 @@ def ensure_topics(app: "App", admin: "Admin", timeout_ms: int) -> dict[str, int]
         admin.create_topics({name: partitions}, replicas, _INTERNAL, timeout_ms)
         known[name] = partitions
     return known
+
+
+def _ensure_changelogs(app: "App", admin: "Admin", known: dict[str, int], timeout_ms: int) -> None:
+    """A partition of a table is restored from the changelog's partition with the same number."""
+    sources = [known[name] for agent in app.agents.values() for name in agent.topics]
+    wanted = max(sources, default=0)
+    if not wanted:
+        return
+    _check_may_create(
+        app, [one.changelog for one in app.tables.values() if one.changelog not in known]
+    )
+    for table in app.tables.values():
+        name = table.changelog
+        if name not in known:
+            known[name] = table.partitions or wanted
+            config = {"cleanup.policy": "compact", **table.config}
+            replicas = app.conf.topic_replication_factor
+            admin.create_topics({name: known[name]}, replicas, config, timeout_ms)
+        if known[name] < wanted:
+            raise ConfigError(
+                f"the changelog {name} of table {table.name} has {known[name]} partitions, and the "
+                f"topics of the agents have up to {wanted}: declare partitions={wanted}, or create "
+                f"the topic anew with {wanted}"
+            )
 
 
 def _check_may_create(app: "App", missing: Iterable[str]) -> None:

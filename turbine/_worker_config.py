@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from turbine.app import App
     from turbine.codecs import Format
     from turbine.subscriptions import Subscription
+    from turbine.tables import Table
 
 __all__ = ["worker_config"]
 
@@ -58,6 +59,7 @@ def worker_config(
         "repartitions": stages(app),
         "state_dir": str(conf.data_path / "state"),
         "checkpoint_interval_ms": max(1, round(conf.checkpoint_interval * 1_000)),
+        "tables": [_table(one) for one in app.tables.values()],
         "agents": [_agent(one) for one in app.agents.values() if one.topics],
         "schema_registry": conf.registry(),
         "http": conf.http() if http else None,
@@ -119,3 +121,7 @@ def _agent(one: "Agent") -> dict[str, Any]:
         "on_error": one.on_error,
         "dlq": one.dlq,
     }
+
+
+def _table(one: "Table[Any, Any]") -> dict[str, Any]:
+    return {"name": one.name, "changelog": one.changelog, "partitions": one.partitions}

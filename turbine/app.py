@@ -18,6 +18,7 @@ from turbine.exceptions import DeclarationError
 from turbine.settings import Settings
 from turbine.signals import Signal
 from turbine.subscriptions import Subscription, Tombstones
+from turbine.tables import Table
 from turbine.timers import Clock, Crontab, Job, SystemClock, Task, Timer
 from turbine.topics import Pending, Topic
 from turbine.types import HeadersArg, OnError
@@ -100,6 +101,7 @@ class App(Lifecycle):
         agents: Agents by name.
         subscriptions: Subscriptions by name.
         topics: Topics by name, as declared first.
+        tables: Tables by name.
         jobs: Tasks, timers and crontabs.
         clock: Where timers and crontabs read the time; ``app.clock.now(UTC)`` gives it to handlers,
             so that a test can turn it.
@@ -121,6 +123,7 @@ class App(Lifecycle):
         self.agents: dict[str, Agent] = {}
         self.subscriptions: dict[str, Subscription] = {}
         self.topics: dict[str, Topic] = {}
+        self.tables: dict[str, Table[Any, Any]] = {}
         self.jobs: list[Job] = []
         self.clock: Clock = SystemClock()
         self.on_partitions_assigned = Signal("on_partitions_assigned")
@@ -171,6 +174,49 @@ class App(Lifecycle):
     ) -> Channel:
         """Declare an in-process queue; *maxsize* values wait before a sender waits."""
         return Channel(self, name=name, key_type=key_type, value_type=value_type, maxsize=maxsize)
+
+    def Table(  # noqa: N802 - the word that programs use
+        self,
+        name: str,
+        *,
+        default: Callable[[], Any] | None = None,
+        key_type: Any = None,
+        value_type: Any = None,
+        partitions: int | None = None,
+        help: str | None = None,  # noqa: A002 - the word that programs use
+        **options: Any,
+    ) -> Table[Any, Any]:
+        """
+        Declare a table: a dictionary of agents that survives restarts; see `turbine.tables.Table`.
+
+        Args:
+            name: Unique in the app.
+            default: Makes the value of a missing key, as ``int`` or ``list``.
+            key_type: ``str``, ``bytes``, ``int``, ``float``, ``bool``, a model, or another type
+                that pydantic knows; None: what JSON can hold.
+            value_type: The same.
+            partitions: Partitions of a created changelog; None: as many as the agents' topics.
+            help: What it is for.
+            **options: **changelog_topic**, ``{app.id}-{name}-changelog`` if None;
+                **extra_topic_configs**, settings of a created changelog.
+
+        Raises:
+            DeclarationError: The declaration cannot work; the message says what to write.
+        """
+        table: Table[Any, Any] = Table(
+            self,
+            name,
+            default=default,
+            key_type=key_type,
+            value_type=value_type,
+            partitions=partitions,
+            help=help,
+            **options,
+        )
+        if table.name in self.tables:
+            raise DeclarationError(f"a table has the name {name!r} already: give it another one")
+        self.tables[table.name] = table
+        return table
 
     @overload
     def agent(self, channel: Callable[..., Any], /) -> Agent: ...

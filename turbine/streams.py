@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from turbine._parsers import seconds
+from turbine._turns import TURN
 from turbine.events import Event
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class Stream:
         self._rows = rows
         self._cursor: Cursor | None = None
         self._held: list[tuple[Cursor, int, int]] = []
+        self._lists: dict[tuple[str, int] | None, _List] = {}
+        rows.hurried = self._is_hurried
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return self._values()
@@ -44,7 +47,10 @@ class Stream:
     async def _values(self) -> AsyncIterator[Any]:
         while (cursor := await self._current()) is not None:
             cursor.follow()
+            is_new = True
             for value in cursor:
+                if is_new:
+                    is_new = self._enter(cursor)
                 yield value
             await self._leave()
 
@@ -52,7 +58,10 @@ class Stream:
         """`Event` objects instead of values: key, headers, topic, partition, offset, timestamp."""
         while (cursor := await self._current()) is not None:
             cursor.follow()
+            is_new = True
             for value in cursor:
+                if is_new:
+                    is_new = self._enter(cursor)
                 yield _event(self.app, cursor, value)
             await self._leave()
 
@@ -60,7 +69,10 @@ class Stream:
         """``(key, value)`` pairs."""
         while (cursor := await self._current()) is not None:
             cursor.follow()
+            is_new = True
             for value in cursor:
+                if is_new:
+                    is_new = self._enter(cursor)
                 yield cursor.key(), value
             await self._leave()
 
@@ -68,7 +80,9 @@ class Stream:
         """
         Lists of up to *max_* values, of any of the partitions.
 
-        All rows of a list are done when the agent asks for the next list.
+        All rows of a list are done when the agent asks for the next list. In an app with tables,
+        or with agents that are exactly-once, a list has values of one partition: what the agent
+        writes belongs to that one. There a commit may end a list before its time.
 
         Args:
             max_: Most values of a list.
@@ -101,6 +115,7 @@ class Stream:
                 continue
             self._held.append((cursor, start, cursor.handed()))
             if batch.num_rows:
+                self._enter(cursor)
                 yield batch
             self._done()
 
@@ -116,6 +131,9 @@ class Stream:
 
     def refuse(self, message: str) -> bool:
         """Apply ``on_error`` to the rows in the agent's hands; False if there are none."""
+        if not self._held:
+            lists, self._lists = self._lists, {}
+            self._held = [held for one in lists.values() for held in one.held]
         if self._held:
             for cursor, start, end in self._held:
                 cursor.bad_rows(start, end, message)
@@ -146,6 +164,12 @@ class Stream:
             self._cursor = await self._rows.next(deadline)
         return self._cursor
 
+    @staticmethod
+    def _enter(cursor: "Cursor") -> bool:
+        """Let writes belong to the rows in hand; asked once there are some, which hold the cut."""
+        TURN.set(cursor.turn())
+        return False
+
     async def _leave(self) -> None:
         self._cursor = None
         # The rows are at their end: let timers and other agents have the loop.
@@ -157,10 +181,9 @@ class Stream:
         if max_ < 1:
             raise ValueError("take(max_, within): max_ is a number from 1")
         loop = asyncio.get_running_loop()
-        values: list[Any] = []
-        deadline: float | None = None
         stopped = False
         while not stopped:
+            deadline = min((one.deadline for one in self._lists.values()), default=None)
             try:
                 cursor = await self._current(deadline)
             except TimeoutError:
@@ -168,33 +191,43 @@ class Stream:
             else:
                 stopped = cursor is None
             if cursor is not None:
-                await self._collect(cursor, values, max_, project)
-                if values and deadline is None:
-                    deadline = loop.time() + within_s
-            late = deadline is not None and loop.time() >= deadline
-            if values and (stopped or late or len(values) >= max_):
-                yield values
-                self._done()
-                values, deadline = [], None
+                await self._collect(cursor, max_, within_s, project)
+            for key, one in list(self._lists.items()):
+                late = loop.time() >= one.deadline
+                if stopped or late or len(one.values) >= max_ or one.is_hurried():
+                    self._held = self._lists.pop(key).held
+                    if one.values:
+                        self._enter(self._held[-1][0])
+                        yield one.values
+                    self._done()
 
     async def _collect(
         self,
         cursor: "Cursor",
-        values: list[Any],
         max_: int,
+        within_s: float,
         project: "Callable[[Cursor, Any], Any]",
     ) -> None:
         cursor.hold()
         start = cursor.handed()
+        key = None if cursor.turn() is None else (cursor.topic, cursor.partition)
+        one = self._lists.get(key)
+        values = [] if one is None else one.values
         while len(values) < max_:
             value = next(cursor, _NOTHING)
             if value is _NOTHING:
                 break
             values.append(project(cursor, value))
         if cursor.handed() > start:
-            self._held.append((cursor, start, cursor.handed()))
+            if one is None:
+                deadline = asyncio.get_running_loop().time() + within_s
+                one = self._lists[key] = _List(values, deadline)
+            one.held.append((cursor, start, cursor.handed()))
         if len(values) < max_:
             await self._leave()
+
+    def _is_hurried(self) -> bool:
+        return any(one.is_hurried() for one in self._lists.values())
 
     def _done(self) -> None:
         held, self._held = self._held, []
@@ -203,6 +236,21 @@ class Stream:
 
     def _event_of(self, cursor: "Cursor", value: Any) -> Event:
         return _event(self.app, cursor, value)
+
+
+class _List:
+    """A list that an agent collects: of one partition where that matters, else of all."""
+
+    __slots__ = ("deadline", "held", "values")
+
+    def __init__(self, values: list[Any], deadline: float) -> None:
+        self.values = values
+        self.deadline = deadline
+        self.held: list[tuple[Cursor, int, int]] = []
+
+    def is_hurried(self) -> bool:
+        """Whether a commit waits for it."""
+        return self.held[-1][0].is_hurried()
 
 
 def _value_of(_cursor: "Cursor", value: Any) -> Any:

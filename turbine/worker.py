@@ -30,6 +30,7 @@ from turbine.types import TP
 
 if TYPE_CHECKING:
     from turbine.app import App
+    from turbine.tables import Table
 
 __all__ = ["Runtime", "run", "write_logs"]
 
@@ -90,6 +91,10 @@ class Runtime:
     def producer(self) -> _native.Producer:
         """The producer that `Topic.send` uses."""
         return self._native.producer
+
+    def table(self, table: "Table[Any, Any]") -> _native.Table:
+        """Return the core's side of *table*."""
+        return self._native.table(table.name, table.codec)
 
     @property
     def http_address(self) -> str | None:

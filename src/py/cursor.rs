@@ -1,6 +1,6 @@
 //! Rows in the hands of an agent.
 
-use super::decode::Decode;
+use super::{decode::Decode, table::Turn};
 use crate::{
     codec::{
         Decode as _,
@@ -175,6 +175,18 @@ impl Cursor {
 
     fn abandon(&self) {
         self.cursor.abandon();
+    }
+
+    /// What the rows in hand belong to; None where nothing but their offset is committed.
+    fn turn(&self) -> Option<Turn> {
+        let task = self.cursor.task();
+        let cuts = task.cuts.as_ref()?;
+        Some(Turn { task: Arc::clone(task), cut: cuts.number() })
+    }
+
+    /// Must the rows in hand be done soon, because a commit waits for them?
+    fn is_hurried(&self) -> bool {
+        self.cursor.task().cuts.as_ref().is_some_and(crate::task::cut::Cuts::is_in_a_hurry)
     }
 
     fn key<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {

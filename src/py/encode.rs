@@ -39,6 +39,11 @@ pub(super) fn encode_json<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py,
     Ok(PyBytes::new(value.py(), &out))
 }
 
+/// Appends JSON of a Python value.
+pub(super) fn write_json(value: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> PyResult<()> {
+    write(value, out, 0)
+}
+
 /// Partition that Kafka's standard partitioner chooses.
 #[pyfunction]
 #[pyo3(signature = (key, partitions, /))]

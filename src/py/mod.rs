@@ -18,6 +18,8 @@ mod producer;
 mod proxy;
 mod registry;
 mod security;
+mod table;
+mod table_codec;
 mod worker;
 
 use pyo3::prelude::*;
@@ -60,6 +62,10 @@ mod _native {
     use super::proxy::FaultProxy;
     #[pymodule_export]
     use super::registry::SchemaRegistry;
+    #[pymodule_export]
+    use super::table::{Table, Turn};
+    #[pymodule_export]
+    use super::table_codec::TableCodec;
     #[pymodule_export]
     use super::worker::Worker;
 

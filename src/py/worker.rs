@@ -9,6 +9,8 @@ use super::{
     error::stopped,
     logs,
     producer::Producer,
+    table::Table,
+    table_codec::TableCodec,
 };
 use crate::{
     codec::json::SharedSchema,
@@ -141,6 +143,15 @@ impl Worker {
         let side = self.agents.lock().get(agent).cloned();
         let agent = side.ok_or_else(|| Error::Config(format!("agent {agent} has no decoder")))?;
         Ok(Some(Cursor { cursor, agent }))
+    }
+
+    /// The table that was declared as *name*.
+    #[pyo3(signature = (name, codec, /))]
+    fn table(&self, name: &str, codec: Py<TableCodec>) -> PyResult<Table> {
+        let index = self.worker.config.tables.iter().position(|table| table.name == name);
+        let index = index.ok_or_else(|| Error::Config(format!("no table is called {name}")))?;
+        let worker = Detached::new(Arc::clone(&self.worker));
+        Ok(Table::new(worker, crate::task::tables::space(index), codec))
     }
 
     #[pyo3(signature = (agent, message, /))]

@@ -6,6 +6,7 @@
 
 use super::{
     cursor::{Chunk, Cursor, Rows},
+    cut::Cuts,
     order::order_broken,
     shelf::Shelf,
     status::{State, Status, retry_later},
@@ -17,7 +18,10 @@ use crate::{
 };
 use parking_lot::Mutex;
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
     time::{Duration, Instant},
 };
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -40,13 +44,21 @@ pub struct Lane {
     pub mailboxes: Vec<Arc<Mailbox>>,
     tracker: Mutex<Tracker>,
     live: Mutex<Vec<Arc<Cursor>>>,
+    /// Offset behind the last row that an ended cursor has handed out; -1 if none has.
+    reached: AtomicI64,
 }
 
 impl Lane {
     /// A lane that has not begun anything.
     #[must_use]
     pub fn new(agent: String, mailboxes: Vec<Arc<Mailbox>>) -> Self {
-        Self { agent, mailboxes, tracker: Mutex::default(), live: Mutex::default() }
+        Self {
+            agent,
+            mailboxes,
+            tracker: Mutex::default(),
+            live: Mutex::default(),
+            reached: AtomicI64::new(-1),
+        }
     }
 }
 
@@ -56,6 +68,10 @@ pub struct Shared {
     pub status: Status,
     /// The agents.
     pub lanes: Vec<Lane>,
+    /// What is committed together, if more than an offset is.
+    pub cuts: Option<Cuts>,
+    /// Offset of the first record; -1 before it.
+    first: AtomicI64,
     stopping: Notify,
     settled: Notify,
 }
@@ -63,8 +79,45 @@ pub struct Shared {
 impl Shared {
     /// A task at its beginning.
     #[must_use]
-    pub fn new(status: Status, lanes: Vec<Lane>) -> Arc<Self> {
-        Arc::new(Self { status, lanes, stopping: Notify::new(), settled: Notify::new() })
+    pub fn new(status: Status, lanes: Vec<Lane>, cuts: Option<Cuts>) -> Arc<Self> {
+        let (stopping, settled, first) = (Notify::new(), Notify::new(), AtomicI64::new(-1));
+        Arc::new(Self { status, lanes, cuts, first, stopping, settled })
+    }
+
+    /// What is safe to commit: what is stored, where there are cuts.
+    pub fn committable(&self) -> Option<i64> {
+        match &self.cuts {
+            Some(cuts) => cuts.stored(),
+            None => self.position(),
+        }
+    }
+
+    /// Offset behind the last row that any agent was given.
+    pub(super) fn reached(&self) -> Option<i64> {
+        let of_lane = |lane: &Lane| {
+            let live = lane.live.lock().iter().filter_map(|cursor| cursor.reached()).max();
+            // Behind the live ones: what ends in between is in one of the two.
+            live.max(Some(lane.reached.load(Ordering::SeqCst)).filter(|&at| at >= 0))
+        };
+        self.lanes.iter().filter_map(of_lane).max()
+    }
+
+    /// Offset of the first record that was handed out.
+    pub(super) fn began(&self) -> Option<i64> {
+        Some(self.first.load(Ordering::Relaxed)).filter(|&at| at >= 0)
+    }
+
+    /// Has the instance of `cursor` rows that are not done?
+    pub(super) fn holds_rows(&self, cursor: &Cursor) -> bool {
+        let same = |other: &&Arc<Cursor>| Arc::ptr_eq(other.mailbox(), cursor.mailbox());
+        self.lanes
+            .iter()
+            .any(|lane| lane.live.lock().iter().filter(same).any(|c| c.in_progress() > 0))
+    }
+
+    /// Makes every instance look again.
+    pub(super) fn wake_instances(&self) {
+        self.lanes.iter().flat_map(|lane| &lane.mailboxes).for_each(|mailbox| mailbox.nudge());
     }
 
     /// Offset that is safe to commit as far as handlers go; what they sent must be acknowledged too.
@@ -89,18 +142,26 @@ impl Shared {
     }
 
     pub(super) fn ended(&self, lane: usize, cursor: &Cursor) {
-        self.lanes[lane].live.lock().retain(|c| !std::ptr::eq(&raw const **c, cursor));
+        let lane = &self.lanes[lane];
+        lane.reached.fetch_max(cursor.reached().unwrap_or(-1), Ordering::SeqCst);
+        lane.live.lock().retain(|c| !std::ptr::eq(&raw const **c, cursor));
         self.settled.notify_waiters();
     }
 
     /// Stops polling and takes back what no agent has begun.
-    pub fn drain(&self) {
+    pub fn drain(self: &Arc<Self>) {
+        // First, so that no instance takes the end of the rows in front of the cut for the end of all.
+        self.ask_for_last_cut();
         self.status.become_state(State::Draining);
         self.stopping.notify_one();
+        let until = self.last_cut();
+        let is_beyond = |next: i64| until.is_none_or(|until| next >= until);
         for lane in &self.lanes {
             for mailbox in &lane.mailboxes {
-                let mine = |cursor: &Arc<Cursor>| cursor.tp() == &self.status.tp;
-                mailbox.remove(mine).iter().for_each(|cursor| cursor.abandon());
+                let unwanted = |cursor: &Arc<Cursor>| {
+                    cursor.tp() == &self.status.tp && cursor.next_offset().is_none_or(is_beyond)
+                };
+                mailbox.remove(unwanted).iter().for_each(|cursor| cursor.abandon());
             }
         }
         self.settled.notify_waiters();
@@ -113,7 +174,8 @@ impl Shared {
             tokio::pin!(settled);
             settled.as_mut().enable();
             let busy = |lane: &Lane| lane.live.lock().iter().any(|c| c.in_progress() > 0);
-            if !self.lanes.iter().any(busy) {
+            let is_even = self.is_even() || self.status.state() == State::Failed;
+            if is_even && !self.lanes.iter().any(busy) {
                 return;
             }
             // An agent that waits inside a row marks it done without a call of ours: look again.
@@ -172,6 +234,9 @@ impl Shared {
             return self.status.fail(&reason);
         }
         self.status.metrics.records_in.inc_by(rows as u64);
+        if self.began().is_none() {
+            self.first.store(records.offset(0), Ordering::Relaxed);
+        }
         self.status.note_fetched(records.offset(rows - 1) + 1);
         let shares: Vec<Vec<Option<Rows>>> =
             self.lanes.iter().map(|lane| share(&records, lane.mailboxes.len())).collect();
@@ -188,9 +253,9 @@ impl Shared {
             };
             for (mailbox, rows) in lane.mailboxes.iter().zip(shares) {
                 let Some(rows) = rows else { continue };
-                let cursor = Cursor::new(&chunk, index, base, rows);
+                let cursor = Cursor::new(&chunk, index, mailbox, base, rows);
                 lane.live.lock().push(Arc::clone(&cursor));
-                mailbox.put(cursor);
+                self.deliver(cursor);
             }
         }
         if !self.status.is_live() {

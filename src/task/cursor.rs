@@ -1,7 +1,14 @@
 //! Rows of one partition on their way through one instance of an agent.
 
-use super::agent::Shared;
-use crate::{engine::tracker::Ticket, kafka::messages::Messages, types::TopicPartition};
+use super::{
+    agent::{Mailbox, Shared},
+    cut::{Gate, is_asked_for},
+};
+use crate::{
+    engine::tracker::Ticket,
+    kafka::messages::Messages,
+    types::{Records as _, TopicPartition},
+};
 use parking_lot::Mutex;
 use std::{
     sync::{
@@ -64,6 +71,8 @@ impl Rows {
 pub struct Cursor {
     chunk: Arc<Chunk>,
     lane: usize,
+    /// Where its instance finds it.
+    mailbox: Arc<Mailbox>,
     /// Ticket of record 0 of the chunk.
     base: Ticket,
     rows: Rows,
@@ -76,10 +85,17 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    pub(super) fn new(chunk: &Arc<Chunk>, lane: usize, base: Ticket, rows: Rows) -> Arc<Self> {
+    pub(super) fn new(
+        chunk: &Arc<Chunk>,
+        lane: usize,
+        mailbox: &Arc<Mailbox>,
+        base: Ticket,
+        rows: Rows,
+    ) -> Arc<Self> {
         Arc::new(Self {
             chunk: Arc::clone(chunk),
             lane,
+            mailbox: Arc::clone(mailbox),
             base,
             rows,
             handed: AtomicUsize::new(0),
@@ -110,35 +126,79 @@ impl Cursor {
     }
 
     /// The next row, as an index into [`Cursor::records`]; asking for it marks the one before as done.
-    /// `None` at the end, and when the partition is going away.
-    pub fn advance(&self) -> Option<usize> {
+    /// `None` at the end, when the partition is going away, and while a cut is made: then the cursor
+    /// comes again through its mailbox.
+    pub fn advance(self: &Arc<Self>) -> Option<usize> {
         let handed = self.handed.load(Ordering::Relaxed);
+        let before = self.cut_word();
         if !self.held.load(Ordering::Relaxed) {
-            self.done.store(handed, Ordering::Release);
+            self.done.store(handed, Ordering::SeqCst);
         }
-        if handed >= self.rows.len() || !self.chunk.task.status.is_live() {
-            self.end_if_done();
-            return None;
-        }
-        if handed == 0 {
-            *self.began.lock() = Some(Instant::now());
-        }
-        self.handed.store(handed + 1, Ordering::Release);
-        Some(self.rows.get(handed))
+        let end = self.rows.len().min(handed + 1);
+        self.hand(handed, end, before).then(|| self.rows.get(handed))
     }
 
     /// Hands out up to `limit` rows at once, as indices into [`Cursor::records`].
-    pub fn take(&self, limit: usize) -> Vec<usize> {
+    pub fn take(self: &Arc<Self>, limit: usize) -> Vec<usize> {
         let handed = self.handed.load(Ordering::Relaxed);
-        if !self.chunk.task.status.is_live() {
+        let end = self.rows.len().min(handed.saturating_add(limit));
+        if !self.hand(handed, end, self.cut_word()) {
             return Vec::new();
         }
-        let end = self.rows.len().min(handed.saturating_add(limit));
+        let end = self.handed();
+        (handed..end).map(|i| self.rows.get(i)).collect()
+    }
+
+    /// Hands out rows `handed..end`, or the first of them while a cut is made; false if none.
+    fn hand(self: &Arc<Self>, handed: usize, end: usize, before: Option<u64>) -> bool {
+        let is_open = before.is_none_or(|word| !is_asked_for(word));
+        if is_open {
+            let may = handed < end && self.task().status.is_live();
+            if may {
+                self.handed.store(end, Ordering::SeqCst);
+            }
+            // A cut that is asked for in between must see the rows, or be seen here.
+            if self.cut_word() == before {
+                return if may { self.begun(handed) } else { self.end_if_done() };
+            }
+            self.handed.store(handed, Ordering::SeqCst);
+        }
+        match self.task().pass(self, before.unwrap_or_default()) {
+            Gate::Pass => {
+                self.handed.store(handed + 1, Ordering::SeqCst);
+                self.begun(handed)
+            }
+            Gate::Wait => false,
+            Gate::End => self.end_if_done(),
+        }
+    }
+
+    fn begun(&self, handed: usize) -> bool {
         if handed == 0 {
             *self.began.lock() = Some(Instant::now());
         }
-        self.handed.store(end, Ordering::Release);
-        (handed..end).map(|i| self.rows.get(i)).collect()
+        true
+    }
+
+    fn cut_word(&self) -> Option<u64> {
+        self.task().cuts.as_ref().map(super::cut::Cuts::word)
+    }
+
+    /// Where its instance finds it.
+    pub(super) fn mailbox(&self) -> &Arc<Mailbox> {
+        &self.mailbox
+    }
+
+    /// Offset of the next row; none at the end.
+    pub(super) fn next_offset(&self) -> Option<i64> {
+        let handed = self.handed.load(Ordering::SeqCst);
+        (handed < self.rows.len()).then(|| self.records().offset(self.rows.get(handed)))
+    }
+
+    /// Offset behind the row handed out last.
+    pub(super) fn reached(&self) -> Option<i64> {
+        let last = self.handed.load(Ordering::SeqCst).checked_sub(1)?;
+        Some(self.records().offset(self.rows.get(last)) + 1)
     }
 
     /// Index into [`Cursor::records`] of the `i`-th row of this cursor.
@@ -177,7 +237,10 @@ impl Cursor {
 
     /// The first `rows` rows are done.
     pub fn done_through(&self, rows: usize) {
-        self.done.fetch_max(rows.min(self.handed()), Ordering::AcqRel);
+        self.done.fetch_max(rows.min(self.handed()), Ordering::SeqCst);
+        if self.cut_word().is_some_and(is_asked_for) {
+            self.task().look_for_cut();
+        }
         if self.done.load(Ordering::Acquire) >= self.rows.len() || !self.task().status.is_live() {
             self.end_if_done();
         }
@@ -196,12 +259,14 @@ impl Cursor {
     /// Handed out and not done.
     #[must_use]
     pub fn in_progress(&self) -> usize {
-        self.handed.load(Ordering::Acquire) - self.done.load(Ordering::Acquire)
+        // Done first: it only grows, and never beyond the other.
+        let done = self.done.load(Ordering::SeqCst);
+        self.handed.load(Ordering::SeqCst).saturating_sub(done)
     }
 
     /// Tells the tracker what was done since the last time.
     pub(super) fn apply(&self) {
-        let done = self.done.load(Ordering::Acquire);
+        let done = self.done.load(Ordering::SeqCst);
         let mut applied = self.applied.lock();
         if done > *applied {
             let tickets = (*applied..done).map(|i| self.base + self.rows.get(i) as u64);
@@ -210,10 +275,12 @@ impl Cursor {
         }
     }
 
-    fn end_if_done(&self) {
+    /// Ends if nothing is in progress; false.
+    fn end_if_done(&self) -> bool {
         if self.in_progress() == 0 {
             self.end();
         }
+        false
     }
 
     fn end(&self) {

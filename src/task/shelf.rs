@@ -45,6 +45,20 @@ impl<T> Shelf<T> {
         (self.wake)();
     }
 
+    /// Puts `items` in front of the others, in their order.
+    pub fn put_back(&self, items: impl IntoIterator<Item = T, IntoIter: DoubleEndedIterator>) {
+        let mut inner = self.inner.lock();
+        items.into_iter().rev().for_each(|item| inner.queue.push_front(item));
+        drop(inner);
+        self.nudge();
+    }
+
+    /// Makes whoever waits look again.
+    pub fn nudge(&self) {
+        self.changed.notify_all();
+        (self.wake)();
+    }
+
     /// Is somebody waiting for more than there is?
     pub fn is_hungry(&self) -> bool {
         let inner = self.inner.lock();

@@ -108,6 +108,11 @@ impl Status {
         matches!(self.state(), State::Assigned | State::Running)
     }
 
+    /// True while what handlers have done may still be committed.
+    pub fn may_commit(&self) -> bool {
+        matches!(self.state(), State::Assigned | State::Running | State::Draining)
+    }
+
     /// Stops the task for good, saying why. Only the first reason counts.
     pub fn fail(&self, reason: &str) {
         {

@@ -2,6 +2,7 @@
 
 use super::{
     Worker,
+    agents::agents_spawn,
     epochs::Epochs,
     events::Event,
     group::{Group, Spawn},
@@ -15,7 +16,6 @@ use crate::{
     config::{AgentConfig, Guarantee, OnError, StartAt, SubscriptionConfig},
     error::Result,
     task::{
-        agent::{self, Lane},
         sink::Sink,
         status::Status,
         subscription::{self, Held, Silence, Source, event_time::EventClock},
@@ -81,7 +81,7 @@ pub(super) fn groups(
     }
     for (id, configs) in agents {
         let topics: BTreeSet<_> = configs.iter().flat_map(|c| c.topics.iter().cloned()).collect();
-        let spawn = agents_spawn(worker, runtime, &configs);
+        let spawn = agents_spawn(worker, runtime, &configs, epochs, known);
         let epochs = Some(Arc::clone(epochs));
         let group = group(worker, runtime, id.to_owned(), epochs, spawn);
         let topics = topics.into_iter().collect();
@@ -192,23 +192,4 @@ fn subscription_spawn(
         Task::Subscription(task, Arc::clone(&shelf))
     });
     Ok((spawn, resumes))
-}
-
-fn agents_spawn(worker: &Arc<Worker>, runtime: &Handle, configs: &[&AgentConfig]) -> Spawn {
-    let configs: Vec<AgentConfig> = configs.iter().copied().cloned().collect();
-    let (weak, runtime) = (Arc::downgrade(worker), runtime.clone());
-    Box::new(move |tp, queue, _| {
-        let worker = weak.upgrade().expect("a worker leaves its groups before it goes");
-        let readers: Vec<&AgentConfig> =
-            configs.iter().filter(|c| c.topics.iter().any(|t| **t == *tp.topic)).collect();
-        let name = readers.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join("+");
-        let lanes = readers
-            .iter()
-            .map(|c| Lane::new(c.name.clone(), worker.mailboxes[&c.name].clone()))
-            .collect();
-        let task = agent::Shared::new(status(&worker, &name, tp), lanes);
-        let run = runtime.spawn(Arc::clone(&task).run(queue, batch_bytes(&worker)));
-        watch(&runtime, Arc::clone(&task), run, |task| &task.status);
-        Task::Agents(task)
-    })
 }

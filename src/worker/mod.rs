@@ -9,15 +9,18 @@
 //!
 //! Python threads and event loops take work from the shelves and mailboxes, and never block these.
 
+pub mod cuts;
 pub mod epochs;
 pub mod events;
 pub mod group;
+pub mod partitions;
 pub mod snapshots;
 pub mod stores;
 pub mod task;
 pub mod view;
 pub mod wake;
 
+mod agents;
 mod build;
 mod look;
 mod parts;
@@ -42,6 +45,7 @@ use epochs::Epochs;
 use events::{Event, Events};
 use group::Group;
 use parking_lot::Mutex;
+use partitions::Partitions;
 use snapshots::Snapshots;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -83,6 +87,7 @@ pub struct Worker {
     events: Arc<Events>,
     shelves: HashMap<String, Arc<Shelf<Job>>>,
     mailboxes: HashMap<String, Vec<Arc<Mailbox>>>,
+    pub(crate) partitions: Partitions,
     schemas: Mutex<HashMap<String, SchemaRef>>,
     groups: Mutex<Vec<Arc<Group>>>,
     committers: Mutex<Vec<JoinHandle<()>>>,
@@ -138,6 +143,7 @@ impl Worker {
             runtime: Mutex::new(Some(runtime)),
             events: Arc::new(Events::new(Arc::clone(&wake))),
             wake,
+            partitions: Partitions::default(),
             schemas: Mutex::default(),
             groups: Mutex::default(),
             committers: Mutex::default(),
@@ -327,6 +333,7 @@ impl Worker {
     pub fn kill(&self) {
         for group in self.groups.lock().iter() {
             group.killed.store(true, Ordering::Release);
+            group.tasks().iter().for_each(task::Task::end_cuts);
         }
         self.stop();
         self.producer.purge();
@@ -335,7 +342,7 @@ impl Worker {
     /// The agent's code is over: every partition that it reads stops.
     pub fn agent_failed(&self, agent: &str, reason: &str) {
         for task in self.groups.lock().iter().flat_map(|group| group.tasks()) {
-            if let task::Task::Agents(shared) = &task
+            if let task::Task::Agents(shared, _) = &task
                 && shared.lanes.iter().any(|lane| lane.agent == agent)
             {
                 shared.status.fail(reason);

@@ -1,18 +1,22 @@
 //! A task as the worker holds it, whichever kind it is.
 
+use super::cuts::Ended;
 use crate::engine::horizon::Point;
 use crate::task::{
-    agent, repartition, shelf::Shelf, status::Status, subscription, subscription::Job,
+    agent, cut::End, repartition, shelf::Shelf, status::Status, subscription, subscription::Job,
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+/// Longest wait for the last commit of a partition that goes.
+const CLOSE_LIMIT: Duration = Duration::from_secs(10);
 
 /// One assigned partition.
 #[derive(Clone)]
 pub enum Task {
     /// Of a subscription, with the shelf that its batches lie on.
     Subscription(Arc<subscription::Shared>, Arc<Shelf<Job>>),
-    /// Of the agents.
-    Agents(Arc<agent::Shared>),
+    /// Of the agents, and whether what commits their cuts has ended.
+    Agents(Arc<agent::Shared>, Arc<Ended>),
     /// Of a first stage.
     Repartition(Arc<repartition::Shared>),
 }
@@ -23,7 +27,7 @@ impl Task {
     pub fn status(&self) -> &Status {
         match self {
             Self::Subscription(task, _) => &task.status,
-            Self::Agents(task) => &task.status,
+            Self::Agents(task, _) => &task.status,
             Self::Repartition(task) => &task.status,
         }
     }
@@ -33,7 +37,7 @@ impl Task {
     pub fn position(&self) -> Option<i64> {
         match self {
             Self::Subscription(task, _) => task.position(),
-            Self::Agents(task) => task.position(),
+            Self::Agents(task, _) => task.position(),
             Self::Repartition(task) => task.position(),
         }
     }
@@ -43,7 +47,7 @@ impl Task {
     pub fn point(&self) -> Option<Point> {
         match self {
             Self::Subscription(task, _) => task.point(),
-            Self::Agents(task) => task.position().map(Point::plain),
+            Self::Agents(task, _) => task.committable().map(Point::plain),
             Self::Repartition(task) => task.position().map(Point::plain),
         }
     }
@@ -52,7 +56,7 @@ impl Task {
     pub fn drain(&self) {
         match self {
             Self::Subscription(task, shelf) => task.drain(shelf),
-            Self::Agents(task) => task.drain(),
+            Self::Agents(task, _) => task.drain(),
             Self::Repartition(task) => task.drain(),
         }
     }
@@ -61,7 +65,7 @@ impl Task {
     pub async fn settle(&self) {
         match self {
             Self::Subscription(task, _) => task.settle().await,
-            Self::Agents(task) => task.settle().await,
+            Self::Agents(task, _) => task.settle().await,
             Self::Repartition(task) => task.settle().await,
         }
     }
@@ -71,7 +75,8 @@ impl Task {
     pub fn starts_at(&self) -> Option<i64> {
         match self {
             Self::Subscription(task, _) => task.starts_at(),
-            Self::Agents(_) | Self::Repartition(_) => None,
+            Self::Agents(task, _) => task.cuts.as_ref()?.stored(),
+            Self::Repartition(_) => None,
         }
     }
 
@@ -95,10 +100,29 @@ impl Task {
         }
     }
 
+    /// Nothing of what agents wrote is committed any more.
+    pub fn end_cuts(&self) {
+        if let Self::Agents(task, _) = self
+            && let Some(cuts) = &task.cuts
+        {
+            cuts.end(End::AtOnce);
+        }
+    }
+
     /// Closes the store, after a last checkpoint if all is `in_order`.
     pub fn close_state(&self, in_order: bool) {
-        if let Self::Subscription(task, _) = self {
-            task.close_state(in_order);
+        match self {
+            Self::Subscription(task, _) => task.close_state(in_order),
+            Self::Agents(task, ended) => {
+                if let Some(cuts) = &task.cuts {
+                    cuts.end(if in_order { End::InOrder } else { End::AtOnce });
+                    // A partition that is lost is nobody's to wait for.
+                    if in_order && !ended.wait(CLOSE_LIMIT) {
+                        cuts.end(End::AtOnce);
+                    }
+                }
+            }
+            Self::Repartition(_) => {}
         }
     }
 
@@ -107,7 +131,7 @@ impl Task {
     pub fn window_names(&self) -> Vec<String> {
         match self {
             Self::Subscription(task, _) => task.window_names(),
-            Self::Agents(_) | Self::Repartition(_) => Vec::new(),
+            Self::Agents(..) | Self::Repartition(_) => Vec::new(),
         }
     }
 
@@ -116,7 +140,7 @@ impl Task {
     pub fn in_flight(&self) -> u64 {
         match self {
             Self::Subscription(task, _) => task.rows_in_flight(),
-            Self::Agents(task) => task.in_flight() as u64,
+            Self::Agents(task, _) => task.in_flight() as u64,
             Self::Repartition(task) => task.in_flight(),
         }
     }

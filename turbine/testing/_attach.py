@@ -8,7 +8,9 @@ from turbine.exceptions import NotRunning
 
 if TYPE_CHECKING:
     from turbine._native import Producer
+    from turbine._native import Table as NativeTable
     from turbine.app import App
+    from turbine.tables import Table
     from turbine.worker import Runtime
 
 __all__ = ["CURRENT", "Workers", "workers_of"]
@@ -33,14 +35,22 @@ class Workers:
         self._running: list[Runtime] = []
         self._retired: list[Runtime] = []
 
-    @property
-    def producer(self) -> "Producer":
-        """The producer of the caller's worker."""
+    def table(self, table: "Table[Any, Any]") -> "NativeTable":
+        """The core's side of *table*, of the caller's worker."""
+        return self._runtime().table(table)
+
+    def _runtime(self) -> "Runtime":
         runtime = CURRENT.get()
         if runtime is None or runtime.app is not self._app:
             if not self._running:
                 raise NotRunning("no worker of the app runs: start one with turbine_worker(app)")
             runtime = self._running[-1]
+        return runtime
+
+    @property
+    def producer(self) -> "Producer":
+        """The producer of the caller's worker."""
+        runtime = self._runtime()
         if self._now_ms is None:
             return runtime.producer
         return cast("Producer", _Stamping(runtime.producer, self._now_ms))

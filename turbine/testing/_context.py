@@ -18,12 +18,14 @@ from turbine.events import Event
 from turbine.exceptions import HandlerError
 from turbine.streams import Stream
 from turbine.testing._codec import decode, encode
+from turbine.testing._tables import MemoryTable, TestTurn
 from turbine.types import HeadersArg
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from turbine.agents import Agent
+    from turbine.tables import Table
 
 __all__ = ["AgentContext", "test_context"]
 
@@ -98,6 +100,10 @@ class AgentContext:
         await self._give(error, wait=True)
 
     # -- for the agent ---------------------------------------------------------------------
+
+    def table(self, table: "Table[Any, Any]") -> MemoryTable:
+        """Return the content of *table*, which is empty when the context begins."""
+        return MemoryTable(table.name, table.codec)
 
     def stopped(self, message: str) -> None:
         """Note that the agent is over."""
@@ -227,6 +233,7 @@ class _Rows:
         self._news = asyncio.Event()
         self.asked = asyncio.Event()
         self.stopped = False
+        self.hurried: Any = None
 
     def give(self, what: Event | BaseException) -> None:
         self.asked.clear()
@@ -280,6 +287,12 @@ class _Cursor:
 
     def handed(self) -> int:
         return self._handed
+
+    def turn(self) -> TestTurn | None:
+        return TestTurn(self.topic, self.partition) if self._context.agent.app.tables else None
+
+    def is_hurried(self) -> bool:
+        return False
 
     def key(self) -> Any:
         return self._event.key

@@ -1,0 +1,339 @@
+//! Cuts: moments at which all agents of a partition have done the same records, and no others.
+//!
+//! A cut is asked for at the offset behind the last row that anybody has. Rows in front of it are still
+//! handed out, rows behind it wait. Whoever does the last row in front of it seals the cut at once, and
+//! rows are handed out again while it is committed; an agent alone on its partition never waits.
+//!
+//! An instance that collects (`take`) may go on collecting while a cut is asked for, and moves it
+//! along; when the cut is made to hurry, it hands over what it has.
+//!
+//! # Guarantees
+//!
+//! * A sealed cut has the effects of exactly the records in front of its offset.
+//! * Rows of one instance stay in their order, whoever waits for what.
+//! * One cut at most is on its way; the next one is sealed after it.
+
+use super::{
+    agent::{Mailbox, Shared},
+    cursor::Cursor,
+    tables::{Layer, Tables},
+};
+use parking_lot::{Mutex, MutexGuard};
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, AtomicU64, Ordering},
+};
+use tokio::sync::Notify;
+
+/// What is committed together.
+#[derive(Clone)]
+pub struct Sealed {
+    /// Offset behind its last record.
+    pub next: i64,
+    /// Offset of its first record.
+    pub from: i64,
+    /// What was written to tables.
+    pub writes: Arc<Layer>,
+}
+
+/// The cuts of one task.
+pub struct Cuts {
+    /// What is written.
+    pub tables: Tables,
+    /// Twice the number of the cut that rows belong to; odd while it is asked for.
+    word: AtomicU64,
+    inner: Mutex<Inner>,
+    stored: AtomicI64,
+    /// Something for whoever commits: a cut is sealed or wanted, or the end has come.
+    pub(super) news: Notify,
+}
+
+#[derive(Default)]
+struct Inner {
+    /// Rows from this offset on wait; none: nothing is asked for.
+    until: Option<i64>,
+    in_a_hurry: bool,
+    /// No row beyond the cut will ever be handed out here.
+    is_last: bool,
+    sealed: Option<Sealed>,
+    paused: Vec<(Arc<Mailbox>, Vec<Arc<Cursor>>)>,
+    from: Option<i64>,
+    is_wanted: bool,
+    end: Option<End>,
+}
+
+/// How the cuts of a task come to their end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// What is sealed is still committed.
+    InOrder,
+    /// The partition is somebody else's: nothing more is committed.
+    AtOnce,
+}
+
+impl Cuts {
+    /// Cuts of a task that begins at the mark of its store.
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot be read.
+    pub fn new(tables: Tables) -> crate::error::Result<Self> {
+        let stored = tables.store().mark()?.map(|mark| mark.next);
+        Ok(Self {
+            tables,
+            word: AtomicU64::new(0),
+            inner: Mutex::new(Inner { from: stored, ..Inner::default() }),
+            stored: AtomicI64::new(stored.unwrap_or(-1)),
+            news: Notify::new(),
+        })
+    }
+
+    /// Offset behind the last record that is committed.
+    #[must_use]
+    pub fn stored(&self) -> Option<i64> {
+        Some(self.stored.load(Ordering::Acquire)).filter(|&next| next >= 0)
+    }
+
+    pub(super) fn word(&self) -> u64 {
+        self.word.load(Ordering::SeqCst)
+    }
+
+    /// The number of the cut that a row handed out now belongs to.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.word() >> 1
+    }
+
+    /// Is a cut waiting for instances that collect?
+    #[must_use]
+    pub fn is_in_a_hurry(&self) -> bool {
+        is_asked_for(self.word()) && self.inner.lock().in_a_hurry
+    }
+
+    /// So much is written that a cut is due before its time.
+    pub fn want(&self) {
+        self.inner.lock().is_wanted = true;
+        self.news.notify_one();
+    }
+
+    /// Was [`Cuts::want`] called since the last cut?
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        self.inner.lock().is_wanted
+    }
+
+    /// The cut to commit, if one is sealed.
+    #[must_use]
+    pub fn sealed(&self) -> Option<Sealed> {
+        self.inner.lock().sealed.clone()
+    }
+
+    /// No cut is asked for any more, and whoever commits is to end.
+    pub fn end(&self, how: End) {
+        self.inner.lock().end = Some(how);
+        self.news.notify_one();
+    }
+
+    /// How the cuts are to end, if they are.
+    #[must_use]
+    pub fn ending(&self) -> Option<End> {
+        self.inner.lock().end
+    }
+
+    /// Resolves when there may be something to do.
+    pub async fn news(&self) {
+        self.news.notified().await;
+    }
+
+    fn close(&self) {
+        self.word.fetch_or(1, Ordering::SeqCst);
+    }
+
+    fn open(&self) {
+        self.word.fetch_and(!1, Ordering::SeqCst);
+    }
+}
+
+/// Is a cut asked for?
+pub(super) fn is_asked_for(word: u64) -> bool {
+    word & 1 == 1
+}
+
+impl Inner {
+    /// Lets every row go that waits, in its order.
+    fn resume(&mut self) {
+        for (mailbox, cursors) in self.paused.drain(..) {
+            mailbox.put_back(cursors);
+        }
+    }
+
+    fn pause(&mut self, cursor: &Arc<Cursor>) {
+        let mailbox = cursor.mailbox();
+        let mine = |other: &Arc<Cursor>| Arc::ptr_eq(other.task(), cursor.task());
+        // Those behind it must not overtake it.
+        let behind = mailbox.remove(mine);
+        let waiting = std::iter::once(Arc::clone(cursor)).chain(behind);
+        self.paused.push((Arc::clone(mailbox), waiting.collect()));
+    }
+}
+
+/// What to do with the row that an instance asks for.
+pub(super) enum Gate {
+    /// Hand it out.
+    Pass,
+    /// It comes again later.
+    Wait,
+    /// Nobody will ask for it here.
+    End,
+}
+
+impl Shared {
+    /// Asks for a cut, or makes one that is asked for hurry. False if nothing was done since the last.
+    pub fn ask_for_cut(self: &Arc<Self>, in_a_hurry: bool) -> bool {
+        let Some(cuts) = &self.cuts else { return false };
+        let mut inner = cuts.inner.lock();
+        inner.in_a_hurry |= in_a_hurry;
+        if inner.until.is_none() {
+            // Closed first: a row that is handed out meanwhile is seen here, or sees this.
+            cuts.close();
+            let reached = self.reached();
+            if reached.is_none() || reached == inner.from {
+                inner.is_wanted = false;
+                inner.in_a_hurry = false;
+                cuts.open();
+                return false;
+            }
+            inner.until = reached;
+        }
+        self.seal_if_even(cuts, &mut inner);
+        if inner.in_a_hurry {
+            self.wake_instances();
+        }
+        true
+    }
+
+    /// Gives the cut up that is asked for; rows go on.
+    pub fn give_cut_up(&self) {
+        let Some(cuts) = &self.cuts else { return };
+        let mut inner = cuts.inner.lock();
+        if !inner.is_last && inner.until.take().is_some() {
+            inner.in_a_hurry = false;
+            cuts.open();
+            inner.resume();
+        }
+    }
+
+    /// The sealed cut is committed.
+    pub fn cut_committed(self: &Arc<Self>, sealed: &Sealed) {
+        let Some(cuts) = &self.cuts else { return };
+        cuts.tables.applied();
+        cuts.stored.store(sealed.next, Ordering::Release);
+        let mut inner = cuts.inner.lock();
+        inner.sealed = None;
+        self.seal_if_even(cuts, &mut inner);
+    }
+
+    /// Asks for the last cut: rows in front of it are still handed out, then no more.
+    pub(super) fn ask_for_last_cut(self: &Arc<Self>) {
+        let Some(cuts) = &self.cuts else { return };
+        let mut inner = cuts.inner.lock();
+        cuts.close();
+        inner.is_last = true;
+        inner.in_a_hurry = true;
+        inner.until = inner.until.max(self.reached());
+        inner.resume();
+        self.seal_if_even(cuts, &mut inner);
+        self.wake_instances();
+    }
+
+    /// Offset of the last cut that will be asked for here, if it is known.
+    pub(super) fn last_cut(&self) -> Option<i64> {
+        let inner = self.cuts.as_ref()?.inner.lock();
+        inner.until.filter(|_| inner.is_last)
+    }
+
+    /// Has every agent done exactly the records that the last cut is to have?
+    pub(super) fn is_even(&self) -> bool {
+        self.last_cut().is_none_or(|until| self.position().is_none_or(|at| at >= until))
+    }
+
+    /// A row was done while a cut is asked for.
+    pub(super) fn look_for_cut(self: &Arc<Self>) {
+        if let Some(cuts) = &self.cuts {
+            self.seal_if_even(cuts, &mut cuts.inner.lock());
+        }
+    }
+
+    /// Instance `cursor` asks for its next row, with the word it saw before.
+    pub(super) fn pass(self: &Arc<Self>, cursor: &Arc<Cursor>, before: u64) -> Gate {
+        let Some(cuts) = &self.cuts else { return Gate::Pass };
+        let mut inner = cuts.inner.lock();
+        self.seal_if_even(cuts, &mut inner);
+        let Some(offset) = cursor.next_offset() else { return Gate::End };
+        if !self.status.is_live() && !inner.is_last {
+            return Gate::End;
+        }
+        if cuts.number() != before >> 1 {
+            // The row belongs to another cut than the one before it: the instance must learn that.
+            return self.again(cursor, &mut inner);
+        }
+        match inner.until {
+            None => self.again(cursor, &mut inner),
+            Some(until) if offset < until => Gate::Pass,
+            Some(_) if inner.is_last => Gate::End,
+            Some(_) if !inner.in_a_hurry && self.holds_rows(cursor) => {
+                inner.until = Some(offset + 1);
+                Gate::Pass
+            }
+            Some(_) => {
+                inner.pause(cursor);
+                Gate::Wait
+            }
+        }
+    }
+
+    fn again(&self, cursor: &Arc<Cursor>, inner: &mut Inner) -> Gate {
+        inner.pause(cursor);
+        let Some((mailbox, cursors)) = inner.paused.pop() else { return Gate::Wait };
+        mailbox.put_back(cursors);
+        Gate::Wait
+    }
+
+    /// Puts new rows where their instance finds them, behind what waits there.
+    pub(super) fn deliver(&self, cursor: Arc<Cursor>) {
+        let mailbox = Arc::clone(cursor.mailbox());
+        if let Some(cuts) = &self.cuts {
+            let mut inner = cuts.inner.lock();
+            let waits = inner.paused.iter_mut().find(|(of, _)| Arc::ptr_eq(of, &mailbox));
+            if let Some((_, cursors)) = waits {
+                return cursors.push(cursor);
+            }
+            // Under the lock: nobody begins to wait in between.
+            return mailbox.put(cursor);
+        }
+        mailbox.put(cursor);
+    }
+
+    fn seal_if_even(&self, cuts: &Cuts, inner: &mut MutexGuard<'_, Inner>) {
+        let Some(until) = inner.until else { return };
+        let Some(next) = self.position().filter(|&at| at >= until) else { return };
+        if inner.sealed.is_some() || !self.status.may_commit() {
+            return;
+        }
+        let from = inner.from.unwrap_or_else(|| self.began().unwrap_or(next));
+        if inner.is_last && inner.from == Some(next) {
+            return;
+        }
+        inner.sealed = Some(Sealed { next, from, writes: cuts.tables.seal() });
+        inner.from = Some(next);
+        inner.is_wanted = false;
+        let number = cuts.number() + 1;
+        cuts.word.store(number << 1 | u64::from(inner.is_last), Ordering::SeqCst);
+        if !inner.is_last {
+            inner.until = None;
+            inner.in_a_hurry = false;
+            inner.resume();
+        }
+        cuts.news.notify_one();
+    }
+}

@@ -1,0 +1,162 @@
+//! Commits the cuts of one partition, one after the other.
+//!
+//! The next cut is asked for when the last one is committed and its time has come. Where agents take
+//! long to reach a cut, cuts become rarer, so that waiting for them stays a small part of the time; one
+//! that is not reached at all is given up and asked for again later. Other partitions know nothing of it.
+
+use crate::{
+    error::{Act, Result},
+    task::{
+        agent::Shared,
+        cut::{Cuts, End, Sealed},
+    },
+};
+use parking_lot::{Condvar, Mutex};
+use std::{
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// How long instances may go on collecting before a cut makes them hand over what they have.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a cut may take before it is given up, the first time.
+const LIMIT: Duration = Duration::from_secs(10);
+/// Cuts take at most one part in so many of the time.
+const SHARE: u32 = 10;
+/// Wait before a commit is tried again that a broker did not answer.
+const RETRY: Duration = Duration::from_millis(200);
+
+/// A commit on its way.
+pub(super) type Committing<'a> = Pin<Box<dyn Future<Output = Result<()>> + Send + 'a>>;
+
+/// What makes a cut durable.
+pub(super) trait Committer: Send + Sync {
+    /// Commits `cut`; done when the store has it. An error with [`Act::Retry`] means: the same again.
+    fn commit<'a>(&'a self, cut: &'a Sealed) -> Committing<'a>;
+}
+
+/// Commits until the cuts of `task` end.
+pub(super) struct Driver {
+    pub(super) task: Arc<Shared>,
+    pub(super) committer: Box<dyn Committer>,
+    pub(super) interval: Duration,
+    pub(super) ended: Arc<Ended>,
+}
+
+/// Tells that a driver has ended.
+#[derive(Default)]
+pub struct Ended {
+    has: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Ended {
+    fn set(&self) {
+        *self.has.lock() = true;
+        self.changed.notify_all();
+    }
+
+    /// Blocks until then, at most `timeout`; says whether it has.
+    pub(super) fn wait(&self, timeout: Duration) -> bool {
+        let deadline = Instant::now() + timeout;
+        let mut has = self.has.lock();
+        while !*has {
+            if self.changed.wait_until(&mut has, deadline).timed_out() {
+                return *has;
+            }
+        }
+        true
+    }
+}
+
+impl Driver {
+    pub(super) async fn run(self) {
+        if let Some(cuts) = &self.task.cuts {
+            self.drive(cuts).await;
+        }
+        self.ended.set();
+    }
+
+    async fn drive(&self, cuts: &Cuts) {
+        let (mut pause, mut limit) = (self.interval, LIMIT);
+        while cuts.ending() != Some(End::AtOnce) {
+            if let Some(cut) = cuts.sealed() {
+                if !self.commit(cuts, &cut).await {
+                    return;
+                }
+                continue;
+            }
+            if cuts.ending().is_some() {
+                return;
+            }
+            self.pause(cuts, pause).await;
+            let asked = Instant::now();
+            if self.task.status.is_live() && self.task.ask_for_cut(false) {
+                let is_reached = self.reach(cuts, asked, limit).await;
+                limit = if is_reached { LIMIT } else { limit.saturating_mul(2) };
+                pause = self.interval.max(asked.elapsed() * SHARE);
+            }
+        }
+    }
+
+    /// Waits until the next cut is due.
+    async fn pause(&self, cuts: &Cuts, pause: Duration) {
+        let until = tokio::time::Instant::now() + pause;
+        let is_due = || cuts.is_wanted() || cuts.sealed().is_some() || cuts.ending().is_some();
+        while !is_due() && tokio::time::timeout_at(until, cuts.news()).await.is_ok() {}
+    }
+
+    /// Waits until the cut that was asked for is sealed; false if it is given up.
+    async fn reach(&self, cuts: &Cuts, asked: Instant, limit: Duration) -> bool {
+        while cuts.sealed().is_none() && cuts.ending().is_none() {
+            let elapsed = asked.elapsed();
+            if elapsed >= limit {
+                self.task.give_cut_up();
+                let status = &self.task.status;
+                tracing::warn!(
+                    target: "turbine.worker",
+                    "{} {}: no commit for {elapsed:?}: handlers are in the middle of records that take long. Nothing is lost; trying again",
+                    status.name,
+                    status.tp
+                );
+                return false;
+            }
+            let next = if elapsed < PATIENCE { PATIENCE } else { limit };
+            // Over is over: the loop looks again.
+            let _ = tokio::time::timeout(next.saturating_sub(elapsed), cuts.news()).await;
+            if asked.elapsed() >= PATIENCE {
+                self.task.ask_for_cut(true);
+            }
+        }
+        true
+    }
+
+    /// Commits `cut`; false if nothing more can be.
+    async fn commit(&self, cuts: &Cuts, cut: &Sealed) -> bool {
+        let (began, status) = (Instant::now(), &self.task.status);
+        match self.committer.commit(cut).await {
+            Ok(()) => {
+                self.task.cut_committed(cut);
+                status.metrics.commit.observe(began.elapsed().as_secs_f64());
+                status.wait_no_more();
+            }
+            Err(error) if error.act() == Act::Retry => {
+                status.wait_for(&format!("the commit at offset {}: {error}", cut.next));
+                let _ = tokio::time::timeout(RETRY, cuts.news()).await;
+            }
+            Err(error) if cuts.ending() == Some(End::AtOnce) => {
+                tracing::info!(target: "turbine.worker", "{} {}: not committed: {error}", status.name, status.tp);
+                return false;
+            }
+            Err(error) => {
+                status.fail(&format!(
+                    "the commit at offset {} failed: {error}. Nothing is lost; restart to read again from the last one",
+                    cut.next
+                ));
+                return false;
+            }
+        }
+        true
+    }
+}
