@@ -93,7 +93,7 @@ impl Receipt {
 
     /// The first record whose results are not out yet.
     #[must_use]
-    pub fn position(&self) -> i64 {
+    pub fn position(self) -> i64 {
         self.point.position
     }
 
@@ -103,7 +103,7 @@ impl Receipt {
     ///
     /// Never: numbers and digits have a form in JSON.
     #[must_use]
-    pub fn to_metadata(&self) -> String {
+    pub fn to_metadata(self) -> String {
         let fields = Fields {
             point: self.point,
             token: Hex(self.token),

@@ -10,7 +10,7 @@
 
 use super::{
     halt::{Halt, Reason},
-    receipt::{Metadata, Receipt},
+    receipt::Metadata,
 };
 use crate::state::{Mark, Pending};
 use std::cmp::Ordering::{Equal, Greater, Less};
@@ -22,7 +22,7 @@ pub struct Identity {
     pub cluster: Option<String>,
     /// Id of the topic, which a topic created again does not share; none if it is not known.
     pub topic: Option<String>,
-    /// As in [`Receipt::generation`].
+    /// As in [`super::receipt::Receipt::generation`].
     pub generation: u32,
 }
 
@@ -70,7 +70,7 @@ impl Remote {
     #[must_use]
     pub fn position(&self) -> Option<i64> {
         let (offset, metadata) = self.committed.as_ref()?;
-        Some(metadata.receipt().map_or(*offset, Receipt::position))
+        Some(metadata.receipt().map_or(*offset, |receipt| receipt.position()))
     }
 
     fn token(&self) -> u64 {
@@ -256,4 +256,4 @@ fn with_numbers(halt: Halt, local: &Local, remote: &Remote) -> Halt {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::engine) mod tests;

@@ -118,7 +118,7 @@ impl Machine {
         self.at = at;
         if self.hand.is_some_and(|hand| self.has_taken_effect(hand)) {
             self.done(out);
-        } else if self.hand.is_some_and(|hand| at.is_some_and(|at| at != hand.proposal.from)) {
+        } else if self.hand.is_some_and(|hand| !self.is_next(hand)) {
             self.forget(out);
         }
         if self.is_leaving {
@@ -128,6 +128,16 @@ impl Machine {
             Some(_) => self.wait(Again::Attempt, out),
             None => self.ready(out),
         }
+    }
+
+    /// Does it still build on the last commit? Commits that read nothing share their offset with others.
+    fn is_next(&self, hand: Hand) -> bool {
+        self.at.is_none_or(|at| at == hand.proposal.from) && hand.base == self.last_token()
+    }
+
+    /// Token of the last commit, 0 if it has none.
+    pub(super) fn last_token(&self) -> u64 {
+        self.receipt.map_or(0, |receipt| receipt.token)
     }
 
     fn has_taken_effect(&self, hand: Hand) -> bool {

@@ -79,6 +79,8 @@ pub(super) struct Hand {
     pub(super) proposal: Proposal,
     /// Name of the attempt.
     pub(super) token: u64,
+    /// Token of the commit that it builds on.
+    pub(super) base: u64,
     /// How often it was aborted.
     pub(super) aborts: u32,
 }

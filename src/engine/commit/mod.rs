@@ -27,6 +27,8 @@ mod boot;
 mod effect;
 mod event;
 mod machine;
+#[cfg(test)]
+mod model;
 mod round;
 
 pub use effect::Effect;

@@ -41,14 +41,16 @@ impl Machine {
             let numbers = Halt { local: Some(from), ..Halt::of(Reason::OutOfOrder) };
             return self.halt(numbers, out);
         }
-        self.hand = Some(Hand { proposal, token: 0, aborts: 0 });
+        self.hand = Some(Hand { proposal, token: 0, base: self.last_token(), aborts: 0 });
         self.attempt(token, out);
     }
 
     /// Tries the commit in hand under a new name.
     pub(super) fn attempt(&mut self, token: u64, out: &mut Vec<Effect>) {
-        let last = self.receipt.map_or(0, |receipt| receipt.token);
-        let Some(hand) = self.hand.as_mut() else { return };
+        let last = self.last_token();
+        let Some(hand) = self.hand.as_mut() else {
+            return;
+        };
         if token == 0 || token == hand.token || token == last {
             let defect = Halt::of(Reason::OutOfOrder).because("a token was used twice");
             return self.halt(defect, out);
@@ -79,13 +81,17 @@ impl Machine {
 
     /// Goes on once outputs and changes are both where they have to be.
     pub(super) fn staged(&mut self, out: &mut Vec<Effect>) {
-        let Stage::Staging { flushed, stored } = &mut self.stage else { return };
+        let Stage::Staging { flushed, stored } = &mut self.stage else {
+            return;
+        };
         if *flushed == Some(Answer::Retriable) {
             *flushed = None;
             self.is_suspicious = true;
             return out.push(Effect::Flush);
         }
-        let (Some(answer), Some(stored)) = (*flushed, stored.clone()) else { return };
+        let (Some(answer), Some(stored)) = (*flushed, stored.clone()) else {
+            return;
+        };
         self.doom = stored.err();
         match answer {
             Answer::Ok if self.doom.is_none() => self.send(out),
@@ -183,7 +189,9 @@ impl Machine {
         if self.is_leaving {
             return self.release(out);
         }
-        let Some(hand) = self.hand.as_mut() else { return self.close(out) };
+        let Some(hand) = self.hand.as_mut() else {
+            return self.close(out);
+        };
         hand.aborts += 1;
         if hand.aborts > self.options.most_aborts {
             let often = format!("{} times", hand.aborts);

@@ -1,5 +1,6 @@
 use super::*;
 use crate::engine::horizon::Point;
+use crate::engine::receipt::Receipt;
 use proptest::prelude::*;
 
 fn mark(next: i64, token: u64) -> Mark {
@@ -212,7 +213,8 @@ fn identity() -> impl Strategy<Value = Identity> {
     })
 }
 
-fn locals() -> impl Strategy<Value = Local> {
+/// Any store.
+pub(in crate::engine) fn locals() -> impl Strategy<Value = Local> {
     let mark = prop::option::weighted(0.8, (0..5_i64, 0..4_u64).prop_map(|(n, t)| mark(n, t)));
     let pending = (0..5_i64, 0..3_i64, 0..4_u64).prop_map(|(from, width, token)| Undecided {
         from,
@@ -223,7 +225,8 @@ fn locals() -> impl Strategy<Value = Local> {
         .prop_map(|(mark, pending, identity)| Local { mark, pending, identity })
 }
 
-fn remotes() -> impl Strategy<Value = Remote> {
+/// Any broker.
+pub(in crate::engine) fn remotes() -> impl Strategy<Value = Remote> {
     let metadata = prop_oneof![
         8 => (0..3_i64, 0..4_u64, 0..2_u32).prop_map(Some),
         1 => Just(None),
