@@ -37,6 +37,7 @@ def arguments() -> argparse.Namespace:
         "--guarantee", default="exactly_once", choices=["exactly_once", "at_least_once"]
     )
     parser.add_argument("--mode", default="mixed", choices=["random", "failpoints", "mixed"])
+    parser.add_argument("--each", action="store_true", help="first end a worker at each failpoint")
     parser.add_argument("--points", default="", help="only failpoints with this in their name")
     parser.add_argument("--rate", type=int, default=1_000, help="records a second")
     parser.add_argument("--workers", type=int, default=3)
@@ -53,12 +54,13 @@ def main() -> int:
     """Run, print what came of it, and return the exit code."""
     given = arguments()
     print(f"seed {given.seed}; again: make chaos CHAOS='{again(sys.argv[1:], given.seed)}'")
+    known = [name for name in points(given.guarantee) if given.points in name]
     shares = {"random": 0.0, "failpoints": 1.0, "mixed": 0.3}
     plan = Plan(
         kills=given.kills,
         stops=given.stops,
         broker_kills=given.broker_kills,
-        points=[name for name in points() if given.points in name],
+        points=known,
         pause_s=given.pause,
         wipes=given.wipes,
         at_points=shares[given.mode],
@@ -70,6 +72,7 @@ def main() -> int:
         rate=given.rate,
         seed=given.seed,
         env={"MUTANT": given.mutant},
+        tour=known if given.each else (),
     )
     with ExitStack() as stack:
         broker = None

@@ -20,6 +20,8 @@ IN, OUT = os.environ["IN"], os.environ["OUT"]
 MUTANT = os.environ.get("MUTANT", "")
 WORKER = os.environ.get("WORKER", "?")
 PAUSE_S = float(os.environ.get("PAUSE_S", "0"))
+# A member that comes back under its name is not waited for.
+INSTANCE = {"group.instance.id": name} if (name := os.environ.get("STATIC")) else {}
 NONCES = 1 << 53
 RARELY = 0.002
 COLUMNS = ("key", "partition", "offset", "count", "total", "before", "nonce", "is_odd", "worker")
@@ -38,6 +40,7 @@ app = turbine.App(
     kafka={
         "session.timeout.ms": int(os.environ.get("SESSION_MS", "3000")),
         "heartbeat.interval.ms": 300,
+        **INSTANCE,
     },
 )
 

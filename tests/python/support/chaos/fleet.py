@@ -27,7 +27,9 @@ class Slot:
         env: Variables of all its lives.
 
     Attributes:
+        life: Name of this life.
         armed: Failpoint of this life; None if there is none.
+        is_static: Whether the group keeps its place while it is dead, and does not wait for it.
         is_stopped: Whether it was sent SIGSTOP.
         reached: Failpoints that any of its lives passed.
         fired: How often each ended it.
@@ -39,7 +41,9 @@ class Slot:
         self.name = name
         self.directory = directory
         self.state = directory / "state"
+        self.life = ""
         self.armed: str | None = None
+        self.is_static = False
         self.is_stopped = False
         self.reached: set[str] = set()
         self.fired: Counter[str] = Counter()
@@ -50,13 +54,19 @@ class Slot:
     # -- life ------------------------------------------------------------------------------
 
     def start(self, armed: str | None = None, passes: int = 1) -> None:
-        """Begin a life; *armed* ends it at pass number *passes*."""
-        life = f"{self.name}.{next(self._lives)}"
+        """Begin a life; the point *armed* ends it at pass number *passes*."""
+        self.arm(armed, "" if armed is None else f"{armed}={passes - 1}*off->kill")
+
+    def arm(self, armed: str | None, spec: str) -> None:
+        """Begin a life with failpoints as in *spec*, of which *armed* is to end it."""
+        self.life = f"{self.name}.{next(self._lives)}"
         record = self.directory / "failpoints"
         record.unlink(missing_ok=True)
-        env = self._env | {"WORKER": life, "PYTHONPATH": str(HERE.parents[3])}
+        env = self._env | {"WORKER": self.life, "PYTHONPATH": str(HERE.parents[3])}
+        if self.is_static:
+            env["STATIC"] = self.name
         if armed is not None:
-            env["TURBINE_FAILPOINTS"] = f"{armed}={passes - 1}*off->kill"
+            env["TURBINE_FAILPOINTS"] = spec
             env["TURBINE_FAILPOINTS_RECORD"] = str(record)
         self.armed, self.is_stopped = armed, False
         self._worker = WorkerProcess(
@@ -73,6 +83,11 @@ class Slot:
         """The process of this life."""
         assert self._worker is not None, "never started"
         return self._worker
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it has had a life."""
+        return self._worker is not None
 
     def is_alive(self) -> bool:
         """Say whether it runs, stopped or not."""

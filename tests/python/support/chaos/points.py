@@ -1,13 +1,58 @@
-"""The failpoints of the core, as its source lists them."""
+"""The failpoints of the core, as its source lists them, and how a worker gets to them."""
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[4] / "src" / "failpoints" / "points.rs"
 _ENTRY = re.compile(r'\(\s*"([a-z_]+::[a-z_]+)",')
 
+EXACT_ONLY = ("commit::", "boot::")
+RELAXED_ONLY = ("line::",)
+REFUSED = "commit::flushed=1*return(refused on purpose)->off"
 
-def points() -> list[str]:
-    """Names of all points that a worker can reach."""
+
+@dataclass(frozen=True)
+class Way:
+    """
+    How one life of a worker is brought to a point.
+
+    Attributes:
+        point: The point, where it ends.
+        before: What else goes wrong on the way, as ``TURBINE_FAILPOINTS`` takes it.
+        earlier: Point where the life before it ends.
+        is_wiped: Whether it begins without state.
+    """
+
+    point: str
+    before: str = ""
+    earlier: str | None = None
+    is_wiped: bool = False
+
+    @property
+    def armed(self) -> str:
+        """What to arm."""
+        return ";".join(filter(None, [self.before, f"{self.point}=kill"]))
+
+
+_KNOWN = {
+    way.point: way
+    for way in [
+        Way("commit::aborted", before=REFUSED),
+        Way("commit::discarded", before=REFUSED),
+        Way("boot::rolled_forward", earlier="commit::applies"),
+    ]
+}
+_FROM_NOTHING = ("restore::", "changelog::")
+
+
+def points(guarantee: str) -> list[str]:
+    """Names of all points that a worker with *guarantee* can reach."""
     names = _ENTRY.findall(SOURCE.read_text(encoding="utf-8"))
-    return [name for name in names if not name.startswith("test::")]
+    others = RELAXED_ONLY if guarantee == "exactly_once" else EXACT_ONLY
+    return [name for name in names if not name.startswith(("test::", *others))]
+
+
+def way_to(point: str) -> Way:
+    """Return what brings a worker to *point*."""
+    return _KNOWN.get(point) or Way(point, is_wiped=point.startswith(_FROM_NOTHING))

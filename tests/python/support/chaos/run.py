@@ -6,7 +6,7 @@ import tempfile
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from support.chaos.chains import Fault
 from support.chaos.fleet import Slot
 from support.chaos.load import Load
 from support.chaos.nemesis import Nemesis, Plan
+from support.chaos.tour import Tour
 from support.chaos.watch import Topics, Watch
 from support.kafka import Cluster
 from support.wait import eventually
@@ -39,6 +40,7 @@ class Setting:
         rate: Records a second.
         seed: Of all random numbers.
         env: More variables of the app, as ``MUTANT``.
+        tour: Failpoints that the first worker is brought to, while it is alone.
         ends_from_nothing: Whether all workers are killed in the end, their state deleted, and some
             records more have to go on from what the changelog has.
     """
@@ -49,6 +51,7 @@ class Setting:
     rate: int = 1_000
     seed: int = 0
     env: Mapping[str, str] = field(default_factory=dict)
+    tour: Sequence[str] = ()
     ends_from_nothing: bool = True
 
 
@@ -133,9 +136,11 @@ class Run:
         with ExitStack() as stack:
             stack.callback(self._kill_all)
             stack.enter_context(self.watch)
-            for slot in self.slots:
-                slot.start()
             with self.load:
+                self._visit()
+                for slot in self.slots:
+                    if not slot.has_begun:
+                        slot.start()
                 self._until(lambda: self.watch.chains.outputs > 0, "the first output")
                 self.nemesis.run()
             self._finish()
@@ -143,6 +148,17 @@ class Run:
                 self._from_nothing()
         faults = self._faults()
         return Result(faults, list(self.nemesis.events), self._report(began), self.directory)
+
+    def _visit(self) -> None:
+        if not self.setting.tour:
+            return
+        slot = self.slots[0]
+        slot.is_static = True
+        slot.start()
+        tour = Tour(slot, self.watch, list(self.setting.tour))
+        tour.run()
+        slot.is_static = False
+        self.nemesis.faults += tour.faults
 
     def _faults(self) -> list[Fault]:
         problem = [Fault("load", self.load.problem)] if self.load.problem else []
