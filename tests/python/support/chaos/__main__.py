@@ -39,6 +39,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--mode", default="mixed", choices=["random", "failpoints", "mixed"])
     parser.add_argument("--each", action="store_true", help="first end a worker at each failpoint")
     parser.add_argument("--points", default="", help="only failpoints with this in their name")
+    parser.add_argument("--stateless", action="store_true", help="an app without state")
     parser.add_argument("--rate", type=int, default=1_000, help="records a second")
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--pause", type=float, default=2.0, help="mean seconds between two deeds")
@@ -68,6 +69,7 @@ def main() -> int:
     setting = Setting(
         plan=plan,
         guarantee=given.guarantee,
+        has_state=not given.stateless,
         workers=given.workers,
         rate=given.rate,
         seed=given.seed,

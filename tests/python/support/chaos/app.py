@@ -141,4 +141,5 @@ def forgetful(batch: pa.RecordBatch, ctx: Context) -> pa.RecordBatch:
     return outputs(batch, FORGETFUL, ctx)
 
 
-app.subscribe(IN, name="chain", **OPTIONS)(forgetful if MUTANT == "forgetful" else chain)
+IS_FORGETFUL = MUTANT == "forgetful" or os.environ.get("STATELESS")
+app.subscribe(IN, name="chain", **OPTIONS)(forgetful if IS_FORGETFUL else chain)

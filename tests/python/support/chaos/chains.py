@@ -65,9 +65,15 @@ class Fault:
 
 
 class Chains(ABC):
-    """The records of each key, and the outputs that are missing."""
+    """
+    The records of each key, and the outputs that are missing.
 
-    def __init__(self) -> None:
+    Args:
+        has_state: Whether the app has any; without it, only the outputs are judged.
+    """
+
+    def __init__(self, *, has_state: bool = True) -> None:
+        self.has_state = has_state
         self.records = 0
         self.outputs = 0
         self.repeats = 0
@@ -76,9 +82,16 @@ class Chains(ABC):
     def record(self, at: At, key: str, value: int) -> None:
         """Note the next record of *key*."""
 
-    @abstractmethod
     def output(self, found: Output) -> Iterator[Fault]:
         """Judge the next output of its key; its record was noted."""
+        self.outputs += 1
+        for fault in self._judge(found):
+            if self.has_state or fault.kind in {"lost", "duplicate"}:
+                yield fault
+
+    @abstractmethod
+    def _judge(self, found: Output) -> Iterator[Fault]:
+        """Find what is wrong with it."""
 
     @abstractmethod
     def outstanding(self) -> int:
@@ -97,8 +110,8 @@ class _Exact:
 class ExactlyOnce(Chains):
     """Every record has one output, in order, and the state goes on from one to the next."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, has_state: bool = True) -> None:
+        super().__init__(has_state=has_state)
         self._keys: dict[str, _Exact] = {}
 
     def record(self, at: At, key: str, value: int) -> None:
@@ -110,9 +123,7 @@ class ExactlyOnce(Chains):
         """Count records without an output."""
         return sum(len(chain.waiting) for chain in self._keys.values())
 
-    def output(self, found: Output) -> Iterator[Fault]:
-        """Judge the next output of its key."""
-        self.outputs += 1
+    def _judge(self, found: Output) -> Iterator[Fault]:
         chain = self._keys.setdefault(found.key, _Exact())
         if found.at.offset <= chain.done:
             self.repeats += 1
@@ -165,8 +176,8 @@ class AtLeastOnce(Chains):
     KEPT = 5_000
     """Records of a key that are remembered behind the newest one: none comes again later."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, has_state: bool = True) -> None:
+        super().__init__(has_state=has_state)
         self._keys: dict[str, _Repeating] = {}
 
     def record(self, at: At, key: str, value: int) -> None:
@@ -189,9 +200,7 @@ class AtLeastOnce(Chains):
         """Count records without an output."""
         return sum(chain.count - chain.reached for chain in self._keys.values())
 
-    def output(self, found: Output) -> Iterator[Fault]:
-        """Judge the next output of its key."""
-        self.outputs += 1
+    def _judge(self, found: Output) -> Iterator[Fault]:
         chain = self._keys.setdefault(found.key, _Repeating())
         expected = chain.expected.get(found.at.offset)
         if expected is None:

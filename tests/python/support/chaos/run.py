@@ -36,6 +36,7 @@ class Setting:
     Attributes:
         plan: What is done to the workers.
         guarantee: ``exactly_once`` or ``at_least_once``.
+        has_state: Whether the app has state.
         workers: How many processes.
         rate: Records a second.
         seed: Of all random numbers.
@@ -47,6 +48,7 @@ class Setting:
 
     plan: Plan
     guarantee: str = "exactly_once"
+    has_state: bool = True
     workers: int = 3
     rate: int = 1_000
     seed: int = 0
@@ -98,7 +100,7 @@ class Run:
         self.topics = Topics(names["in"], names["out"], names["audit"], names["dlq"], PARTITIONS)
         self.app_id = f"chaos-{uuid.uuid4().hex[:8]}"
         is_exact = setting.guarantee == "exactly_once"
-        self.watch = Watch(address, self.topics, is_exact=is_exact)
+        self.watch = Watch(address, self.topics, is_exact=is_exact, has_state=setting.has_state)
         self.slots = [self._slot(f"w{number}") for number in range(setting.workers)]
         chance = random.Random(setting.seed)
         self.nemesis = Nemesis(
@@ -125,6 +127,7 @@ class Run:
             "AUDIT": topics.audit,
             "DLQ": topics.dlq,
             "GUARANTEE": self.setting.guarantee,
+            "STATELESS": "" if self.setting.has_state else "1",
             **self.setting.env,
         }
         directory = self.directory / name

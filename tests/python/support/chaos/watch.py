@@ -46,6 +46,7 @@ class Watch:
         address: Broker.
         topics: What is read.
         is_exact: Whether an output that comes again is a fault.
+        has_state: Whether the app has state.
 
     Attributes:
         faults: What was found, in order.
@@ -54,10 +55,11 @@ class Watch:
         moved_s: When the newest output was seen, on the monotonic clock.
     """
 
-    def __init__(self, address: str, topics: Topics, *, is_exact: bool) -> None:
+    def __init__(self, address: str, topics: Topics, *, is_exact: bool, has_state: bool) -> None:
         self._topics = topics
         self.is_exact = is_exact
-        self.chains: Chains = ExactlyOnce() if is_exact else AtLeastOnce()
+        chains: type[Chains] = ExactlyOnce if is_exact else AtLeastOnce
+        self.chains = chains(has_state=has_state)
         self.audit = Marks("side output", is_exact=is_exact)
         self.dlq = Marks("dead letter", is_exact=is_exact)
         self.faults: list[Fault] = []
