@@ -44,6 +44,7 @@ class Setting:
         tour: Failpoints that the first worker is brought to, while it is alone.
         ends_from_nothing: Whether all workers are killed in the end, their state deleted, and some
             records more have to go on from what the changelog has.
+        least: Outputs before anything is done to the workers.
     """
 
     plan: Plan
@@ -55,6 +56,7 @@ class Setting:
     env: Mapping[str, str] = field(default_factory=dict)
     tour: Sequence[str] = ()
     ends_from_nothing: bool = True
+    least: int = 1
 
 
 @dataclass
@@ -144,7 +146,9 @@ class Run:
                 for slot in self.slots:
                     if not slot.has_begun:
                         slot.start()
-                self._until(lambda: self.watch.chains.outputs > 0, "the first output")
+                self._until(
+                    lambda: self.watch.chains.outputs >= self.setting.least, "first outputs"
+                )
                 self.nemesis.run()
             self._finish()
             if self.setting.ends_from_nothing and not self._faults():
