@@ -7,7 +7,7 @@ import pytest
 
 from support.brokers import Kafka
 from support.chaos.nemesis import Plan
-from support.chaos.points import points
+from support.chaos.points import TROUBLES, points
 from support.chaos.run import Result, Run, Setting
 
 KILLS = 25
@@ -47,6 +47,7 @@ def test_workers_are_killed_at_random_moments_and_nothing_is_wrong(
 ) -> None:
     kills = KILLS if guarantee == "exactly_once" else KILLS // 3
     plan = Plan(kills=kills, pause_s=1.0, points=points(guarantee), at_points=0.2)
+    plan.troubles = TROUBLES if guarantee == "exactly_once" else ()
     result = run(Setting(plan, guarantee=guarantee, seed=7), kafka)
     assert not result.faults, told(result)
     assert result.report["done"].get("kill", 0) + result.report["done"].get("failpoint", 0) >= kills

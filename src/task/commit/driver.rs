@@ -140,8 +140,7 @@ impl Driver {
                 Some(Event::OffsetsSent(answer))
             }
             Effect::Commit => {
-                let answer = self.end(Producer::commit);
-                failpoint!("commit::committed");
+                let answer = self.commit_transaction();
                 self.note_suspicion(events);
                 Some(Event::Committed(answer))
             }
@@ -271,8 +270,8 @@ impl Driver {
             return Answer::Unknown;
         };
         let (answer, trouble) = attempt.flush(producer);
-        failpoint!("commit::flushed");
         self.trouble = trouble.or(self.trouble.take());
+        failpoint!("commit::flushed", |_| Answer::Abortable);
         answer
     }
 
@@ -286,7 +285,13 @@ impl Driver {
             metadata: receipt.to_metadata(),
         };
         let answer = self.answer(producer.send_offsets(&[offset], &member));
-        failpoint!("commit::offsets_sent");
+        failpoint!("commit::offsets_sent", |_| Answer::Abortable);
+        answer
+    }
+
+    fn commit_transaction(&mut self) -> Answer {
+        let answer = self.end(Producer::commit);
+        failpoint!("commit::committed", |_| Answer::Unknown);
         answer
     }
 

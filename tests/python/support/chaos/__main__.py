@@ -18,7 +18,7 @@ from pathlib import Path
 
 from support.brokers import ROOT, Kafka
 from support.chaos.nemesis import Nemesis, Plan
-from support.chaos.points import points
+from support.chaos.points import TROUBLES, points
 from support.chaos.run import Run, Setting, save
 from support.chaos.watch import Watch
 
@@ -62,6 +62,7 @@ def main() -> int:
         stops=given.stops,
         broker_kills=given.broker_kills,
         points=known,
+        troubles=TROUBLES if given.guarantee == "exactly_once" else (),
         pause_s=given.pause,
         wipes=given.wipes,
         at_points=shares[given.mode],

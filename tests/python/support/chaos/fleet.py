@@ -65,7 +65,7 @@ class Slot:
         env = self._env | {"WORKER": self.life, "PYTHONPATH": str(HERE.parents[3])}
         if self.is_static:
             env["STATIC"] = self.name
-        if armed is not None:
+        if spec:
             env["TURBINE_FAILPOINTS"] = spec
             env["TURBINE_FAILPOINTS_RECORD"] = str(record)
         self.armed, self.is_stopped = armed, False

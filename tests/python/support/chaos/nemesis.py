@@ -3,7 +3,7 @@
 import random
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from support.brokers import Kafka
@@ -27,6 +27,7 @@ class Plan:
         stops: SIGSTOP until another worker has the partitions, then SIGCONT.
         broker_kills: Ends of the broker.
         points: Failpoints that end workers instead of a SIGKILL from outside.
+        troubles: What failpoints do to workers that get over it.
         pause_s: Mean time between two of them.
         wipes: Chance that a dead worker's state directory is deleted.
         at_points: Chance that a life ends at a failpoint.
@@ -36,6 +37,7 @@ class Plan:
     stops: int = 0
     broker_kills: int = 0
     points: list[str] = field(default_factory=list)
+    troubles: Sequence[str] = ()
     pause_s: float = 2.0
     wipes: float = 0.15
     at_points: float = 0.3
@@ -99,7 +101,7 @@ class Nemesis:
             if not self.is_over():
                 self._next()
         # What ends a worker from now on is not the plan's doing.
-        self.plan.points.clear()
+        self.plan.at_points = 0.0
 
     def _next(self) -> None:
         left = {
@@ -159,9 +161,13 @@ class Nemesis:
         if self.random.random() < self.plan.wipes:
             slot.wipe()
             self.note("wipe", slot.name)
-        points = self.plan.points
+        points, troubles = self.plan.points, self.plan.troubles
         if points and self.random.random() < self.plan.at_points:
             slot.start(self.random.choice(points), some_passes(self.random))
+        elif troubles and self.random.random() < self.plan.at_points:
+            trouble = self.random.choice(troubles).format(some_passes(self.random))
+            slot.arm(None, trouble)
+            self.note("trouble", f"{slot.name} with {trouble}")
         else:
             slot.start()
 

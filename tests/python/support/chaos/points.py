@@ -5,6 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[4] / "src" / "failpoints" / "points.rs"
+# Trouble that a worker gets over: an aborted transaction, an answer that is lost, a late one.
+TROUBLES = (
+    "commit::flushed={}*off->1*return(refused)->off",
+    "commit::offsets_sent={}*off->1*return(refused)->off",
+    "commit::committed={}*off->1*return(lost)->off",
+    "commit::produced={}*off->1*sleep(4000)->off",
+    "commit::offsets_sent={}*off->1*sleep(4000)->off",
+)
 _ENTRY = re.compile(r'\(\s*"([a-z_]+::[a-z_]+)",')
 
 EXACT_ONLY = ("commit::", "boot::")

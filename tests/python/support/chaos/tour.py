@@ -7,7 +7,7 @@ from support.chaos.fleet import Slot
 from support.chaos.points import Way, way_to
 from support.chaos.watch import Watch
 
-REACHED_S = 30.0
+REACHED_S = 20.0
 TURN_S = 0.02
 
 
