@@ -46,6 +46,10 @@ pub struct Metrics {
     exact_aborted: IntCounterVec,
     exact_recycled: IntCounterVec,
     exact_fenced: IntCounterVec,
+    gap_events: IntCounterVec,
+    gap_halts: IntCounterVec,
+    restored_keys: IntCounterVec,
+    restored_bytes: IntCounterVec,
     /// Those of snapshots.
     pub snapshots: SnapshotMetrics,
     /// Partitions gained since the start.
@@ -118,6 +122,24 @@ pub struct StateMetrics {
     pub checkpoints: IntCounter,
     /// Times that a partition with committed offsets had no state here.
     pub missing: IntCounter,
+}
+
+/// The metrics of gaps between state and committed offset of one task.
+#[derive(Clone)]
+pub struct GapMetrics {
+    /// Gaps that no changelog closed.
+    pub gaps: IntCounter,
+    /// Those that were larger than allowed.
+    pub halts: IntCounter,
+}
+
+/// The metrics of bringing the state of one task back.
+#[derive(Clone, Debug)]
+pub struct RestoreMetrics {
+    /// Keys written to the store.
+    pub keys: IntCounter,
+    /// Bytes read from changelogs.
+    pub bytes: IntCounter,
 }
 
 /// The metrics of the commits of one exactly-once task.
@@ -244,6 +266,22 @@ impl Metrics {
                 "turbine_eos_producers_recycled_total",
                 "Transactional producers that were replaced after trouble.",
             ),
+            gap_events: counters(
+                "turbine_eos_state_gap_events",
+                "Times that a state was behind the committed offset and no changelog closed the gap.",
+            ),
+            gap_halts: counters(
+                "turbine_eos_state_gap_halt_total",
+                "Times that such a gap was larger than halt_if_gap_exceeds.",
+            ),
+            restored_keys: counters(
+                "turbine_restored_keys_total",
+                "Keys that were restored from changelogs.",
+            ),
+            restored_bytes: counters(
+                "turbine_restored_bytes_total",
+                "Bytes of changelogs that were read to restore state.",
+            ),
             exact_fenced: counters(
                 "turbine_eos_fenced_total",
                 "Times that another worker shut a transactional producer out.",
@@ -321,6 +359,24 @@ impl Metrics {
         StateMetrics {
             checkpoints: self.checkpoints.with_label_values(&[worker]),
             missing: self.state_missing.with_label_values(&[worker]),
+        }
+    }
+
+    /// The metrics of gaps of the task with label `worker`.
+    #[must_use]
+    pub fn gaps(&self, worker: &str) -> GapMetrics {
+        GapMetrics {
+            gaps: self.gap_events.with_label_values(&[worker]),
+            halts: self.gap_halts.with_label_values(&[worker]),
+        }
+    }
+
+    /// The metrics of restoring the task with label `worker`.
+    #[must_use]
+    pub fn restore(&self, worker: &str) -> RestoreMetrics {
+        RestoreMetrics {
+            keys: self.restored_keys.with_label_values(&[worker]),
+            bytes: self.restored_bytes.with_label_values(&[worker]),
         }
     }
 

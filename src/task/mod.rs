@@ -31,6 +31,7 @@ pub mod dead_letter;
 mod order;
 mod ready;
 pub mod repartition;
+pub mod restore;
 pub mod shelf;
 pub mod sink;
 pub mod state;

@@ -6,5 +6,6 @@ mod layers;
 mod log_reader;
 mod nodes;
 mod proxy;
+mod restore;
 mod security;
 mod transactions;
