@@ -1,6 +1,7 @@
 //! Pure logic of one partition: no I/O, no async.
 
 pub mod commit;
+pub mod groups;
 pub mod halt;
 pub mod horizon;
 pub mod origin;

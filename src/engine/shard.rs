@@ -58,10 +58,16 @@ pub fn key_bytes(keys: &ArrayRef, what: &str) -> Result<ArrayRef> {
         .map_err(|e| Error::Declaration(format!("{what} has no text: {e}")))
 }
 
+/// The shard of a key.
+#[must_use]
+pub fn shard_of(key: &[u8], shards: usize) -> usize {
+    mixed(murmur2(key)) as usize % shards.max(1)
+}
+
 /// The shard of each row.
 fn places(keys: &ArrayRef, shards: usize) -> Result<Vec<usize>> {
     let keys = key_bytes(keys, "a partition_key")?;
-    let place = |key: Option<&[u8]>| key.map_or(0, |key| mixed(murmur2(key)) as usize % shards);
+    let place = |key: Option<&[u8]>| key.map_or(0, |key| shard_of(key, shards));
     Ok(keys.as_binary::<i32>().iter().map(place).collect())
 }
 

@@ -1,9 +1,10 @@
 //! A batch in the hands of a subscription's handler.
 
-use super::error::EncodeError;
+use super::{error::EncodeError, state::State};
 use crate::task::{
     sink::Outlet,
-    subscription::{Content, Feed, Job},
+    state::Savepoint,
+    subscription::{Content, Feed, Job, state::BatchState},
 };
 use arrow::array::RecordBatch;
 use parking_lot::Mutex;
@@ -20,6 +21,20 @@ pub struct Batch {
     topic: String,
     partition: i32,
     job: Mutex<Option<Job>>,
+}
+
+/// A place in the writes to a state.
+#[pyclass(frozen, module = "turbine._native")]
+pub struct Undo(Option<(Arc<BatchState>, Savepoint)>);
+
+#[pymethods]
+impl Undo {
+    /// Takes back every write since.
+    fn roll_back(&self) {
+        if let Some((state, savepoint)) = &self.0 {
+            state.rollback(*savepoint);
+        }
+    }
 }
 
 /// The name of a window and rows as a pyarrow object.
@@ -87,6 +102,32 @@ impl Batch {
 
     fn to_arrow<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         PyRecordBatch::new(self.batch.clone()).into_pyarrow(py)
+    }
+
+    /// The state of the handler, if it keeps any.
+    fn state(&self) -> PyResult<Option<State>> {
+        let job = self.job.lock();
+        let job = job.as_ref().ok_or_else(is_complete)?;
+        Ok(job.state().map(|state| State::root(Arc::clone(state))))
+    }
+
+    /// Where writes to the state can be taken back to.
+    fn savepoint(&self) -> PyResult<Undo> {
+        let job = self.job.lock();
+        let job = job.as_ref().ok_or_else(is_complete)?;
+        Ok(Undo(job.state().map(|state| (Arc::clone(state), state.savepoint()))))
+    }
+
+    /// The next timer that is due, disarmed, with the state that it was set on.
+    fn next_timer(&self, py: Python<'_>) -> PyResult<Option<(String, State)>> {
+        let job = self.job.lock();
+        let job = job.as_ref().ok_or_else(is_complete)?;
+        let Some(state) = job.state() else { return Ok(None) };
+        let timer = py.detach(|| job.next_timer())?;
+        Ok(timer.map(|timer| {
+            let id = String::from_utf8_lossy(&timer.id).into_owned();
+            (id, State::of_timer(Arc::clone(state), &timer))
+        }))
     }
 
     /// Gives rows to windows, by their index, once the handler is done; what came out.

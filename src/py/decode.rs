@@ -53,7 +53,7 @@ impl Decode {
             Self::Raw => Ok(PyBytes::new(py, bytes).into_any()),
             Self::Str => Ok(PyString::new(py, text()?).into_any()),
             Self::Int => int(py, text()?),
-            Self::Json => PARSE.python_parse(py, bytes).map_err(|e| e.description(bytes)),
+            Self::Json => json(py, bytes),
             Self::Validator(validator) => validator
                 .bind(py)
                 .call_method1(intern!(py, "validate_json"), (PyBytes::new(py, bytes),))
@@ -92,4 +92,9 @@ fn int<'py>(py: Python<'py>, text: &str) -> Result<Bound<'py, PyAny>, String> {
         let shown: String = text.chars().take(40).collect();
         format!("not a whole number: {shown:?}")
     })
+}
+
+/// The object of JSON text, or what is wrong with it.
+pub(super) fn json<'py>(py: Python<'py>, text: &[u8]) -> Result<Bound<'py, PyAny>, String> {
+    PARSE.python_parse(py, text).map_err(|e| e.description(text))
 }

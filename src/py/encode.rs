@@ -54,7 +54,7 @@ pub(super) fn partition_for(key: &[u8], partitions: u32) -> PyResult<u32> {
     Ok(crate::types::murmur2(key) % partitions)
 }
 
-fn utf8<'a>(text: &'a Bound<'_, PyString>) -> PyResult<&'a str> {
+pub(super) fn utf8<'a>(text: &'a Bound<'_, PyString>) -> PyResult<&'a str> {
     text.to_str().map_err(|_| EncodeError::new_err("text with half a surrogate pair has no UTF-8"))
 }
 
@@ -127,7 +127,7 @@ fn write_items<'py>(
     Ok(())
 }
 
-fn write_int(number: &Bound<'_, PyInt>, out: &mut Vec<u8>) -> PyResult<()> {
+pub(super) fn write_int(number: &Bound<'_, PyInt>, out: &mut Vec<u8>) -> PyResult<()> {
     match number.extract::<i64>() {
         Ok(small) => out.extend_from_slice(itoa::Buffer::new().format(small).as_bytes()),
         Err(_) => out.extend_from_slice(number.str()?.to_str()?.as_bytes()),
@@ -135,7 +135,7 @@ fn write_int(number: &Bound<'_, PyInt>, out: &mut Vec<u8>) -> PyResult<()> {
     Ok(())
 }
 
-fn write_float(number: f64, out: &mut Vec<u8>) {
+pub(super) fn write_float(number: f64, out: &mut Vec<u8>) {
     if number.is_finite() {
         out.extend_from_slice(zmij::Buffer::new().format_finite(number).as_bytes());
     } else {
@@ -164,7 +164,7 @@ const fn needs_escape(byte: u8) -> bool {
     byte < 0x20 || byte == b'"' || byte == b'\\'
 }
 
-fn write_text(text: &str, out: &mut Vec<u8>) {
+pub(super) fn write_text(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     let bytes = text.as_bytes();
     if bytes.iter().any(|&b| needs_escape(b)) {

@@ -1,7 +1,7 @@
 //! Expressions and operators on batches, for `turbine.functions`.
 
 use super::batch::batches;
-use crate::engine::shard;
+use crate::engine::{groups, shard};
 use crate::error::Error;
 use crate::expr::{self, OnComputeError};
 use arrow::compute::filter_record_batch;
@@ -132,4 +132,28 @@ pub fn shard_rows<'py>(
     let part =
         |rows: Option<_>| rows.map(|rows| PyRecordBatch::new(rows).into_pyarrow(py)).transpose();
     py.detach(|| shard::shard(&batch, column, shards))?.into_iter().map(part).collect()
+}
+
+/// Rows side by side by their key, the keys, and where each begins.
+type Grouped<'py> = (Bound<'py, PyAny>, Vec<Bound<'py, PyAny>>, Vec<usize>);
+
+/// Rows brought together by their key, in the order of the first row of each.
+#[pyfunction]
+#[pyo3(signature = (batch, column, /))]
+pub(super) fn group_rows<'py>(
+    py: Python<'py>,
+    batch: PyRecordBatch,
+    column: &str,
+) -> PyResult<Grouped<'py>> {
+    let batch = batch.into_inner();
+    let found = py.detach(|| groups::group(&batch, column))?;
+    let keys = found.keys.iter().map(|key| super::state::named(py, key, true)).collect();
+    Ok((PyRecordBatch::new(found.rows).into_pyarrow(py)?, keys, found.starts))
+}
+
+/// The shard that `shard_rows` gives the rows of a key to.
+#[pyfunction]
+#[pyo3(signature = (key, shards, /))]
+pub(super) fn shard_of(key: &Bound<'_, PyAny>, shards: usize) -> PyResult<usize> {
+    Ok(shard::shard_of(&super::state_columns::key(key)?, shards))
 }

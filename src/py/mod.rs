@@ -18,6 +18,9 @@ mod producer;
 mod proxy;
 mod registry;
 mod security;
+mod state;
+mod state_columns;
+mod state_values;
 mod table;
 mod table_codec;
 mod worker;
@@ -51,7 +54,7 @@ mod _native {
     #[pymodule_export]
     use super::encode::{encode_json, partition_for};
     #[pymodule_export]
-    use super::expression::{Expression, Splitter, explode, shard_rows};
+    use super::expression::{Expression, Splitter, explode, group_rows, shard_of, shard_rows};
     #[pymodule_export]
     use super::faults::Fault;
     #[pymodule_export]
@@ -62,6 +65,8 @@ mod _native {
     use super::proxy::FaultProxy;
     #[pymodule_export]
     use super::registry::SchemaRegistry;
+    #[pymodule_export]
+    use super::state::State;
     #[pymodule_export]
     use super::table::{Table, Turn};
     #[pymodule_export]

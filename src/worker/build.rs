@@ -65,7 +65,7 @@ pub(super) fn groups(
         plans.push(Plan { group, tells_ends, is_exact: false, topics, start_at });
     }
     for config in &worker.config.subscriptions {
-        let (spawn, resumes) = subscription_spawn(worker, runtime, config)?;
+        let (spawn, resumes) = subscription_spawn(worker, runtime, config, known)?;
         let mut group = group(worker, runtime, config.group.clone(), None, spawn);
         group.resumes = resumes;
         let idle_close = config.event_time.as_ref().and_then(|time| time.idle_close_ms);
@@ -141,6 +141,7 @@ fn subscription_spawn(
     worker: &Arc<Worker>,
     runtime: &Handle,
     config: &SubscriptionConfig,
+    known: &BTreeMap<String, usize>,
 ) -> Result<(Spawn, bool)> {
     let options = DecodeOptions { tombstones_as_nulls: config.tombstones_as_nulls };
     let schema = schema_of(worker, &config.name);
@@ -151,11 +152,17 @@ fn subscription_spawn(
     let shelf = Arc::clone(worker.shelf(&config.name)?);
     let (weak, runtime, config) = (Arc::downgrade(worker), runtime.clone(), config.clone());
     let resumes = parts.resumes();
+    let known = known.clone();
     let spawn: Spawn = Box::new(move |tp, queue, point| {
         let worker = weak.upgrade().expect("a worker leaves its groups before it goes");
         let status = status(&worker, &config.name, tp);
         let clock = worker.clock.clone();
-        let (held, events) = match parts.open(&worker, &status.tp, point) {
+        let partitions = known.get(&*status.tp.topic).map_or(0, |&count| count);
+        let partitions = i32::try_from(partitions).unwrap_or(i32::MAX);
+        let opened = parts
+            .store(&worker, &status.tp, partitions)
+            .and_then(|store| parts.open(&worker, &status.tp, point, store));
+        let (held, events) = match opened {
             Ok(opened) => opened,
             Err(error) => {
                 status.fail(&error.to_string());

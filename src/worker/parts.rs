@@ -3,15 +3,17 @@
 use super::{Worker, label};
 use crate::{
     codec::{KeyForm, Output, format::encoder, registry::Registry},
-    config::{Format, SubscriptionConfig},
+    config::{Format, Guarantee, StoreKind, SubscriptionConfig},
     engine::horizon::Point,
     error::{Error, Result},
-    state::{LogStore, OpenError, WindowStore as _},
+    state::{SpaceName, Store, TaskName},
     task::{
         sink::{Gate, Gates},
+        state::TaskState,
         subscription::{
             Checkpoints, Held, Resume, Shards, Windows,
             event_time::{self, EventClock},
+            state::Kept,
         },
     },
     types::TopicPartition,
@@ -19,15 +21,7 @@ use crate::{
 };
 use arrow::datatypes::SchemaRef;
 use serde::Deserialize as _;
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::{Duration, Instant},
-};
-
-/// How long a partition waits for the process that had its state.
-const LOCK_WAIT: Duration = Duration::from_secs(2);
-const LOCK_POLL: Duration = Duration::from_millis(50);
+use std::{sync::Arc, time::Duration};
 
 /// What one partition has, and its event time.
 pub(super) type Opened = (Held, Option<EventClock>);
@@ -60,9 +54,11 @@ impl Parts {
         if let (Some(time), Some(schema)) = (&config.event_time, schema) {
             event_time::check(time, schema)?;
         }
-        if parts.is_persistent() && worker.config.state_dir.is_none() {
+        let kept = if config.state.is_some() { "state" } else { "a persistent window" };
+        let is_on_disk = worker.config.store == StoreKind::Rocksdb;
+        if parts.keeps() && is_on_disk && worker.config.state_dir.is_none() {
             return Err(Error::Config(format!(
-                "subscription {}: a persistent window needs a directory: set state_dir",
+                "subscription {}: {kept} needs a directory: set state_dir",
                 config.name
             )));
         }
@@ -146,13 +142,43 @@ impl Parts {
         self.config.event_time.is_some() && self.specs.iter().any(WindowSpec::is_resumable)
     }
 
-    /// Makes, and where it is persistent restores, what partition `tp` needs; without a store it begins
-    /// at `point`. Blocks for the disk.
+    /// Does a partition keep anything in a store?
+    pub(super) fn keeps(&self) -> bool {
+        self.config.state.is_some() || self.is_persistent()
+    }
+
+    /// Opens the store of partition `tp`, of so many, if it keeps anything. Blocks for the disk.
+    pub(super) fn store(
+        &self,
+        worker: &Worker,
+        tp: &TopicPartition,
+        partitions: i32,
+    ) -> Result<Option<Arc<dyn Store>>> {
+        if !self.keeps() {
+            return Ok(None);
+        }
+        let task = TaskName {
+            owner: self.config.name.clone(),
+            topic: tp.topic.to_string(),
+            partition: tp.partition,
+            partitions: partitions.max(tp.partition + 1),
+        };
+        worker.stores.open(&task, &Self::spaces()).map(Some)
+    }
+
+    /// Spaces of a subscription's store, as `state::Space` numbers them.
+    fn spaces() -> [SpaceName; 3] {
+        [SpaceName::scoped("state"), SpaceName::plain("windows"), SpaceName::plain("timers")]
+    }
+
+    /// Makes what partition `tp` needs, from what is in its `store`; without one it begins at `point`.
+    /// Blocks for the disk.
     pub(super) fn open(
         &self,
         worker: &Worker,
         tp: &TopicPartition,
         point: Option<Point>,
+        store: Option<Arc<dyn Store>>,
     ) -> Result<Opened> {
         let label = label(&self.config.name, tp);
         let mut windows = self.windows(worker, &label)?;
@@ -163,30 +189,68 @@ impl Parts {
         if self.config.is_repartitioned {
             events = events.map(EventClock::of_sources);
         }
-        let Some(directory) =
-            self.is_persistent().then_some(()).and(worker.config.state_dir.as_ref())
-        else {
+        let Some(store) = store else {
             let resume = self.resumes().then(|| begin_at(point, events.as_mut()));
             return Ok((Held { windows, resume, ..Held::default() }, events));
         };
-        let store = open_store(&path(directory, &self.config.name, tp))?;
-        let reached =
-            windows.as_mut().map(|windows| windows.restore(&store)).transpose()?.flatten();
-        if let (Some(events), Some(reached)) = (&mut events, reached) {
+        let kept = self.kept(worker, &store)?;
+        let of_windows =
+            windows.as_mut().map(|windows| windows.restore(&*store)).transpose()?.flatten();
+        let of_state = kept.as_ref().map(|kept| kept.watermark()).transpose()?.flatten();
+        let reached = of_windows.max(of_state);
+        let stored = store.mark()?.map(|mark| mark.next);
+        let resume = self.resumes().then(|| self.resume(point, stored, reached, events.as_mut()));
+        if let (Some(events), Some(reached)) = (&mut events, reached)
+            && resume.as_ref().is_none_or(|resume| resume.begins_at().is_none())
+        {
             events.reach(reached);
         }
-        let resume = self.resumes().then(|| match (store.next(), reached) {
-            (Some(stored), Some(reached)) => {
-                // No row so far was newer than that.
-                let bound = time.map_or(0, |time| time.out_of_orderness_ms);
-                Resume::restored(point, stored, reached, reached.saturating_add(bound))
+        let checkpoints = match self.config.guarantee {
+            Guarantee::ExactlyOnce => None,
+            Guarantee::AtLeastOnce => {
+                let interval = Duration::from_millis(worker.config.checkpoint_interval_ms);
+                let metrics = worker.metrics.state(&label);
+                let state = kept.as_ref().map(|kept| Arc::clone(kept.task_state()));
+                let checkpoints = Checkpoints::new(store, None, interval, metrics)?;
+                Some(checkpoints.telling(state).with_windows(self.is_persistent()))
             }
-            _ => begin_at(point, events.as_mut()),
-        });
-        let interval = Duration::from_millis(worker.config.checkpoint_interval_ms);
-        let metrics = worker.metrics.state(&label);
-        let checkpoints = Some(Checkpoints::new(Box::new(store), interval, metrics));
-        Ok((Held { windows, checkpoints, resume, kept: None }, events))
+        };
+        Ok((Held { kept, windows, checkpoints, resume }, events))
+    }
+
+    /// What handlers keep in `store`.
+    fn kept(&self, worker: &Worker, store: &Arc<dyn Store>) -> Result<Option<Arc<Kept>>> {
+        let Some(config) = &self.config.state else { return Ok(None) };
+        let state = Arc::new(TaskState::new(Arc::clone(store)));
+        let has_time = self.config.event_time.is_some();
+        let shards = if config.keyed { 1 } else { self.config.parallelism };
+        let kept = Kept::new(state, config, worker.clock.clone(), has_time, shards)?;
+        Ok(Some(Arc::new(kept)))
+    }
+
+    /// Where windows in memory begin again beside a store that is at offset `stored`.
+    fn resume(
+        &self,
+        point: Option<Point>,
+        stored: Option<i64>,
+        reached: Option<i64>,
+        events: Option<&mut EventClock>,
+    ) -> Resume {
+        let (Some(stored), Some(reached)) = (stored, reached) else {
+            return begin_at(point, events);
+        };
+        if self.is_persistent() {
+            // No row so far was newer than that.
+            let bound = self.config.event_time.as_ref().map_or(0, |time| time.out_of_orderness_ms);
+            return Resume::restored(point, stored, reached, reached.saturating_add(bound));
+        }
+        // What is in the store was given out: until there, rows are for the windows alone.
+        let given_out = |point: Point| Point {
+            position: point.position.max(stored),
+            watermark: point.watermark.max(reached),
+            ..point
+        };
+        begin_at(point.filter(|point| point.offset < stored).map(given_out), events)
     }
 }
 
@@ -196,21 +260,4 @@ fn begin_at(point: Option<Point>, events: Option<&mut EventClock>) -> Resume {
         events.reach(point.watermark_before);
     }
     Resume::from(point)
-}
-
-/// Where the state of a partition is.
-fn path(directory: &str, subscription: &str, tp: &TopicPartition) -> PathBuf {
-    Path::new(directory).join(subscription).join(&*tp.topic).join(format!("{}.log", tp.partition))
-}
-
-fn open_store(path: &Path) -> Result<LogStore> {
-    let deadline = Instant::now() + LOCK_WAIT;
-    loop {
-        match LogStore::open(path) {
-            Ok(store) => return Ok(store),
-            // Its last owner may be on its way out.
-            Err(OpenError::Taken(_)) if Instant::now() < deadline => std::thread::sleep(LOCK_POLL),
-            Err(OpenError::Taken(error) | OpenError::Failed(error)) => return Err(error),
-        }
-    }
 }

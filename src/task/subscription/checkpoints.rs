@@ -1,18 +1,33 @@
-//! Checkpoints of a partition's state: taken with a batch, made durable once the batch is done.
+//! The way of a partition's state into its store: collected batch by batch, made durable together once
+//! the batches are done.
 
 use crate::{
     engine::tracker::{Ticket, Tracker},
     error::Result,
-    failpoints::failpoint,
     metrics::StateMetrics,
-    state::{WindowStore, Writes},
+    state::{Delta, Mark, Space, Store, Writes},
+    task::state::TaskState,
 };
 use parking_lot::Mutex;
 use std::{
-    collections::VecDeque,
-    sync::atomic::{AtomicI64, Ordering},
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
     time::{Duration, Instant},
 };
+
+/// Writes what a commit changes to a changelog.
+pub trait ChangelogWriter: Send {
+    /// Writes `delta`, which leads from input offset `from` (-1: from the beginning) to `mark`, and
+    /// blocks until it is acknowledged; the offset in the changelog behind it.
+    ///
+    /// # Errors
+    ///
+    /// If it was not written; then the store is not changed, and the call comes again.
+    fn write(&mut self, delta: &Delta, from: i64, mark: &Mark) -> Result<i64>;
+}
 
 /// The store of one partition and what is on its way into it.
 ///
@@ -26,29 +41,57 @@ pub struct Checkpoints {
     stored: AtomicI64,
     interval: Duration,
     metrics: StateMetrics,
+    /// Told what is in the store.
+    state: Option<Arc<TaskState>>,
+    /// Windows say what they have changed only now and then: only such a batch can be the last one.
+    has_windows: bool,
 }
 
 struct Inner {
     /// None once the partition is gone.
-    store: Option<Box<dyn WindowStore>>,
-    pending: VecDeque<Pending>,
+    store: Option<Arc<dyn Store>>,
+    changelog: Option<Box<dyn ChangelogWriter>>,
+    batches: BTreeMap<Ticket, Batch>,
     due: Instant,
 }
 
-struct Pending {
-    ticket: Ticket,
+#[derive(Default)]
+struct Batch {
     next: i64,
-    writes: Writes,
+    delta: Delta,
+    /// True if it has everything that windows have changed up to it.
+    is_whole: bool,
 }
 
 impl Checkpoints {
     /// Checkpoints into `store`, one in `interval` at most.
-    #[must_use]
-    pub fn new(store: Box<dyn WindowStore>, interval: Duration, metrics: StateMetrics) -> Self {
-        let stored = AtomicI64::new(store.next().unwrap_or(-1));
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot be read.
+    pub fn new(
+        store: Arc<dyn Store>,
+        changelog: Option<Box<dyn ChangelogWriter>>,
+        interval: Duration,
+        metrics: StateMetrics,
+    ) -> Result<Self> {
+        let stored = AtomicI64::new(store.mark()?.map_or(-1, |mark| mark.next));
         let due = Instant::now() + interval;
-        let inner = Inner { store: Some(store), pending: VecDeque::new(), due };
-        Self { inner: Mutex::new(inner), stored, interval, metrics }
+        let inner = Inner { store: Some(store), changelog, batches: BTreeMap::new(), due };
+        let inner = Mutex::new(inner);
+        Ok(Self { inner, stored, interval, metrics, state: None, has_windows: false })
+    }
+
+    /// Tells `state` what is in the store.
+    #[must_use]
+    pub fn telling(self, state: Option<Arc<TaskState>>) -> Self {
+        Self { state, ..self }
+    }
+
+    /// Waits for what windows have changed.
+    #[must_use]
+    pub fn with_windows(self, has_windows: bool) -> Self {
+        Self { has_windows, ..self }
     }
 
     /// Is it time for the next one?
@@ -56,31 +99,40 @@ impl Checkpoints {
         self.inner.lock().due <= Instant::now()
     }
 
-    /// Takes one of the state behind batch `ticket`, whose last record is in front of offset `next`.
-    pub fn take(&self, ticket: Ticket, next: i64, writes: Writes) {
+    /// Takes what windows have changed up to batch `ticket`, whose last record is in front of `next`.
+    pub fn take(&self, ticket: Ticket, next: i64, windows: Writes) {
         let mut inner = self.inner.lock();
         inner.due = Instant::now() + self.interval;
-        inner.pending.push_back(Pending { ticket, next, writes });
+        let batch = inner.batches.entry(ticket).or_default();
+        (batch.next, batch.is_whole) = (next, true);
+        batch.delta.push(Space::WINDOWS, windows);
     }
 
-    /// Makes those durable whose batches, and all before them, are done.
+    /// Takes what the handler of batch `ticket` has changed; call it before the batch is done.
+    pub fn note(&self, ticket: Ticket, next: i64, delta: Delta) {
+        let mut inner = self.inner.lock();
+        let batch = inner.batches.entry(ticket).or_default();
+        batch.next = next;
+        batch.delta.extend(delta);
+    }
+
+    /// Makes durable what is due of batches that, with all before them, are done; `at_once` even if it
+    /// is not due.
     ///
     /// # Errors
     ///
-    /// If the store cannot be written; it will be tried again.
-    pub fn settle(&self, tracker: &Mutex<Tracker>) -> Result<()> {
+    /// If it cannot be written; it will be tried again.
+    pub fn settle(&self, tracker: &Mutex<Tracker>, at_once: bool) -> Result<()> {
         let mut inner = self.inner.lock();
-        let Inner { store, pending, .. } = &mut *inner;
-        while let Some(one) = pending.front() {
-            if !tracker.lock().is_done_through(one.ticket) {
-                break;
-            }
-            if let Some(store) = store {
-                self.commit(store.as_mut(), &one.writes, one.next)?;
-            }
-            pending.pop_front();
-        }
-        Ok(())
+        let is_due = at_once || self.has_windows || inner.due <= Instant::now();
+        let is_last = |ticket: &Ticket, batch: &Batch| {
+            (batch.is_whole || !self.has_windows) && tracker.lock().is_done_through(*ticket)
+        };
+        let last = inner.batches.iter().rev().find(|(ticket, batch)| is_last(ticket, batch));
+        let (Some((&ticket, batch)), true) = (last, is_due) else { return Ok(()) };
+        let next = batch.next;
+        inner.due = Instant::now() + self.interval;
+        self.commit(&mut inner, ticket, next, Writes::default())
     }
 
     /// The last one, of a partition whose batches are all done.
@@ -88,19 +140,31 @@ impl Checkpoints {
     /// # Errors
     ///
     /// If the store cannot be written.
-    pub fn finish(&self, next: i64, writes: &Writes) -> Result<()> {
-        match &mut self.inner.lock().store {
-            Some(store) => self.commit(store.as_mut(), writes, next),
-            None => Ok(()),
-        }
+    pub fn finish(&self, next: i64, windows: Writes) -> Result<()> {
+        self.commit(&mut self.inner.lock(), Ticket::MAX, next, windows)
     }
 
-    fn commit(&self, store: &mut dyn WindowStore, writes: &Writes, next: i64) -> Result<()> {
-        failpoint!("line::checkpoint_begins");
-        store.commit(writes, next)?;
-        failpoint!("line::checkpoint_ends");
+    /// Writes everything up to batch `ticket`.
+    fn commit(&self, inner: &mut Inner, ticket: Ticket, next: i64, windows: Writes) -> Result<()> {
+        let Inner { store: Some(store), changelog, batches, .. } = inner else { return Ok(()) };
+        let mut delta = newest(batches.range(..=ticket).map(|(_, batch)| &batch.delta));
+        delta.push(Space::WINDOWS, windows);
+        delta.0.retain(|(_, writes)| !writes.0.is_empty());
+        let from = self.stored.load(Ordering::Acquire);
+        if delta.is_empty() && next == from {
+            return Ok(());
+        }
+        let mut mark = Mark { next, token: 0, hash: 0, log: -1 };
+        if let Some(changelog) = changelog {
+            mark.log = changelog.write(&delta, from, &mark)?;
+        }
+        store.commit(&delta, mark)?;
         self.stored.store(next, Ordering::Release);
         self.metrics.checkpoints.inc();
+        *batches = batches.split_off(&ticket.saturating_add(1));
+        if let Some(state) = &self.state {
+            state.applied(ticket);
+        }
         Ok(())
     }
 
@@ -114,10 +178,31 @@ impl Checkpoints {
         Some(self.stored.load(Ordering::Acquire)).filter(|&next| next >= 0)
     }
 
-    /// Lets go of the store, so that the next owner of the partition can have it.
+    /// Lets go of the store.
     pub fn close(&self) {
         let mut inner = self.inner.lock();
-        inner.store = None;
-        inner.pending.clear();
+        (inner.store, inner.changelog) = (None, None);
+        inner.batches.clear();
     }
 }
+
+/// Deltas as one, with the newest change of each key.
+fn newest<'a>(mut deltas: impl Iterator<Item = &'a Delta>) -> Delta {
+    let Some(first) = deltas.next() else { return Delta::default() };
+    let mut rest = deltas.peekable();
+    if rest.peek().is_none() {
+        return first.clone();
+    }
+    let mut spaces: BTreeMap<Space, BTreeMap<&[u8], Option<&Vec<u8>>>> = BTreeMap::new();
+    for (space, writes) in std::iter::once(first).chain(rest).flat_map(|delta| &delta.0) {
+        let changes = spaces.entry(*space).or_default();
+        changes.extend(writes.0.iter().map(|(key, value)| (key.as_slice(), value.as_ref())));
+    }
+    let owned = |(key, value): (&[u8], Option<&Vec<u8>>)| (key.to_vec(), value.cloned());
+    let as_writes = |changes: BTreeMap<_, _>| Writes(changes.into_iter().map(owned).collect());
+    Delta(spaces.into_iter().map(|(space, changes)| (space, as_writes(changes))).collect())
+}
+
+#[cfg(test)]
+#[path = "checkpoints/tests.rs"]
+mod tests;

@@ -155,11 +155,14 @@ impl Job {
             letters.clear();
         }
         let Extent { ticket, next, .. } = self.extent;
-        let delta = match self.changes() {
+        let mut delta = match self.changes() {
             Ok(delta) => delta,
             Err(error) => return self.fail(&error.to_string()),
         };
         let commits_each = self.task.config.guarantee == Guarantee::ExactlyOnce;
+        if !commits_each && !self.task.is_repeat(next) {
+            self.task.note(ticket, next, std::mem::take(&mut delta));
+        }
         if batches.is_empty() && letters.is_empty() && !commits_each {
             self.task.status.metrics.batch.observe(self.began.elapsed().as_secs_f64());
             let done = (!self.task.is_halted(ticket)).then_some(ticket);

@@ -17,7 +17,7 @@ pub mod state;
 mod windows;
 mod writer;
 
-pub use checkpoints::Checkpoints;
+pub use checkpoints::{ChangelogWriter, Checkpoints};
 pub use job::{Content, Job};
 pub use resume::Resume;
 pub use sharded::Shards;

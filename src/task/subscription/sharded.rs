@@ -9,7 +9,7 @@
 use crate::{
     engine::shard::shard,
     error::{Error, Result},
-    state::{WindowStore, Writes},
+    state::{Store, Writes},
     window::{
         operator::{Cause, Operator, Out},
         spec::WindowSpec,
@@ -94,7 +94,7 @@ impl Operators {
         self.all.iter_mut().try_for_each(|operator| operator.changes(writes))
     }
 
-    pub(super) fn restore(&mut self, store: &dyn WindowStore) -> Result<()> {
+    pub(super) fn restore(&mut self, store: &dyn Store) -> Result<()> {
         self.all.iter_mut().try_for_each(|operator| operator.restore(store))
     }
 

@@ -79,6 +79,8 @@ impl Shared {
     pub fn new(status: Status, config: SubscriptionConfig, clock: Clock, held: Held) -> Arc<Self> {
         let Held { kept, windows, checkpoints, resume } = held;
         let stored = checkpoints.as_ref().and_then(Checkpoints::stored);
+        let begins = resume.as_ref().and_then(Resume::begins_at);
+        let stored = stored.filter(|_| begins.is_none());
         Arc::new(Self {
             status,
             config,
@@ -98,7 +100,11 @@ impl Shared {
     /// Offset that is safe to commit.
     pub fn position(&self) -> Option<i64> {
         match &self.checkpoints {
-            Some(checkpoints) => checkpoints.stored(),
+            // What is read again in front of the store's own offset is not through before it is done.
+            Some(checkpoints) => checkpoints.stored().filter(|&stored| {
+                self.tracker.lock().position().is_some_and(|at| at >= stored)
+                    || !self.begins_again()
+            }),
             None => self.tracker.lock().position(),
         }
     }
@@ -128,8 +134,13 @@ impl Shared {
 
     /// Where reading goes on although the group may have committed another offset.
     pub fn starts_at(&self) -> Option<i64> {
-        let stored = self.checkpoints.as_ref().and_then(Checkpoints::stored);
-        stored.or_else(|| self.resume.as_ref()?.begins_at())
+        let begins = self.resume.as_ref().and_then(Resume::begins_at);
+        begins.or_else(|| self.checkpoints.as_ref()?.stored())
+    }
+
+    /// Does reading begin in front of what was given out?
+    fn begins_again(&self) -> bool {
+        self.resume.as_ref().is_some_and(|resume| resume.begins_at().is_some())
     }
 
     /// True if the partition has a store, nothing is in it, and nothing says from where to read again.
@@ -141,7 +152,7 @@ impl Shared {
     /// Makes the checkpoints durable whose batches are done; blocks for the disk.
     pub fn settle_checkpoints(&self) {
         if let Some(checkpoints) = &self.checkpoints
-            && let Err(error) = checkpoints.settle(&self.tracker)
+            && let Err(error) = checkpoints.settle(&self.tracker, false)
         {
             self.status.fail(&format!("a checkpoint was not written: {error}"));
         }
@@ -168,11 +179,12 @@ impl Shared {
             let tracker = self.tracker.lock();
             (tracker.is_idle(), tracker.end())
         };
+        checkpoints.settle(&self.tracker, true)?;
         let (Some(windows), Some(end), true) = (&self.windows, end, is_idle) else { return Ok(()) };
         if self.open.load(Ordering::Acquire) > 0 || self.status.state() == State::Failed {
             return Ok(());
         }
-        checkpoints.finish(end, &windows.lock().changes()?)
+        checkpoints.finish(end, windows.lock().changes()?)
     }
 
     /// Gives rows of a batch to the windows and moves them to the watermark behind it; if it is time, a
@@ -281,6 +293,13 @@ impl Shared {
     pub(super) fn waits_for_watermark(&self) -> bool {
         let timer = |kept: &Arc<Kept>| kept.timers.next_ms(TimerClock::Event).is_some();
         self.open_windows() > 0 || self.kept.as_ref().is_some_and(timer)
+    }
+
+    /// Takes what batch `ticket` has changed into the next checkpoint, where there are some.
+    pub(super) fn note(&self, ticket: Ticket, next: i64, delta: Delta) {
+        if let Some(checkpoints) = self.checkpoints.as_ref().filter(|_| self.kept.is_some()) {
+            checkpoints.note(ticket, next, delta);
+        }
     }
 
     /// Windows that are open.

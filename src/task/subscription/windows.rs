@@ -5,7 +5,7 @@ use crate::{
     engine::horizon::Needed,
     error::{Error, Result},
     metrics::WindowMetrics,
-    state::{Delta, WindowStore, Writes},
+    state::{Delta, Space, Store, Writes},
     window::{
         operator::Cause,
         spec::{OnLate, WindowSpec},
@@ -78,12 +78,12 @@ impl Windows {
     /// # Errors
     ///
     /// If the store cannot be read, or was written under another declaration.
-    pub fn restore(&mut self, store: &dyn WindowStore) -> Result<Option<i64>> {
+    pub fn restore(&mut self, store: &dyn Store) -> Result<Option<i64>> {
         for one in &mut self.all {
             one.operators.restore(store)?;
             one.show();
         }
-        if let Some(bytes) = store.get(WATERMARK_KEY)? {
+        if let Some(bytes) = store.get(Space::WINDOWS, WATERMARK_KEY)? {
             let bytes = <[u8; 8]>::try_from(bytes).map_err(|_| {
                 Error::Config(
                     "the store has a watermark of another version; remove state_dir".into(),

@@ -51,7 +51,7 @@ use super::{
 };
 use crate::{
     error::Result,
-    state::{WindowStore, Writes},
+    state::{Store, Writes},
 };
 use arrow::{array::RecordBatch, datatypes::Field};
 
@@ -210,7 +210,7 @@ impl Operator {
     /// # Errors
     ///
     /// If the store cannot be read, or was written under another declaration.
-    pub fn restore(&mut self, store: &dyn WindowStore) -> Result<()> {
+    pub fn restore(&mut self, store: &dyn Store) -> Result<()> {
         persist::restore(self, store)
     }
 

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    state::{WindowStore, Writes},
+    state::{Space, Store, Writes},
     window::{aggregate::Slot, spec::WindowSpec},
 };
 use arrow::ipc::{reader::StreamReader, writer::StreamWriter};
@@ -47,18 +47,20 @@ pub(super) fn changes(operator: &mut Operator, writes: &mut Writes) -> Result<()
     Ok(())
 }
 
-pub(super) fn restore(operator: &mut Operator, store: &dyn WindowStore) -> Result<()> {
+pub(super) fn restore(operator: &mut Operator, store: &dyn Store) -> Result<()> {
     if !operator.spec.persistent {
         return Ok(());
     }
     let prefix = prefix(&operator.spec);
-    let Some(declared) = store.get(&with(&prefix, DECLARATION))? else { return Ok(()) };
+    let Some(declared) = store.get(Space::WINDOWS, &with(&prefix, DECLARATION))? else {
+        return Ok(());
+    };
     let mut bound = operator.bind(types(&operator.spec, &declared)?)?;
-    let progress = store.get(&with(&prefix, PROGRESS))?.unwrap_or_default();
+    let progress = store.get(Space::WINDOWS, &with(&prefix, PROGRESS))?.unwrap_or_default();
     let [watermark, opened] = numbers::<2>(&progress).ok_or_else(|| broken(&operator.spec))?.0;
     let slots = with(&prefix, SLOT);
     let mut kept = Vec::new();
-    store.scan(&slots, &mut |key, value| {
+    store.scan(Space::WINDOWS, &slots, &mut |key, value| {
         kept.push(read(&key[slots.len()..], value).ok_or_else(|| broken(&operator.spec))?);
         Ok(())
     })?;

@@ -192,9 +192,9 @@ fn a_window_of_another_meaning_is_not_restored() {
     let mut operator = Operator::new(&kept).unwrap();
     let rows = [Row { time: Some(5), key: Some(1), value: 3 }];
     operator.update(&batch(&rows, &mut Watermark::new(0))).unwrap();
-    let (mut writes, mut store) = (Writes::default(), Memory::default());
+    let (mut writes, store) = (Writes::default(), MemoryStore::default());
     operator.changes(&mut writes).unwrap();
-    store.commit(&writes, 0).unwrap();
+    commit(&store, &writes);
     let mut again = Writes::default();
     operator.changes(&mut again).unwrap();
     assert_eq!(again, Writes::default(), "nothing has changed");

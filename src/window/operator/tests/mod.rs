@@ -9,7 +9,7 @@ mod sliding;
 use super::{Cause, Operator};
 use crate::{
     error::Result,
-    state::{Each, WindowStore, Writes},
+    state::{Delta, Mark, MemoryStore, Space, Store as _, Writes},
     window::{spec::WindowSpec, watermark::Watermark},
 };
 use arrow::{
@@ -46,32 +46,10 @@ struct Ran {
     late_rows: u64,
 }
 
-#[derive(Default)]
-struct Memory(BTreeMap<Vec<u8>, Vec<u8>>);
-
-impl WindowStore for Memory {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        Ok(self.0.get(key).cloned())
-    }
-
-    fn scan(&self, prefix: &[u8], each: &mut Each<'_>) -> Result<()> {
-        let found = self.0.iter().filter(|(key, _)| key.starts_with(prefix));
-        found.into_iter().try_for_each(|(key, value)| each(key, value))
-    }
-
-    fn commit(&mut self, writes: &Writes, _: i64) -> Result<()> {
-        for (key, value) in &writes.0 {
-            match value {
-                Some(value) => self.0.insert(key.clone(), value.clone()),
-                None => self.0.remove(key),
-            };
-        }
-        Ok(())
-    }
-
-    fn next(&self) -> Option<i64> {
-        None
-    }
+/// Makes `writes` take effect.
+fn commit(store: &MemoryStore, writes: &Writes) {
+    let delta = Delta(vec![(Space::WINDOWS, writes.clone())]);
+    store.commit(&delta, Mark { next: 0, token: 0, hash: 0, log: -1 }).unwrap();
 }
 
 /// A declaration with a count and a sum; `more` is the rest of it.
@@ -134,7 +112,7 @@ struct Way {
 
 fn run(spec: &WindowSpec, rows: &[Row], way: &Way) -> Ran {
     let spec = &WindowSpec { persistent: !way.restarts.is_empty(), ..spec.clone() };
-    let (mut operator, mut store) = (Operator::new(spec).unwrap(), Memory::default());
+    let (mut operator, store) = (Operator::new(spec).unwrap(), MemoryStore::default());
     let (mut watermark, mut ran) = (Watermark::new(way.bound), Ran::default());
     let mut ends: Vec<_> = way.cuts.iter().copied().filter(|cut| *cut < rows.len()).collect();
     ends.extend([0, rows.len()]);
@@ -154,7 +132,7 @@ fn run(spec: &WindowSpec, rows: &[Row], way: &Way) -> Ran {
         if way.restarts.contains(&number) {
             let mut writes = Writes::default();
             operator.changes(&mut writes).unwrap();
-            store.commit(&writes, 0).unwrap();
+            commit(&store, &writes);
             ran.late_rows += operator.late_rows();
             operator = Operator::new(spec).unwrap();
             operator.restore(&store).unwrap();
@@ -167,8 +145,12 @@ fn run(spec: &WindowSpec, rows: &[Row], way: &Way) -> Ran {
     if spec.persistent {
         let mut writes = Writes::default();
         operator.changes(&mut writes).unwrap();
-        store.commit(&writes, 0).unwrap();
-        assert!(store.0.keys().all(|key| key[4] != 2), "no slot is left in the store");
+        commit(&store, &writes);
+        let mut no_slot = |key: &[u8], _: &[u8]| -> Result<()> {
+            assert_ne!(key[4], 2, "no slot is left in the store");
+            Ok(())
+        };
+        store.scan(Space::WINDOWS, b"", &mut no_slot).unwrap();
     }
     ran
 }
