@@ -8,6 +8,7 @@ says otherwise.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol, Self, TypeAlias, final
 
+from turbine._native_snapshots import Snapshots as Snapshots
 from turbine._native_tables import Table as Table
 from turbine._native_tables import TableCodec as TableCodec
 from turbine._native_tables import Turn as Turn

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from turbine import _cli_support as support
+from turbine._cli_snapshot import snapshot
 from turbine._cli_support import Invocation
 from turbine.exceptions import KafkaError, TurbineError
 
@@ -361,6 +362,9 @@ def broker(given: Invocation, /, *, memory: bool, **options: Any) -> None:
                 settings += f" TURBINE_SCHEMA_REGISTRY={registry}"
             click.echo(f"next: {settings} turbine -A path/to/app.py worker")
         support.until_signal()
+
+
+cli.add_command(snapshot)
 
 
 def _tls(certificate: str | None, key: str | None, client_ca: str | None) -> Any:

@@ -114,6 +114,19 @@ class Settings:
         1.0,
         "Longest time between two checkpoints of a partition's state, in seconds.",
     )
+    checkpoint_url = Setting(
+        read.optional(read.text),
+        None,
+        "Object store of the snapshots: file:///DIRECTORY, s3://BUCKET/PREFIX, gs://, az://, "
+        "memory://.",
+    )
+    snapshot_interval = Setting(
+        read.seconds, 300.0, "Longest time between two snapshots of a partition, in seconds."
+    )
+    snapshot_bytes = Setting(
+        read.byte_size, 1 << 30, "Bytes written to a partition's state that make one due."
+    )
+    snapshot_keep = Setting(read.integer(least=1), 3, "Snapshots of a partition that stay.")
     drain_timeout = Setting(
         read.seconds, 10.0, "Longest time that a stop waits for handlers, in seconds."
     )

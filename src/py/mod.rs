@@ -18,6 +18,7 @@ mod producer;
 mod proxy;
 mod registry;
 mod security;
+mod snapshots;
 mod state;
 mod state_columns;
 mod state_values;
@@ -65,6 +66,8 @@ mod _native {
     use super::proxy::FaultProxy;
     #[pymodule_export]
     use super::registry::SchemaRegistry;
+    #[pymodule_export]
+    use super::snapshots::Snapshots;
     #[pymodule_export]
     use super::state::State;
     #[pymodule_export]

@@ -26,7 +26,8 @@ pub struct SpaceName {
 }
 
 /// Which slot a key of a space is in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Layout {
     /// All in one.
     Plain,

@@ -133,10 +133,10 @@ impl Worker {
         let registry = registry.map(|r| Registry::new(r, answers).map(Arc::new)).transpose()?;
         let snapshots = Snapshots::new(&config, runtime.handle(), metrics.snapshots.clone())?;
         Ok(Arc::new(Self {
-            snapshots,
             producer,
             registry,
-            stores: Stores::new(&config),
+            stores: Stores::new(&config, snapshots.clone()),
+            snapshots,
             shelves: shelves.collect(),
             mailboxes: mailboxes.collect(),
             metrics,
@@ -261,6 +261,9 @@ impl Worker {
     /// Waits until handlers are done and their offsets committed, at most `timeout`; what hangs.
     pub fn join(&self, timeout: Duration) -> Vec<String> {
         self.stop();
+        if let Some(snapshots) = self.snapshots.as_ref().filter(|_| !self.is_killed()) {
+            snapshots.hold();
+        }
         let deadline = Instant::now() + timeout;
         let groups: Vec<_> = self.groups.lock().drain(..).collect();
         let (left_one, leaving) = mpsc::channel();
@@ -315,12 +318,16 @@ impl Worker {
         self.snapshots.as_ref()
     }
 
-    /// Waits for the snapshots that tasks take when they end.
+    fn is_killed(&self) -> bool {
+        self.groups.lock().iter().any(|group| group.killed.load(Ordering::Acquire))
+    }
+
+    /// Takes the last snapshots of the tasks that have ended.
     fn last_snapshots(&self, deadline: Instant) {
         let handle = self.runtime.lock().as_ref().map(|runtime| runtime.handle().clone());
         let (Some(snapshots), Some(handle)) = (&self.snapshots, handle) else { return };
         let left = deadline.saturating_duration_since(Instant::now()).max(LEAST_LAST_SNAPSHOT);
-        if !handle.block_on(snapshots.drain(left)) {
+        if !handle.block_on(snapshots.finish(left)) {
             tracing::warn!(
                 target: "turbine.worker",
                 "the last snapshots were not complete after {} s; older ones are there",

@@ -5,6 +5,7 @@
 //! * A worker without state touches no directory.
 //! * Who asks for a store of a task that is open gets a new one; the old one writes no more (on disk).
 
+use super::snapshots::{Snapshots, Subject};
 use crate::{
     config::{StoreKind, WorkerConfig},
     error::{Error, Result},
@@ -27,6 +28,7 @@ pub struct Stores {
     options: StateOptions,
     db: Mutex<Option<StateDb>>,
     open: Mutex<Vec<Known>>,
+    snapshots: Option<Arc<Snapshots>>,
 }
 
 struct Known {
@@ -47,9 +49,9 @@ pub struct OpenStore {
 }
 
 impl Stores {
-    /// Those that `config` declares; nothing is opened yet.
+    /// Those that `config` declares, with `snapshots` of them; nothing is opened yet.
     #[must_use]
-    pub fn new(config: &WorkerConfig) -> Self {
+    pub fn new(config: &WorkerConfig, snapshots: Option<Arc<Snapshots>>) -> Self {
         let (memory_bytes, app_id) = (config.state_memory_bytes, config.app_id.clone());
         Self {
             kind: config.store,
@@ -57,6 +59,7 @@ impl Stores {
             options: StateOptions { memory_bytes, app_id, wait: LOCK_WAIT },
             db: Mutex::default(),
             open: Mutex::default(),
+            snapshots,
         }
     }
 
@@ -70,6 +73,9 @@ impl Stores {
             StoreKind::Memory => Arc::new(MemoryStore::default()),
             StoreKind::Rocksdb => self.db()?.store(task, spaces)?,
         };
+        if let Some(snapshots) = &self.snapshots {
+            snapshots.watch(Subject::of(&self.options.app_id, task, spaces, &store))?;
+        }
         let mut open = self.open.lock();
         open.retain(|known| known.task != *task && known.store.strong_count() > 0);
         let (task, spaces) = (task.clone(), spaces.to_vec());

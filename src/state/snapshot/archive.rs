@@ -82,7 +82,7 @@ impl Archive {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`]: the object store does not answer.
+    /// [`Error::State`]: the object store does not answer.
     pub async fn units(&self, app: Option<&str>) -> Result<Vec<Unit>> {
         let mut found = Vec::new();
         let root = &self.place.folder;
@@ -131,7 +131,7 @@ impl Shelf {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`]: the object store does not answer.
+    /// [`Error::State`]: the object store does not answer.
     pub async fn list(&self) -> Result<Vec<Listed>> {
         let mut found: Vec<Listed> = self
             .files("manifests")
@@ -147,7 +147,7 @@ impl Shelf {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`]: the object store does not answer.
+    /// [`Error::State`]: the object store does not answer.
     pub async fn manifest(&self, id: SnapshotId) -> Result<Result<Manifest, String>> {
         match self.get("manifests", &id.file(), MOST_MANIFEST_BYTES).await? {
             Ok(bytes) => Ok(Manifest::decode(&bytes, &self.unit, id)),
@@ -251,7 +251,7 @@ impl Place {
             Failure::Late => format!("no answer within {} s", DEADLINE.as_secs()),
             Failure::Client(error) => plain(error),
         };
-        Error::Io { what: format!("snapshots in {}: {doing} {path}", self.shown), message }
+        Error::State(format!("snapshots in {}: {doing} {path}: {message}", self.shown))
     }
 }
 

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    state::Mark,
+    state::{Mark, SpaceName, names::Layout},
 };
 use serde::{Deserialize, Serialize};
 
@@ -75,6 +75,7 @@ struct Marked {
 pub struct SpaceParts {
     /// Its name; the place it has may change.
     pub name: String,
+    layout: Layout,
     /// In the order of their rows.
     pub parts: Vec<Part>,
 }
@@ -93,6 +94,19 @@ pub struct Part {
     pub bytes: u64,
     /// Bytes of the file.
     pub stored_bytes: u64,
+}
+
+impl SpaceParts {
+    /// A space without rows.
+    pub(super) fn new(space: &SpaceName) -> Self {
+        Self { name: space.name.clone(), layout: space.layout, parts: Vec::new() }
+    }
+
+    /// The space as its owner opens it.
+    #[must_use]
+    pub fn space(&self) -> SpaceName {
+        SpaceName { name: self.name.clone(), layout: self.layout }
+    }
 }
 
 impl Part {
@@ -242,7 +256,8 @@ mod tests {
         let mark = Mark { next: 500, token: u64::MAX, hash: 7, log: -1 };
         let part =
             Part { sha256: part::sha256(b"x"), epoch: 2, rows: 5, bytes: 90, stored_bytes: 60 };
-        let spaces = vec![SpaceParts { name: "state".into(), parts: vec![part.clone(), part] }];
+        let parts = vec![part.clone(), part];
+        let spaces = vec![SpaceParts { parts, ..SpaceParts::new(&SpaceName::plain("state")) }];
         let content = Content { mark, note: Some(b"cluster".to_vec()), spaces };
         Manifest::new(&unit(), 8, id, content, 1_700_000_000_000)
     }

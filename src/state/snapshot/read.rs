@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    state::{Delta, Mark, Space, Store, Writes},
+    state::{Delta, Mark, Space, SpaceName, Store, Writes},
 };
 use bytes::Bytes;
 use std::{
@@ -59,7 +59,7 @@ impl Shelf {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`]: the object store does not answer, or there are snapshots and not one is whole; the
+    /// [`Error::State`]: the object store does not answer, or there are snapshots and not one is whole; the
     /// sentence names each with its damage.
     pub async fn fetch(&self, wanted: &Wanted, staging: &Path) -> Result<Option<Staged>> {
         let suits = |id: SnapshotId| {
@@ -80,14 +80,12 @@ impl Shelf {
         if passed_over.is_empty() {
             return Ok(None);
         }
-        Err(Error::Io {
-            what: format!(
-                "snapshots of {}: not one of {} can be used",
-                self.unit(),
-                passed_over.len()
-            ),
-            message: passed_over.join("; "),
-        })
+        Err(Error::State(format!(
+            "snapshots of {}: not one of {} can be used: {}",
+            self.unit(),
+            passed_over.len(),
+            passed_over.join("; ")
+        )))
     }
 
     async fn fetch_one(
@@ -153,18 +151,18 @@ impl Staged {
         &self.manifest
     }
 
-    /// Replaces everything that `store` has, whose spaces are called `spaces`. Blocks for the disk. An
+    /// Replaces everything that `store` has, which has `spaces`. Blocks for the disk. An
     /// interrupted one leaves a store without a mark.
     ///
     /// # Errors
     ///
     /// If the store cannot be written or the local copy of a part has changed meanwhile; the store is
     /// without a mark then.
-    pub fn load(self, store: &dyn Store, spaces: &[String]) -> Result<Restored> {
+    pub fn load(self, store: &dyn Store, spaces: &[SpaceName]) -> Result<Restored> {
         store.clear()?;
         let mut left_out = Vec::new();
         for space in &self.manifest.spaces {
-            let at = spaces.iter().position(|name| *name == space.name);
+            let at = spaces.iter().position(|known| known.name() == space.name);
             let Some(at) = at.and_then(|at| u16::try_from(at).ok()) else {
                 if !space.parts.is_empty() {
                     left_out.push(space.name.clone());
@@ -189,7 +187,7 @@ impl Staged {
         let stored = std::fs::read(&path)
             .map_err(|error| Error::io(format!("reading {}", path.display()), &error))?;
         let content = part::open(&stored, part.bytes, &part.sha256)
-            .map_err(|why| Error::Io { what: path.display().to_string(), message: why })?;
+            .map_err(|why| Error::State(format!("{} {why}", path.display())))?;
         let (mut writes, mut bytes) = (Writes::default(), 0);
         part::rows(&content, |key, value| {
             bytes += key.len() + value.len();
@@ -233,5 +231,5 @@ fn folder(staging: &Path) -> Result<tempfile::TempDir> {
 }
 
 fn gone(error: &tokio::task::JoinError) -> Error {
-    Error::Io { what: "snapshots: a thread has ended".into(), message: error.to_string() }
+    Error::State(format!("snapshots: a thread has ended: {error}"))
 }

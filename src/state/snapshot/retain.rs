@@ -87,7 +87,7 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// [`crate::error::Error::Io`]: the object store does not answer; what is gone is gone.
+    /// [`crate::error::Error::State`]: the object store does not answer; what is gone is gone.
     pub async fn retain(&self, retention: &Retention, kept: &mut Kept) -> Result<Removed> {
         let shelf = self.shelf();
         let listed = shelf.list().await?;

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    state::{Frozen, Mark, Space, Store},
+    state::{Frozen, Mark, Space, SpaceName, Store},
 };
 use bytes::Bytes;
 use std::{
@@ -28,8 +28,8 @@ pub struct Writer {
     shelf: Shelf,
     /// Partitions of the topic; 0 if that is not known.
     partitions: i32,
-    /// Names of the spaces, by their place.
-    spaces: Vec<String>,
+    /// By their place.
+    spaces: Vec<SpaceName>,
     cut: Cut,
     epoch: u64,
     sequence: u64,
@@ -86,14 +86,14 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`]: the object store does not answer.
+    /// [`Error::State`]: the object store does not answer.
     pub async fn claim(
         shelf: Shelf,
         partitions: i32,
-        spaces: Vec<String>,
+        spaces: Vec<SpaceName>,
         owner: &str,
     ) -> Result<Self> {
-        for name in &spaces {
+        for name in spaces.iter().map(SpaceName::name) {
             if !names::is_name(name) {
                 return Err(Error::Config(format!("snapshots: a space cannot be called {name:?}")));
             }
@@ -109,10 +109,10 @@ impl Writer {
         {
             epoch += 1;
             if epoch > first + CLAIM_TRIES {
-                return Err(Error::Io {
-                    what: format!("snapshots of {}: claiming them", shelf.unit),
-                    message: "other workers claim them all the time".into(),
-                });
+                return Err(Error::State(format!(
+                    "snapshots of {}: other workers claim them all the time",
+                    shelf.unit
+                )));
             }
         }
         let mut writer = Self {
@@ -197,7 +197,7 @@ impl Writer {
     ) -> Result<Option<(Content, Summary)>> {
         let (made, mut parts) = mpsc::channel(UPLOADS);
         let scan = Scan {
-            spaces: self.spaces.clone(),
+            spaces: self.spaces.len(),
             cut: self.cut,
             epoch: self.epoch,
             known: self.known.clone(),
@@ -205,11 +205,7 @@ impl Writer {
         };
         let store = Arc::clone(store);
         let scanning = tokio::task::spawn_blocking(move || scan.run(&*store, &made));
-        let mut spaces: Vec<SpaceParts> = self
-            .spaces
-            .iter()
-            .map(|name| SpaceParts { name: name.clone(), parts: Vec::new() })
-            .collect();
+        let mut spaces: Vec<_> = self.spaces.iter().map(SpaceParts::new).collect();
         let mut counted = Summary::nothing();
         let mut uploads = JoinSet::new();
         while let Some((space, made)) = parts.recv().await {
@@ -246,7 +242,7 @@ impl Writer {
 
 /// The part of taking a snapshot that reads the store; it blocks.
 struct Scan {
-    spaces: Vec<String>,
+    spaces: usize,
     cut: Cut,
     epoch: u64,
     known: HashMap<String, Part>,
@@ -264,8 +260,8 @@ impl Scan {
             let mark = view.mark()?.filter(|mark| self.last != Some(*mark));
             if mark.is_some() {
                 (0_u16..)
-                    .zip(&self.spaces)
-                    .try_for_each(|(at, _)| self.space(view, Space(at), parts))?;
+                    .take(self.spaces)
+                    .try_for_each(|at| self.space(view, Space(at), parts))?;
             }
             seen = mark;
             Ok(())
@@ -318,7 +314,7 @@ fn finished(upload: Option<Result<Result<()>, tokio::task::JoinError>>) -> Resul
 }
 
 fn gone(error: &tokio::task::JoinError) -> Error {
-    Error::Io { what: "snapshots: a thread has ended".into(), message: error.to_string() }
+    Error::State(format!("snapshots: a thread has ended: {error}"))
 }
 
 /// The epoch of the newest owner; 0 if there was none.

@@ -4,6 +4,7 @@
 //!
 //! * Nothing here stops a task: a snapshot reads a frozen view on a thread of its own, a few at a time, and
 //!   an object store that fails or hangs is counted and tried again.
+//! * A task is over for its snapshots when nobody else has its store any more.
 //! * A task that is watched is claimed at once: a worker that had it before completes no snapshot that is
 //!   preferred to one of this worker.
 //!
@@ -63,8 +64,8 @@ impl Settings {
     }
 }
 
-/// Told which input and changelog offset a complete snapshot covers.
-pub type OnComplete = Box<dyn Fn(&Mark) + Send + Sync>;
+/// Told what a complete snapshot covers: how far in the input, and how far in the changelog.
+pub type OnComplete = Box<dyn Fn(&Unit, &Mark) + Send + Sync>;
 
 /// Whose store it is that is watched.
 pub struct Subject {
@@ -72,16 +73,16 @@ pub struct Subject {
     pub unit: Unit,
     /// Partitions of the topic; 0 if that is not known.
     pub partitions: i32,
-    /// Names of the store's spaces, by their place.
-    pub spaces: Vec<String>,
-    /// The store.
-    pub store: Arc<dyn Store>,
+    /// The store's spaces, by their place.
+    pub spaces: Vec<SpaceName>,
+    /// The store; when nobody else has it any more, no further snapshot is taken.
+    pub store: Weak<dyn Store>,
 }
 
 impl Subject {
     /// That of a task as the worker opens its store.
     #[must_use]
-    pub fn of(app_id: &str, task: &TaskName, spaces: &[SpaceName], store: Arc<dyn Store>) -> Self {
+    pub fn of(app_id: &str, task: &TaskName, spaces: &[SpaceName], store: &Arc<dyn Store>) -> Self {
         Self {
             unit: Unit {
                 app: app_id.to_owned(),
@@ -90,8 +91,8 @@ impl Subject {
                 partition: task.partition,
             },
             partitions: task.partitions,
-            spaces: spaces.iter().map(|space| space.name().to_owned()).collect(),
-            store,
+            spaces: spaces.to_vec(),
+            store: Arc::downgrade(store),
         }
     }
 }
@@ -105,15 +106,10 @@ pub struct Snapshots {
     slots: Semaphore,
     metrics: SnapshotMetrics,
     takers: Mutex<BTreeMap<Unit, Arc<Taker>>>,
+    on_complete: Mutex<Vec<OnComplete>>,
     /// A clone lives as long as a task takes a last snapshot.
     ending: Mutex<Option<mpsc::Sender<()>>>,
     ended: tokio::sync::Mutex<mpsc::Receiver<()>>,
-}
-
-/// A task whose snapshots are taken until this is dropped.
-pub struct Watched {
-    taker: Arc<Taker>,
-    snapshots: Weak<Snapshots>,
 }
 
 /// One line of `/snapshots`.
@@ -183,6 +179,7 @@ impl Snapshots {
             slots: Semaphore::new(AT_A_TIME),
             metrics,
             takers: Mutex::default(),
+            on_complete: Mutex::default(),
             ending: Mutex::new(Some(ending)),
             ended: tokio::sync::Mutex::new(ended),
         })
@@ -194,22 +191,23 @@ impl Snapshots {
         &self.archive
     }
 
-    /// Takes snapshots of a task from now on, and tells `on_complete` of each.
+    /// Takes snapshots of a task from now on, until its store goes.
     ///
     /// # Errors
     ///
     /// [`Error::Config`]: one of its names cannot be a folder.
-    pub fn watch(
-        self: &Arc<Self>,
-        subject: Subject,
-        on_complete: Option<OnComplete>,
-    ) -> Result<Watched> {
+    pub fn watch(self: &Arc<Self>, subject: Subject) -> Result<()> {
         let shelf = self.archive.of(&subject.unit)?;
         let unit = subject.unit.clone();
-        let taker = Arc::new(Taker::new(subject, shelf, on_complete));
+        let taker = Arc::new(Taker::new(subject, shelf));
         self.takers.lock().insert(unit, Arc::clone(&taker));
-        self.runtime.spawn(Arc::clone(&taker).run(Arc::downgrade(self)));
-        Ok(Watched { taker, snapshots: Arc::downgrade(self) })
+        self.runtime.spawn(taker.run(Arc::downgrade(self)));
+        Ok(())
+    }
+
+    /// Tells `told` of every snapshot that is complete, from now on.
+    pub fn on_complete(&self, told: OnComplete) {
+        self.on_complete.lock().push(told);
     }
 
     /// Asks for a snapshot of every task; how many there are.
@@ -236,12 +234,23 @@ impl Snapshots {
         views.filter_map(trouble).collect()
     }
 
-    /// Waits until every task that ends has taken its last snapshot, at most `timeout`; did they?
-    /// No task can be watched to its end afterwards.
-    pub async fn drain(&self, timeout: Duration) -> bool {
-        drop(self.ending.lock().take());
+    /// Keeps every store from now on, for a last snapshot when its task is over.
+    pub fn hold(&self) {
+        self.takers.lock().values().for_each(|taker| taker.hold());
+    }
+
+    /// Takes a last snapshot of every store that is held, and lets go of them; at most `timeout`. Are they
+    /// complete?
+    pub async fn finish(&self, timeout: Duration) -> bool {
+        if let Some(ending) = self.ending.lock().take() {
+            self.takers.lock().values().for_each(|taker| taker.finish(&ending));
+        }
         let mut ended = self.ended.lock().await;
         tokio::time::timeout(timeout, ended.recv()).await.is_ok()
+    }
+
+    fn tell(&self, unit: &Unit, mark: &Mark) {
+        self.on_complete.lock().iter().for_each(|told| told(unit, mark));
     }
 
     fn forget(&self, taker: &Arc<Taker>) {
@@ -251,21 +260,6 @@ impl Snapshots {
             takers.remove(taker.unit());
             self.metrics.forget(&taker.label());
         }
-    }
-}
-
-impl Watched {
-    /// Ends it with a last snapshot of the store as it is; [`Snapshots::drain`] waits for it.
-    pub fn finish(self) {
-        if let Some(snapshots) = self.snapshots.upgrade() {
-            self.taker.finish(snapshots.ending.lock().clone());
-        }
-    }
-}
-
-impl Drop for Watched {
-    fn drop(&mut self) {
-        self.taker.stop();
     }
 }
 

@@ -1,11 +1,11 @@
 //! The snapshots of one task: one loop, from its start to its end.
 
-use super::{OnComplete, SnapshotView, Snapshots, Subject};
+use super::{SnapshotView, Snapshots, Subject};
 use crate::{
     error::{Error, Result},
     metrics::TaskSnapshotMetrics,
     state::{
-        Store,
+        SpaceName, Store,
         snapshot::{Kept, Shelf, Summary, Taken, Unit, Writer},
     },
 };
@@ -31,16 +31,16 @@ const LAST_TRIES: u32 = 3;
 pub(super) struct Taker {
     unit: Unit,
     partitions: i32,
-    spaces: Vec<String>,
+    spaces: Vec<SpaceName>,
     shelf: Shelf,
-    on_complete: Option<OnComplete>,
+    store: Weak<dyn Store>,
     wake: Notify,
     state: Mutex<State>,
 }
 
 struct State {
-    /// None once the task is over.
-    store: Option<Arc<dyn Store>>,
+    /// So that a last snapshot can be taken when the task has let go of it.
+    held: Option<Arc<dyn Store>>,
     /// True: one more, then it is over.
     is_last: bool,
     /// Dropped with the last snapshot.
@@ -61,7 +61,7 @@ struct Round {
 }
 
 impl Taker {
-    pub(super) fn new(subject: Subject, shelf: Shelf, on_complete: Option<OnComplete>) -> Self {
+    pub(super) fn new(subject: Subject, shelf: Shelf) -> Self {
         let Subject { unit, partitions, spaces, store } = subject;
         let view = SnapshotView {
             name: unit.name.clone(),
@@ -70,9 +70,8 @@ impl Taker {
             state: "waiting",
             ..SnapshotView::default()
         };
-        let state = State { store: Some(store), is_last: false, ending: None, view };
-        let state = Mutex::new(state);
-        Self { unit, partitions, spaces, shelf, on_complete, wake: Notify::new(), state }
+        let state = Mutex::new(State { held: None, is_last: false, ending: None, view });
+        Self { unit, partitions, spaces, shelf, store, wake: Notify::new(), state }
     }
 
     pub(super) fn unit(&self) -> &Unit {
@@ -98,19 +97,17 @@ impl Taker {
         self.wake.notify_one();
     }
 
-    pub(super) fn finish(&self, ending: Option<mpsc::Sender<()>>) {
-        let mut state = self.state.lock();
-        state.is_last = true;
-        state.ending = ending;
-        drop(state);
-        self.wake.notify_one();
+    /// Keeps the store, if the task still has it.
+    pub(super) fn hold(&self) {
+        self.state.lock().held = self.store.upgrade();
     }
 
-    /// Ends it, unless it is on its way to a last snapshot.
-    pub(super) fn stop(&self) {
+    /// Takes a last snapshot of the store that is held; `ending` goes when that is over.
+    pub(super) fn finish(&self, ending: &mpsc::Sender<()>) {
         let mut state = self.state.lock();
-        if !state.is_last {
-            state.store = None;
+        if state.held.is_some() {
+            state.is_last = true;
+            state.ending = Some(ending.clone());
         }
         drop(state);
         self.wake.notify_one();
@@ -130,7 +127,7 @@ impl Taker {
             failures: 0,
             blocked_until: now,
         };
-        while let (Some(store), Some(snapshots)) = (self.store(), snapshots.upgrade()) {
+        while let (Some(store), Some(snapshots)) = (self.store.upgrade(), snapshots.upgrade()) {
             if self.is_due(&round, store.written_bytes(), settings.bytes) {
                 self.turn(&snapshots, &store, &mut round, &metrics).await;
             } else if round.writer.is_none() && Instant::now() >= round.blocked_until {
@@ -146,16 +143,12 @@ impl Taker {
             let _ = tokio::time::timeout(LOOK, self.wake.notified()).await;
         }
         let mut state = self.state.lock();
-        state.store = None;
+        state.held = None;
         state.ending = None;
         drop(state);
         if let Some(snapshots) = snapshots.upgrade() {
             snapshots.forget(&self);
         }
-    }
-
-    fn store(&self) -> Option<Arc<dyn Store>> {
-        self.state.lock().store.clone()
     }
 
     fn is_due(&self, round: &Round, written: u64, most: u64) -> bool {
@@ -200,17 +193,22 @@ impl Taker {
             self.attempt(snapshots, store, round),
         );
         let taken = attempt.await.unwrap_or_else(|_| {
-            Err(Error::Io {
-                what: format!("snapshots of {}", self.unit),
-                message: format!("not complete within {} s", snapshots.settings.deadline.as_secs()),
-            })
+            Err(Error::State(format!(
+                "snapshots of {}: not complete within {} s",
+                self.unit,
+                snapshots.settings.deadline.as_secs()
+            )))
         });
         round.due = Instant::now() + snapshots.settings.interval;
         if taken.is_ok() {
             round.written = written;
             metrics.seconds.observe(began.elapsed().as_secs_f64());
         }
-        self.note(&taken.map(Some), round, metrics);
+        let taken = taken.map(Some);
+        self.note(&taken, round, metrics);
+        if let Ok(Some(Taken::Done(summary))) = &taken {
+            snapshots.tell(&self.unit, &summary.mark);
+        }
         self.state.lock().view.answered = asked;
         self.clean(snapshots, round).await;
     }
@@ -274,10 +272,6 @@ impl Taker {
             Ok(Some(Taken::Unchanged) | None) => {}
         }
         (round.failures, view.state, view.error) = (0, "waiting", None);
-        drop(state);
-        if let (Ok(Some(Taken::Done(summary))), Some(on_complete)) = (came, &self.on_complete) {
-            on_complete(&summary.mark);
-        }
     }
 }
 

@@ -49,8 +49,8 @@ fn store() -> Arc<dyn Store> {
 }
 
 fn subject(store: &Arc<dyn Store>) -> Subject {
-    let spaces = vec!["state".into()];
-    Subject { unit: unit(), partitions: 4, spaces, store: Arc::clone(store) }
+    let spaces = vec![SpaceName::plain("state")];
+    Subject { unit: unit(), partitions: 4, spaces, store: Arc::downgrade(store) }
 }
 
 fn shelf(url: &str) -> Shelf {
@@ -84,8 +84,8 @@ async fn one_that_is_asked_for_is_taken_and_told_of() {
     let snapshots = snapshots(&url, settings());
     let covered = Arc::new(Mutex::new(Vec::new()));
     let told = Arc::clone(&covered);
-    let on_complete: OnComplete = Box::new(move |mark| told.lock().push(mark.log));
-    let watched = snapshots.watch(subject(&store), Some(on_complete)).unwrap();
+    snapshots.on_complete(Box::new(move |_, mark| told.lock().push(mark.log)));
+    snapshots.watch(subject(&store)).unwrap();
     for next in [5, 9] {
         write(&store, next);
         assert_eq!(snapshots.ask(), 1);
@@ -96,7 +96,7 @@ async fn one_that_is_asked_for_is_taken_and_told_of() {
     assert_eq!(*covered.lock(), [15, 27]);
     let view = snapshots.views().remove(0);
     assert_eq!((view.next, view.state, view.error), (Some(9), "waiting", None));
-    drop(watched);
+    drop(store);
     until("it is forgotten", || snapshots.views().is_empty()).await;
 }
 
@@ -104,13 +104,13 @@ async fn one_that_is_asked_for_is_taken_and_told_of() {
 async fn bytes_written_make_one_due_and_so_does_time() {
     let (url, store) = (url(), store());
     let by_bytes = snapshots(&url, Settings { bytes: 1_000, ..settings() });
-    let watched = by_bytes.watch(subject(&store), None).unwrap();
+    by_bytes.watch(subject(&store)).unwrap();
     (2..20).for_each(|next| write(&store, next));
     until_listed(&url, &[19]).await;
-    drop(watched);
+    drop(by_bytes);
     let soon = Duration::from_millis(50);
     let by_time = snapshots(&url, Settings { interval: soon, ..settings() });
-    let _watched = by_time.watch(subject(&store), None).unwrap();
+    by_time.watch(subject(&store)).unwrap();
     until_listed(&url, &[19, 19]).await;
     write(&store, 20);
     until_listed(&url, &[20, 19, 19]).await;
@@ -120,13 +120,15 @@ async fn bytes_written_make_one_due_and_so_does_time() {
 async fn an_end_in_order_takes_a_last_one() {
     let (url, store) = (url(), store());
     let snapshots = snapshots(&url, settings());
-    let watched = snapshots.watch(subject(&store), None).unwrap();
+    snapshots.watch(subject(&store)).unwrap();
+    snapshots.hold();
     write(&store, 7);
-    watched.finish();
-    assert!(snapshots.drain(PATIENCE).await);
+    let weak = Arc::downgrade(&store);
+    drop(store);
+    assert!(snapshots.finish(PATIENCE).await);
     until_listed(&url, &[7]).await;
     until("it is forgotten", || snapshots.views().is_empty()).await;
-    assert_eq!(Arc::strong_count(&store), 1, "the store is let go of");
+    until("the store is let go of", || weak.strong_count() == 0).await;
 }
 
 #[tokio::test]
@@ -136,7 +138,7 @@ async fn a_store_that_fails_is_counted_and_tried_again() {
     std::fs::write(&place, "a file where a folder has to be").unwrap();
     let (url, store) = (format!("file://{}", place.display()), store());
     let snapshots = snapshots(&url, settings());
-    let watched = snapshots.watch(subject(&store), None).unwrap();
+    snapshots.watch(subject(&store)).unwrap();
     snapshots.ask();
     until("it fails", || !snapshots.troubles().is_empty()).await;
     let view = snapshots.views().remove(0);
@@ -147,18 +149,17 @@ async fn a_store_that_fails_is_counted_and_tried_again() {
     snapshots.ask();
     until("it is mended", || snapshots.troubles().is_empty()).await;
     until_listed(&url, &[1]).await;
-    drop(watched);
 }
 
 #[tokio::test]
 async fn whoever_has_lost_the_task_says_so_and_takes_no_more() {
     let (url, store) = (url(), store());
     let zombies = snapshots(&url, settings());
-    let _zombie = zombies.watch(subject(&store), None).unwrap();
+    zombies.watch(subject(&store)).unwrap();
     zombies.ask();
     until_listed(&url, &[1]).await;
     let owners = snapshots(&url, settings());
-    let _owner = owners.watch(subject(&store), None).unwrap();
+    owners.watch(subject(&store)).unwrap();
     owners.ask();
     until_listed(&url, &[1, 1]).await;
     write(&store, 2);
@@ -177,9 +178,11 @@ async fn an_end_waits_no_longer_than_it_is_told() {
     let url = format!("file://{}/place", directory.path().display());
     let store = store();
     let snapshots = snapshots(&url, settings());
-    snapshots.watch(subject(&store), None).unwrap().finish();
+    snapshots.watch(subject(&store)).unwrap();
+    snapshots.hold();
+    drop(store);
     let began = Instant::now();
-    snapshots.drain(Duration::from_millis(100)).await;
+    assert!(!snapshots.finish(Duration::from_millis(100)).await);
     assert!(began.elapsed() < Duration::from_secs(5));
     until("it gives up", || snapshots.views().is_empty()).await;
 }

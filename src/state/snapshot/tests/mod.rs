@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     error::Result,
-    state::{Delta, Mark, MemoryStore, Space, Store, Writes},
+    state::{Delta, Mark, MemoryStore, Space, SpaceName, Store, Writes},
 };
 use proptest::prelude::*;
 use std::{
@@ -40,8 +40,8 @@ pub(super) fn shelf() -> Shelf {
     archive().of(&unit()).unwrap()
 }
 
-pub(super) fn spaces() -> Vec<String> {
-    ["state", "windows", "timers"].map(str::to_owned).to_vec()
+pub(super) fn spaces() -> Vec<SpaceName> {
+    ["state", "windows", "timers"].map(SpaceName::plain).to_vec()
 }
 
 pub(super) async fn writer(shelf: &Shelf) -> Writer {
@@ -252,7 +252,7 @@ async fn a_space_goes_by_its_name() {
     done(writer(&shelf).await.take(&store_of(&numbered(50), 10)).await.unwrap());
     let staged = shelf.fetch(&Wanted::default(), directory.path()).await.unwrap().unwrap();
     let store = MemoryStore::default();
-    let restored = staged.load(&store, &["new".into(), "state".into()]).unwrap();
+    let restored = staged.load(&store, &["new", "state"].map(SpaceName::plain)).unwrap();
     assert_eq!(restored.left_out, ["windows"]);
     let moved: Content = numbered(50)
         .into_iter()
