@@ -5,8 +5,7 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, cast
 
-from turbine import _parsers
-from turbine.exceptions import ConfigError, DeclarationError
+from turbine.exceptions import DeclarationError
 from turbine.naming import check_topic_name
 from turbine.types import ON_ERROR, OnError
 
@@ -17,7 +16,6 @@ _OTHER_WORDS = {"output": "publish_to", "parallelism": "concurrency", "schema": 
 """Options of other libraries, and what they are called here."""
 
 __all__ = [
-    "check_guarantee",
     "check_no_loop",
     "check_takes_one",
     "error_policy",
@@ -56,18 +54,6 @@ def refuse_unknown(what: str, options: Iterable[str], known: Iterable[str]) -> N
         close = difflib.get_close_matches(_OTHER_WORDS.get(option, option), list(known), n=1)
         hint = f"did you mean {close[0]}=?" if close else "leave it out"
         raise DeclarationError(f"{what} has no option {option}=: {hint}")
-
-
-def check_guarantee(value: object) -> None:
-    """Refuse every guarantee but at-least-once."""
-    if value is None:
-        return
-    try:
-        _parsers.guarantee(value)
-    except ConfigError as exc:
-        raise DeclarationError(
-            str(exc).replace("expects", "processing_guarantee expects", 1)
-        ) from None
 
 
 def topic_name(kind: str, value: "str | Topic") -> str:

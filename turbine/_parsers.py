@@ -127,14 +127,8 @@ def choice(*allowed: str) -> Callable[[object], str]:
 
 
 def guarantee(value: object) -> str:
-    """The one guarantee there is so far, ``"at_least_once"``."""
-    if choice("at_least_once", "exactly_once")(value) == "exactly_once":
-        raise ConfigError(
-            "processing_guarantee='exactly_once' is not there yet: "
-            "leave it out for at-least-once, and let outputs carry a key that makes repeats "
-            "harmless"
-        )
-    return "at_least_once"
+    """``"at_least_once"`` or ``"exactly_once"``."""
+    return choice("at_least_once", "exactly_once")(value)
 
 
 def directory(value: object) -> Path:

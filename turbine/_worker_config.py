@@ -97,6 +97,7 @@ def _subscription(one: "Subscription", handler: Handler) -> dict[str, Any]:
         "dedup": None if one.line.dedup is None else one.line.dedup.config(),
         "windows": _windows(one, handler),
         "side_outputs": [target.config() for target in one.side_outputs.values()],
+        "guarantee": one.guarantee,
     }
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from turbine import _declare
 from turbine._decoders import decoder_for
+from turbine._guarantee import guarantee
 from turbine.channels import Channel
 from turbine.exceptions import DeclarationError
 from turbine.naming import agent_topic, app_group, check_name, function_name
@@ -59,7 +60,13 @@ class Agent:
         self.fn = fn
         self.yields = _check_function(fn)
         self.name = check_name("agent", name or function_name(fn, qualified=True))
-        _declare.check_guarantee(processing_guarantee)
+        self.guarantee = guarantee(app, processing_guarantee, name=self.name)
+        if self.guarantee == "exactly_once":
+            raise DeclarationError(
+                f"the agent {self.name} cannot be exactly-once yet: write "
+                "processing_guarantee='at_least_once' here, and use @app.subscribe where outputs "
+                "must not come twice"
+            )
         self.concurrency = _declare.whole_number("concurrency", concurrency, least=1)
         self.channel = self._source(channel, key_type, value_type, partitions)
         self._check_format()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from turbine import _declare
 from turbine._decoders import is_model
+from turbine._guarantee import guarantee
 from turbine._handlers import Shape, shape_of
 from turbine._line_options import LineOptions, Target, read_line
 from turbine._repartition import check_shared
@@ -39,6 +40,7 @@ class Subscription:
         publish_to: Name of the topic it writes, if any.
         model: pydantic model of the rows; None infers the schema.
         schema: Arrow schema of the model, if there is one.
+        guarantee: ``"at_least_once"`` or ``"exactly_once"``.
         value_format: Format of what it reads.
         output_format: Format of what it writes.
         is_async: Whether the function is async.
@@ -70,7 +72,6 @@ class Subscription:
         self.fn = fn
         self.is_async, self.shape = _check_handler(fn)
         self.name = check_name("subscription", name or function_name(fn, qualified=False))
-        _declare.check_guarantee(processing_guarantee)
         self.source = _source(app, source)
         self.publish_to = (
             None if publish_to is None else _declare.topic_name("publish_to", publish_to)
@@ -102,6 +103,8 @@ class Subscription:
             is_class=isinstance(fn, type),
         )
         check_shared(app, self)
+        self.guarantee = guarantee(app, processing_guarantee, name=self.name)
+        _check_exact(self)
         self.help = _declare.first_line(fn)
 
     @property
@@ -126,6 +129,12 @@ class Subscription:
         return tuple(name for name in (self.publish_to, self.dlq, *self.line.topics) if name)
 
     @property
+    def keeps_state(self) -> bool:
+        """Whether something of it is kept in a store."""
+        windows = self.line.windows.values()
+        return self.shape.takes_state or any(window.persistent for window in windows)
+
+    @property
     def group(self) -> str:
         """Its own consumer group: it sees every record, and fails alone."""
         return subscription_group(self.app.conf.id, self.name, self.app.conf.version)
@@ -133,6 +142,25 @@ class Subscription:
     def __repr__(self) -> str:
         target = f", writes {self.publish_to}" if self.publish_to else ""
         return f"<Subscription {self.name} reads {self.source}{target}>"
+
+
+def _check_exact(one: Subscription) -> None:
+    """Refuse exactly-once where it would promise nothing, or more than it can keep."""
+    if one.guarantee != "exactly_once":
+        return
+    if one.line.repartition is not None:
+        raise DeclarationError(
+            f"{one.name}: repartition_by= cannot be exactly-once: what writes the internal topic "
+            "may write a record twice after a crash. Write that topic with a subscription of its "
+            "own, exactly-once, with message_key=, and subscribe to it"
+        )
+    if not (one.publish_to or one.line.topics or one.keeps_state):
+        raise DeclarationError(
+            f"{one.name}: processing_guarantee='exactly_once' is about what goes to Kafka, and "
+            "this handler writes nothing there: a database is not part of the transaction. Add "
+            "publish_to=, or a 'state' parameter: then the state is what is made exact; or leave "
+            "it at 'at_least_once' and make repeats harmless"
+        )
 
 
 def _check_handler(fn: Any) -> tuple[bool, Shape]:

@@ -37,6 +37,9 @@ use std::{
     time::Duration,
 };
 
+/// Longest wait for the ends of a partition.
+const LOG_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Gives the committed offsets of partitions, of those that have one; waits for the broker, not for ever.
 pub type Committed<'a> = dyn Fn(&[TopicPartition]) -> Result<Vec<GroupOffset>> + 'a;
 
@@ -266,6 +269,16 @@ impl GroupConsumer {
             )
         };
         (code == rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
+    }
+
+    /// First offset of a partition and the one behind its last; asks the broker.
+    pub fn log(&self, tp: &TopicPartition) -> Option<(i64, i64)> {
+        self.client.fetch_watermarks(&tp.topic, tp.partition, LOG_TIMEOUT).ok()
+    }
+
+    /// Has it been so long out of touch that its partitions are somebody else's?
+    pub fn has_lost(&self) -> bool {
+        self.client.assignment_lost()
     }
 
     /// The client's last general error, if younger than `age`.

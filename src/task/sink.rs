@@ -1,17 +1,14 @@
 //! The produce side of a subscription's task: batches in, records out, in order.
 
 use super::{
+    commit::{Outbound, Output},
     ready::until_ready,
     status::{State, Status},
 };
 use crate::{
     codec::{Encode, Encoded},
     error::{Error, Result},
-    kafka::{
-        flight::Flight,
-        outgoing::{Outgoing, Rows},
-        producer::Producer,
-    },
+    kafka::{flight::Flight, outgoing::Rows, producer::Producer},
     metrics::Metrics,
     types::OwnedRecord,
 };
@@ -32,7 +29,7 @@ pub enum Outlet {
 
 /// A topic and the form of its records.
 pub struct Gate {
-    topic: String,
+    topic: Arc<str>,
     encoder: Box<dyn Encode>,
     /// Bytes of a row, as of the last batch.
     row_bytes: usize,
@@ -42,7 +39,7 @@ impl Gate {
     /// A topic that nothing was written to yet.
     #[must_use]
     pub fn new(topic: String, encoder: Box<dyn Encode>) -> Self {
-        Self { topic, encoder, row_bytes: 64 }
+        Self { topic: topic.into(), encoder, row_bytes: 64 }
     }
 
     fn encode(&mut self, batch: &RecordBatch, metrics: &Metrics) -> Result<Rows> {
@@ -84,7 +81,7 @@ pub struct Sink {
     metrics: Arc<Metrics>,
     gates: Gates,
     /// Topic for dead letters.
-    dead_letters: Option<String>,
+    dead_letters: Option<Arc<str>>,
 }
 
 impl Sink {
@@ -95,22 +92,21 @@ impl Sink {
         gates: Gates,
         dead_letters: Option<String>,
     ) -> Self {
-        Self { producer, metrics, gates, dead_letters }
+        Self { producer, metrics, gates, dead_letters: dead_letters.map(Arc::from) }
     }
 
-    /// Encodes `outputs` and enqueues them and `letters` in `flight`.
+    /// Encodes `outputs` and `letters`, in this order.
     ///
     /// # Errors
     ///
-    /// [`Error::Encode`] for a column that cannot be written, [`Error::Kafka`] for a record that is
-    /// refused at once, as one that is too large.
-    pub async fn write(
+    /// [`Error::Encode`] for a column that cannot be written.
+    pub async fn encode(
         &mut self,
         outputs: &[(Outlet, RecordBatch)],
-        letters: &[OwnedRecord],
-        flight: &Arc<Flight>,
+        letters: Vec<OwnedRecord>,
         status: &Status,
-    ) -> Result<()> {
+    ) -> Result<Vec<Output>> {
+        let mut encoded = Vec::with_capacity(outputs.len());
         for (outlet, batch) in outputs.iter().filter(|(_, batch)| batch.num_rows() > 0) {
             let Some(gate) = self.gates.get(*outlet) else { continue };
             // What is written must not wait for a stop: the drain has its own limit.
@@ -120,28 +116,42 @@ impl Sink {
                 return Err(Error::Stopped);
             }
             let rows = gate.encode(batch, &self.metrics)?;
-            let count = rows.ends.len();
-            self.producer.reserve().await;
-            let refused = self.producer.send_rows(&gate.topic, &rows, flight)?;
-            if let Some((row, error)) = refused.into_iter().next() {
-                return Err(Error::Encode(format!("row {row} of the output: {error}")));
-            }
-            status.metrics.records_out.inc_by(count as u64);
+            encoded.push(Output::Rows { topic: Arc::clone(&gate.topic), rows });
         }
         if let Some(topic) = &self.dead_letters {
-            for letter in letters {
-                self.producer.reserve().await;
-                let record = Outgoing {
-                    key: letter.key.as_deref(),
-                    value: letter.value.as_deref(),
-                    partition: None,
-                    timestamp_ms: (letter.timestamp_ms >= 0).then_some(letter.timestamp_ms),
-                    headers: &letter.headers,
-                };
-                self.producer.send(topic, &record, Some(flight), None)?;
-                status.metrics.dead_letters.inc();
-            }
+            encoded.extend(letters.into_iter().map(|letter| {
+                let record = Outbound::from(letter);
+                Output::Record { topic: Arc::clone(topic), record, told: None }
+            }));
+        }
+        Ok(encoded)
+    }
+
+    /// Encodes `outputs` and `letters` and enqueues them in `flight`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sink::encode`]; [`Error::Kafka`] for a record that is refused at once, as one that is too large.
+    pub async fn write(
+        &mut self,
+        outputs: &[(Outlet, RecordBatch)],
+        letters: Vec<OwnedRecord>,
+        flight: &Arc<Flight>,
+        status: &Status,
+    ) -> Result<()> {
+        for output in self.encode(outputs, letters, status).await? {
+            self.producer.reserve().await;
+            output.send(&self.producer, flight, None)?;
+            count(&output, status);
         }
         Ok(())
+    }
+}
+
+/// Counts records that are on their way.
+fn count(output: &Output, status: &Status) {
+    match output {
+        Output::Rows { rows, .. } => status.metrics.records_out.inc_by(rows.ends.len() as u64),
+        Output::Record { .. } => status.metrics.dead_letters.inc(),
     }
 }

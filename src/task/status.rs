@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 pub enum State {
     /// The partition is ours, nothing was polled yet.
     Assigned,
+    /// What it begins with is brought together; nothing is polled.
+    Restoring,
     /// Records flow.
     Running,
     /// Nothing new is polled; what a handler holds may still finish.
@@ -29,6 +31,7 @@ impl State {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Assigned => "assigned",
+            Self::Restoring => "restoring",
             Self::Running => "running",
             Self::Draining => "draining",
             Self::Revoked => "revoked",
@@ -42,10 +45,11 @@ impl State {
         use State as S;
         matches!(
             (self, next),
-            (S::Assigned, S::Running)
-                | (S::Assigned | S::Running, S::Draining)
-                | (S::Assigned | S::Running | S::Draining, S::Failed)
-                | (S::Assigned | S::Running | S::Draining | S::Failed, S::Revoked)
+            (S::Assigned, S::Restoring | S::Running)
+                | (S::Restoring, S::Running)
+                | (S::Assigned | S::Restoring | S::Running, S::Draining)
+                | (S::Assigned | S::Restoring | S::Running | S::Draining, S::Failed)
+                | (S::Assigned | S::Restoring | S::Running | S::Draining | S::Failed, S::Revoked)
         )
     }
 }
@@ -105,7 +109,7 @@ impl Status {
 
     /// True while new records may be polled and handed out.
     pub fn is_live(&self) -> bool {
-        matches!(self.state(), State::Assigned | State::Running)
+        matches!(self.state(), State::Assigned | State::Restoring | State::Running)
     }
 
     /// True while what handlers have done may still be committed.
@@ -195,12 +199,12 @@ pub(super) fn retry_later(status: &Status, polled: Result<usize>) -> Result<()> 
 
 #[cfg(test)]
 mod tests {
-    use super::State::{Assigned, Draining, Failed, Revoked, Running};
+    use super::State::{Assigned, Draining, Failed, Restoring, Revoked, Running};
 
     /// No state leads back, and nothing leaves `revoked`.
     #[test]
     fn the_state_machine_only_goes_forward() {
-        let order = [Assigned, Running, Draining, Failed, Revoked];
+        let order = [Assigned, Restoring, Running, Draining, Failed, Revoked];
         for (i, from) in order.iter().enumerate() {
             for to in &order[..=i] {
                 assert!(!from.may_become(*to), "{from:?} -> {to:?}");

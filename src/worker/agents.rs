@@ -47,7 +47,7 @@ pub(super) fn agents_spawn(
     let configs: Vec<AgentConfig> = configs.iter().copied().cloned().collect();
     let partitions = known.clone();
     let (weak, runtime, epochs) = (Arc::downgrade(worker), runtime.clone(), Arc::clone(epochs));
-    Box::new(move |tp, queue, _| {
+    Box::new(move |_, tp, queue, _| {
         let worker = weak.upgrade().expect("a worker leaves its groups before it goes");
         let readers: Vec<&AgentConfig> =
             configs.iter().filter(|c| c.topics.iter().any(|t| **t == *tp.topic)).collect();

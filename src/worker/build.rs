@@ -5,8 +5,10 @@ use super::{
     agents::agents_spawn,
     epochs::Epochs,
     events::Event,
+    exact::ledger_parts,
     group::{Group, Spawn},
     label,
+    opening::{Job, Opening},
     parts::Parts,
     stages::stage_spawn,
     task::Task,
@@ -14,11 +16,15 @@ use super::{
 use crate::{
     codec::{DecodeOptions, format::Decoders, json::SharedSchema},
     config::{AgentConfig, Guarantee, OnError, StartAt, SubscriptionConfig},
+    engine::horizon::Point,
     error::Result,
+    kafka::queue::PartitionQueue,
     task::{
+        commit::Ledger,
+        shelf::Shelf,
         sink::Sink,
         status::Status,
-        subscription::{self, Held, Silence, Source, event_time::EventClock},
+        subscription::{self, Exact, Held, Silence, Source, event_time::EventClock},
         watch::watch,
     },
     types::TopicPartition,
@@ -27,7 +33,7 @@ use arrow::datatypes::SchemaRef;
 use parking_lot::{Condvar, Mutex};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, OnceLock, atomic::AtomicBool},
+    sync::{Arc, OnceLock, Weak, atomic::AtomicBool},
     time::Duration,
 };
 use tokio::runtime::Handle;
@@ -108,6 +114,7 @@ fn group(
         commit_interval: Duration::from_millis(worker.config.commit_interval_ms.max(1)),
         spawn,
         resumes: false,
+        me: Weak::new(),
         member: OnceLock::new(),
         tasks: Mutex::default(),
         has_joined: AtomicBool::new(false),
@@ -153,22 +160,72 @@ fn subscription_spawn(
     let (weak, runtime, config) = (Arc::downgrade(worker), runtime.clone(), config.clone());
     let resumes = parts.resumes();
     let known = known.clone();
-    let spawn: Spawn = Box::new(move |tp, queue, point| {
+    let recipe =
+        Arc::new(Recipe { config, runtime: runtime.clone(), decoders, parts, shelf, known });
+    let is_exact = recipe.config.guarantee == Guarantee::ExactlyOnce;
+    let spawn: Spawn = Box::new(move |group, tp, queue, point| {
         let worker = weak.upgrade().expect("a worker leaves its groups before it goes");
-        let status = status(&worker, &config.name, tp);
+        if !is_exact {
+            return recipe.begin(&worker, tp, queue, point, None);
+        }
+        let status = status(&worker, &recipe.config.name, tp.clone());
+        let (group, recipe) = (Arc::clone(group), Arc::clone(&recipe));
+        let job: Job = Box::new(move |opening| {
+            let name = &recipe.config.name;
+            let parts = ledger_parts(&worker, &group, &tp, name, Some(name), &opening.gate);
+            let (ledger, live) = Ledger::boot(parts)?;
+            let point = live.receipt.map(|receipt| receipt.point);
+            let point = point.filter(|point| !point.is_plain());
+            let begins = point.map(|point| point.offset).or(live.at);
+            let exact = Exact { ledger, at: live.at, begins };
+            let task = recipe.begin(&worker, tp, queue, point, Some(exact));
+            if let Some(at) = live.at {
+                task.status().note_committed(at);
+            }
+            Ok((task, begins))
+        });
+        let opening = Opening::new(status, job);
+        Task::Opening(opening)
+    });
+    // A task that promises exactly once finds that out by itself.
+    Ok((spawn, resumes && !is_exact))
+}
+
+/// What every task of a subscription is made from.
+struct Recipe {
+    config: SubscriptionConfig,
+    runtime: Handle,
+    decoders: Decoders,
+    parts: Parts,
+    shelf: Arc<Shelf<subscription::Job>>,
+    known: BTreeMap<String, usize>,
+}
+
+impl Recipe {
+    /// Begins the task of one partition.
+    fn begin(
+        &self,
+        worker: &Arc<Worker>,
+        tp: TopicPartition,
+        queue: PartitionQueue,
+        point: Option<Point>,
+        exact: Option<Exact>,
+    ) -> Task {
+        let Self { config, runtime, decoders, parts, shelf, known } = self;
+        let status = status(worker, &config.name, tp);
         let clock = worker.clock.clone();
         let partitions = known.get(&*status.tp.topic).map_or(0, |&count| count);
         let partitions = i32::try_from(partitions).unwrap_or(i32::MAX);
         let opened = parts
-            .store(&worker, &status.tp, partitions)
-            .and_then(|store| parts.open(&worker, &status.tp, point, store));
+            .store(worker, &status.tp, partitions)
+            .and_then(|store| parts.open(worker, &status.tp, point, store));
         let (held, events) = match opened {
-            Ok(opened) => opened,
+            Ok((held, events)) => (Held { exact, ..held }, events),
             Err(error) => {
                 status.fail(&error.to_string());
-                let held = Held::default();
+                let held = Held { exact, ..Held::default() };
                 let task = subscription::Shared::new(status, config.clone(), clock, held);
-                return Task::Subscription(task, Arc::clone(&shelf));
+                return Task::Subscription(task, Arc::clone(shelf));
             }
         };
         let now = clock.now();
@@ -185,18 +242,17 @@ fn subscription_spawn(
                     task: Arc::clone(&task),
                     queue,
                     decoder,
-                    shelf: Arc::clone(&shelf),
-                    batch_bytes: batch_bytes(&worker),
+                    shelf: Arc::clone(shelf),
+                    batch_bytes: batch_bytes(worker),
                     events,
                     dedup: parts.dedup(),
                     silence: Silence::new(parts.idle_close(), now, watermark),
                 };
                 let run = runtime.spawn(source.run(sink));
-                watch(&runtime, Arc::clone(&task), run, |task| &task.status);
+                watch(runtime, Arc::clone(&task), run, |task| &task.status);
             }
             Err(error) => task.status.fail(&error.to_string()),
         }
-        Task::Subscription(task, Arc::clone(&shelf))
-    });
-    Ok((spawn, resumes))
+        Task::Subscription(task, Arc::clone(shelf))
+    }
 }

@@ -3,6 +3,7 @@
 use super::{
     epochs::Epochs,
     events::{Event, Events},
+    opening::Opening,
     task::Task,
 };
 use crate::{
@@ -29,7 +30,7 @@ use tokio::runtime::Handle;
 
 /// Begins the task of a partition.
 pub(super) type Spawn =
-    Box<dyn Fn(TopicPartition, PartitionQueue, Option<Point>) -> Task + Send + Sync>;
+    Box<dyn Fn(&Arc<Group>, TopicPartition, PartitionQueue, Option<Point>) -> Task + Send + Sync>;
 
 /// How often a broker is asked for committed offsets before partitions are given up; once is some seconds.
 const COMMITTED_TRIES: usize = 5;
@@ -48,6 +49,8 @@ pub struct Group {
     pub(super) spawn: Spawn,
     /// Do tasks need to know what is committed beside their offsets?
     pub(super) resumes: bool,
+    /// Itself, for its tasks.
+    pub(super) me: Weak<Group>,
     pub(super) member: OnceLock<GroupConsumer>,
     pub(super) tasks: Mutex<BTreeMap<TopicPartition, Task>>,
     pub(super) has_joined: AtomicBool,
@@ -149,6 +152,44 @@ impl Group {
                 self.tasks().iter().for_each(|task| task.status().fail(&reason));
             }
         })
+    }
+
+    /// Begins what brings tasks into being that need some time for it.
+    fn begin_openings(self: &Arc<Self>) {
+        for task in self.tasks() {
+            if let Task::Opening(opening) = task {
+                let group = Arc::clone(self);
+                self.runtime.spawn_blocking(move || opening.run(&group));
+            }
+        }
+    }
+
+    /// The tasks of `partitions`, drained: none comes in place of another any more.
+    fn drained(&self, partitions: &[TopicPartition]) -> Vec<Task> {
+        let known = || -> Vec<Task> {
+            let tasks = self.tasks.lock();
+            partitions.iter().filter_map(|tp| tasks.get(tp).cloned()).collect()
+        };
+        known().iter().for_each(Task::drain);
+        // What took a place just then was not among them.
+        let going = known();
+        going.iter().for_each(Task::drain);
+        going
+    }
+
+    /// Puts `task` in the place of `opening`, unless that is over.
+    pub(super) fn opened(&self, opening: &Arc<Opening>, task: &Task) -> bool {
+        let mut tasks = self.tasks.lock();
+        let place = tasks.get_mut(&opening.status.tp);
+        let is_there =
+            |known: &Task| matches!(known, Task::Opening(one) if Arc::ptr_eq(one, opening));
+        match place.filter(|known| is_there(known) && opening.status.is_live()) {
+            Some(known) => {
+                *known = task.clone();
+                true
+            }
+            None => false,
+        }
     }
 
     fn is_killed(&self) -> bool {
@@ -255,7 +296,10 @@ impl Listener for Watch {
         partitions: Vec<(TopicPartition, PartitionQueue)>,
         committed: &Committed<'_>,
     ) -> Vec<(TopicPartition, Begin)> {
-        self.0.upgrade().map(|group| group.assigned(partitions, committed)).unwrap_or_default()
+        let Some(group) = self.0.upgrade() else { return Vec::new() };
+        let starts = group.assigned(partitions, committed);
+        group.begin_openings();
+        starts
     }
 
     fn revoked(&self, partitions: &[TopicPartition], lost: bool) -> Vec<GroupOffset> {
@@ -275,14 +319,16 @@ impl Listener for Group {
         let mut starts = Vec::new();
         let mut empty = Vec::new();
         let points = self.points(&names, committed);
+        let Some(me) = self.me.upgrade() else { return starts };
         for (tp, queue) in partitions {
             let point = points.as_ref().ok().and_then(|points| points.get(&tp).copied());
-            let task = (self.spawn)(tp.clone(), queue, point);
+            let task = (self.spawn)(&me, tp.clone(), queue, point);
             if let Err(error) = &points {
                 task.status().fail(&format!(
                     "where its windows were is not known: {error}. Nothing is lost; restart the worker when the cluster answers"
                 ));
             }
+            starts.extend(task.is_opening().then(|| (tp.clone(), Begin::Held)));
             starts.extend(task.starts_at().map(|offset| (tp.clone(), Begin::At(offset))));
             empty.extend(task.has_empty_store().then(|| task.clone()));
             self.tasks.lock().insert(tp, task);
@@ -298,11 +344,7 @@ impl Listener for Group {
     }
 
     fn revoked(&self, partitions: &[TopicPartition], lost: bool) -> Vec<GroupOffset> {
-        let going: Vec<Task> = {
-            let tasks = self.tasks.lock();
-            partitions.iter().filter_map(|tp| tasks.get(tp).cloned()).collect()
-        };
-        going.iter().for_each(Task::drain);
+        let going = self.drained(partitions);
         let abandon = lost || self.is_killed();
         if !abandon {
             self.wait_until_settled(&going);

@@ -22,7 +22,9 @@ pub mod wake;
 
 mod agents;
 mod build;
+mod exact;
 mod look;
+pub mod opening;
 mod parts;
 mod stages;
 
@@ -222,7 +224,7 @@ impl Worker {
         let all: usize = plans.iter().map(|plan| partitions_of(&plan.topics)).sum();
         for plan in plans {
             let partitions = partitions_of(&plan.topics);
-            let group = Arc::new(plan.group);
+            let group = Arc::new_cyclic(|me| Group { me: me.clone(), ..plan.group });
             self.groups.lock().push(Arc::clone(&group));
             let member = GroupConsumer::join(
                 &Membership {
@@ -341,6 +343,7 @@ impl Worker {
         for group in self.groups.lock().iter() {
             group.killed.store(true, Ordering::Release);
             group.tasks().iter().for_each(task::Task::end_cuts);
+            group.tasks().iter().for_each(task::Task::abandon);
         }
         self.stop();
         self.producer.purge();

@@ -215,7 +215,7 @@ impl Parts {
                 Some(checkpoints.telling(state).with_windows(self.is_persistent()))
             }
         };
-        Ok((Held { kept, windows, checkpoints, resume }, events))
+        Ok((Held { kept, windows, checkpoints, resume, exact: None }, events))
     }
 
     /// What handlers keep in `store`.

@@ -44,7 +44,7 @@ pub(super) fn stage_spawn(
     };
     let (partitions, target_partitions) = (count(&config.topic)?, count(&config.to)?);
     let (weak, runtime) = (Arc::downgrade(worker), runtime.clone());
-    Ok(Box::new(move |tp, queue, _| {
+    Ok(Box::new(move |_, tp, queue, _| {
         let worker = weak.upgrade().expect("a worker leaves its groups before it goes");
         let metrics = worker.metrics.event_time(&label(&config.name, &tp));
         let task = Shared::new(status(&worker, &config.name, tp));

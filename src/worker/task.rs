@@ -1,6 +1,7 @@
 //! A task as the worker holds it, whichever kind it is.
 
 use super::cuts::Ended;
+use super::opening::Opening;
 use crate::engine::horizon::Point;
 use crate::task::{
     agent, cut::End, repartition, shelf::Shelf, status::Status, subscription, subscription::Job,
@@ -19,6 +20,8 @@ pub enum Task {
     Agents(Arc<agent::Shared>, Arc<Ended>),
     /// Of a first stage.
     Repartition(Arc<repartition::Shared>),
+    /// One that is not there yet.
+    Opening(Arc<Opening>),
 }
 
 impl Task {
@@ -29,6 +32,7 @@ impl Task {
             Self::Subscription(task, _) => &task.status,
             Self::Agents(task, _) => &task.status,
             Self::Repartition(task) => &task.status,
+            Self::Opening(opening) => &opening.status,
         }
     }
 
@@ -39,6 +43,7 @@ impl Task {
             Self::Subscription(task, _) => task.position(),
             Self::Agents(task, _) => task.position(),
             Self::Repartition(task) => task.position(),
+            Self::Opening(_) => None,
         }
     }
 
@@ -49,6 +54,7 @@ impl Task {
             Self::Subscription(task, _) => task.point(),
             Self::Agents(task, _) => task.committable().map(Point::plain),
             Self::Repartition(task) => task.position().map(Point::plain),
+            Self::Opening(_) => None,
         }
     }
 
@@ -58,6 +64,7 @@ impl Task {
             Self::Subscription(task, shelf) => task.drain(shelf),
             Self::Agents(task, _) => task.drain(),
             Self::Repartition(task) => task.drain(),
+            Self::Opening(opening) => opening.drain(),
         }
     }
 
@@ -67,6 +74,7 @@ impl Task {
             Self::Subscription(task, _) => task.settle().await,
             Self::Agents(task, _) => task.settle().await,
             Self::Repartition(task) => task.settle().await,
+            Self::Opening(_) => {}
         }
     }
 
@@ -76,7 +84,7 @@ impl Task {
         match self {
             Self::Subscription(task, _) => task.starts_at(),
             Self::Agents(task, _) => task.cuts.as_ref()?.stored(),
-            Self::Repartition(_) => None,
+            Self::Repartition(_) | Self::Opening(_) => None,
         }
     }
 
@@ -90,6 +98,21 @@ impl Task {
     pub fn note_missing_state(&self) {
         if let Self::Subscription(task, _) = self {
             task.note_missing_state();
+        }
+    }
+
+    /// Is its partition held until it is there?
+    #[must_use]
+    pub fn is_opening(&self) -> bool {
+        matches!(self, Self::Opening(_))
+    }
+
+    /// Lets go of everything at once: nothing more is committed.
+    pub fn abandon(&self) {
+        match self {
+            Self::Subscription(task, _) => task.abandon(),
+            Self::Opening(opening) => opening.gate.close(),
+            Self::Agents(..) | Self::Repartition(_) => {}
         }
     }
 
@@ -122,7 +145,7 @@ impl Task {
                     }
                 }
             }
-            Self::Repartition(_) => {}
+            Self::Repartition(_) | Self::Opening(_) => {}
         }
     }
 
@@ -131,7 +154,7 @@ impl Task {
     pub fn window_names(&self) -> Vec<String> {
         match self {
             Self::Subscription(task, _) => task.window_names(),
-            Self::Agents(..) | Self::Repartition(_) => Vec::new(),
+            Self::Agents(..) | Self::Repartition(_) | Self::Opening(_) => Vec::new(),
         }
     }
 
@@ -142,6 +165,7 @@ impl Task {
             Self::Subscription(task, _) => task.rows_in_flight(),
             Self::Agents(task, _) => task.in_flight() as u64,
             Self::Repartition(task) => task.in_flight(),
+            Self::Opening(_) => 0,
         }
     }
 }

@@ -157,7 +157,7 @@ class NotAFunction:
         (values, {"value_type": Order(id=1, amount=1)}, "is not a type"),
         (values, {"value_type": NotAFunction}, "cannot be read from a record"),
         (values, {"key_type": "str"}, "is not a type"),
-        (values, {"processing_guarantee": "exactly_once"}, "not there yet"),
+        (values, {"processing_guarantee": "exactly_once"}, "cannot be exactly-once yet"),
         (values, {"processing_guarantee": "never"}, "processing_guarantee expects"),
         (values, {"concurency": 2}, "did you mean concurrency=?"),
     ],
@@ -269,7 +269,7 @@ class WrongOrder:
         (same, {"publish_to": 3}, "is not a topic"),
         (same, {"publish_to": "no/slash"}, "not a topic name"),
         (same, {"name": "v7"}, "that version of the app"),
-        (same, {"processing_guarantee": "exactly_once"}, "not there yet"),
+        (same, {"processing_guarantee": "exactly_once"}, "not part of the transaction"),
         (same, {"event_time": 3}, "is not a column: write its name"),
         (
             same,

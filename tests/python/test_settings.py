@@ -164,7 +164,6 @@ def test_every_default_can_be_read_and_has_help(name: str) -> None:
         ("id", "", "letters, digits"),
         ("api_host", "", "text"),
         ("datadir", 3, "a directory"),
-        ("processing_guarantee", "exactly_once", "not there yet"),
         ("processing_guarantee", "twice", "'at_least_once' or 'exactly_once'"),
     ],
 )

@@ -30,7 +30,7 @@ use std::{
 };
 
 /// How long a new producer waits for the last transaction of its id at a time.
-const INIT_TIMEOUT: Duration = Duration::from_secs(20);
+const INIT_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// Brings the state of a task to what is committed.
 pub trait CatchUp: Send {

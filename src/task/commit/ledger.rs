@@ -110,28 +110,20 @@ pub struct Ledger {
 
 impl Ledger {
     /// Shuts former owners of the partition out, finds out what is committed, and brings the state there.
-    /// To be awaited on a Tokio runtime; it may take as long as a transaction of a former owner lives.
+    /// Blocks, as long as a transaction of a former owner may live; to be called on a thread of a Tokio
+    /// runtime that may.
     ///
     /// # Errors
     ///
     /// [`Ended`].
-    ///
-    /// # Panics
-    ///
-    /// If carrying an effect out panics.
-    pub async fn boot(parts: LedgerParts) -> Result<(Arc<Self>, Live), Ended> {
+    pub fn boot(parts: LedgerParts) -> Result<(Arc<Self>, Live), Ended> {
         let (gate, heartbeat) = (Arc::clone(&parts.gate), parts.heartbeat);
         let mut driver = Driver::new(parts);
-        let (driver, live) = tokio::task::spawn_blocking(move || {
-            let live = driver.boot();
-            (driver, live)
-        })
-        .await
-        .expect("an effect does not panic");
+        let live = driver.boot()?;
         let driver = Arc::new(Mutex::new(driver));
         let ledger = Arc::new(Self { driver, gate, last: Mutex::new(Instant::now()) });
         tokio::spawn(beat(Arc::downgrade(&ledger), heartbeat));
-        Ok((ledger, live?))
+        Ok((ledger, live))
     }
 
     /// Makes `commit` take effect. One at a time; a second one waits.
@@ -143,7 +135,7 @@ impl Ledger {
     ///
     /// # Panics
     ///
-    /// As [`Ledger::boot`].
+    /// If carrying an effect out panics.
     pub async fn commit(&self, commit: Commit) -> Result<(), Ended> {
         let driver = Arc::clone(&self.driver);
         let done = tokio::task::spawn_blocking(move || driver.lock().commit(commit)).await;

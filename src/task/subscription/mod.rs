@@ -1,11 +1,13 @@
 //! The line of one partition of a subscription.
 //!
 //! Two loops: [`Source`] polls and decodes, one batch ahead of the handler; `writer` encodes,
-//! produces and, once everything is acknowledged, lets the offset move. The handler is between them,
+//! produces and, once everything is acknowledged, lets the offset move; `exact` is in its place where
+//! outputs, offset and state take effect together. The handler is between them,
 //! behind a [`crate::task::shelf::Shelf`], and holds a [`Job`].
 
 mod checkpoints;
 pub mod event_time;
+mod exact;
 mod job;
 mod origins;
 mod resume;
@@ -21,7 +23,7 @@ pub use checkpoints::{ChangelogWriter, Checkpoints};
 pub use job::{Content, Job};
 pub use resume::Resume;
 pub use sharded::Shards;
-pub use shared::{Held, Shared};
+pub use shared::{Exact, Held, Shared};
 pub use silence::Silence;
 pub use source::Source;
 pub use windows::{Feed, Windows};

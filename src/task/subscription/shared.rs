@@ -17,6 +17,7 @@ use crate::{
     error::Result,
     state::{Delta, Space},
     task::{
+        commit::Ledger,
         shelf::Shelf,
         status::{State, Status},
     },
@@ -32,6 +33,9 @@ use std::{
 };
 use tokio::sync::Notify;
 
+/// How long a commit in hand may take when its partition goes away and its batches are not done.
+const LAST_COMMIT: Duration = Duration::from_secs(2);
+
 /// What the loops of one task share, and what the worker holds of it.
 pub struct Shared {
     /// State and metrics.
@@ -43,6 +47,7 @@ pub struct Shared {
     windows: Option<Mutex<Windows>>,
     checkpoints: Option<Checkpoints>,
     resume: Option<Resume>,
+    pub(super) exact: Option<Exact>,
     /// Batches begun and not ended, wherever they are.
     pub(super) open: AtomicUsize,
     /// The first batch that must not take effect any more.
@@ -62,6 +67,18 @@ pub struct Held {
     pub checkpoints: Option<Checkpoints>,
     /// Where windows in memory begin again.
     pub resume: Option<Resume>,
+    /// How each batch is committed, if that is promised.
+    pub exact: Option<Exact>,
+}
+
+/// The commits of a task that promises exactly once.
+pub struct Exact {
+    /// What makes them.
+    pub ledger: Arc<Ledger>,
+    /// The first record that is not committed; none: nothing ever was.
+    pub at: Option<i64>,
+    /// The first record to read: windows in memory may need some in front of it.
+    pub begins: Option<i64>,
 }
 
 /// See [`Shared::hold_open`].
@@ -77,10 +94,11 @@ impl Shared {
     /// A task at its beginning.
     #[must_use]
     pub fn new(status: Status, config: SubscriptionConfig, clock: Clock, held: Held) -> Arc<Self> {
-        let Held { kept, windows, checkpoints, resume } = held;
+        let Held { kept, windows, checkpoints, resume, exact } = held;
         let stored = checkpoints.as_ref().and_then(Checkpoints::stored);
         let begins = resume.as_ref().and_then(Resume::begins_at);
         let stored = stored.filter(|_| begins.is_none());
+        let stored = stored.or_else(|| exact.as_ref()?.begins);
         Arc::new(Self {
             status,
             config,
@@ -90,6 +108,7 @@ impl Shared {
             windows: windows.map(Mutex::new),
             checkpoints,
             resume,
+            exact,
             open: AtomicUsize::new(0),
             halted_at: AtomicU64::new(Ticket::MAX),
             stopping: Notify::new(),
@@ -111,8 +130,17 @@ impl Shared {
 
     /// What to commit: the position and, where open windows need what is in front of it, from where a
     /// successor reads. None if there is nothing to commit yet.
+    ///
+    /// A task that promises exactly once commits with its outputs: there is never anything left.
     pub fn point(&self) -> Option<Point> {
-        let position = self.position()?;
+        if self.config.guarantee == Guarantee::ExactlyOnce {
+            return None;
+        }
+        self.point_at(self.position()?)
+    }
+
+    /// What to commit when everything in front of `position` is done.
+    pub(super) fn point_at(&self, position: i64) -> Option<Point> {
         match &self.resume {
             Some(resume) => resume.commit(position),
             None => Some(Point::plain(position)),
@@ -160,6 +188,11 @@ impl Shared {
 
     /// The last checkpoint of a partition that goes away, if it is `in_order`; then its store is closed.
     pub fn close_state(&self, in_order: bool) {
+        match &self.exact {
+            Some(exact) if in_order => exact.ledger.close(LAST_COMMIT),
+            Some(exact) => exact.ledger.abandon(),
+            None => {}
+        }
         let Some(checkpoints) = &self.checkpoints else { return };
         if in_order {
             self.settle_checkpoints();
@@ -315,6 +348,13 @@ impl Shared {
 
     pub(super) fn is_halted(&self, ticket: Ticket) -> bool {
         ticket >= self.halted_at.load(Ordering::Acquire)
+    }
+
+    /// Lets go of everything at once: nothing more is committed.
+    pub fn abandon(&self) {
+        if let Some(exact) = &self.exact {
+            exact.ledger.abandon();
+        }
     }
 
     /// Rows fetched and not done, wherever they are.

@@ -2,6 +2,7 @@
 
 use super::{
     event_time::EventClock,
+    exact::commit_outputs,
     job::{Content, Extent, Job, Outputs},
     origins::{Bare, decode_rows, origins},
     shared::Shared,
@@ -44,6 +45,9 @@ use tokio::{
 /// Batches of one partition in memory: one decoded, one with the handler, one being written. A
 /// handler that is quicker than the producer waits here, instead of piling its outputs up.
 const PLACES: usize = 3;
+/// As [`PLACES`], where a batch keeps its place until its commit took effect: handlers work on while one is
+/// made.
+const EXACT_PLACES: usize = 6;
 /// Looks at the queue at least this often, should a wake-up be lost.
 const RECHECK: Duration = Duration::from_millis(500);
 
@@ -71,14 +75,19 @@ impl Source {
     /// Runs both loops until the task drains or fails.
     pub async fn run(self, sink: Sink) {
         let (outputs, inbox) = mpsc::unbounded_channel();
-        let writer = tokio::spawn(write_outputs(Arc::clone(&self.task), sink, inbox));
+        let task = Arc::clone(&self.task);
+        let writer = match &self.task.exact {
+            Some(_) => tokio::spawn(commit_outputs(task, sink, inbox)),
+            None => tokio::spawn(write_outputs(task, sink, inbox)),
+        };
         // It ends when the last job, which holds the other end of the channel, is gone.
         watch(&Handle::current(), Arc::clone(&self.task), writer, |task| &task.status);
         self.read_batches(outputs).await;
     }
 
     async fn read_batches(mut self, outputs: mpsc::UnboundedSender<Outputs>) {
-        let places = Arc::new(Semaphore::new(PLACES));
+        let exact = self.task.exact.is_some();
+        let places = Arc::new(Semaphore::new(if exact { EXACT_PLACES } else { PLACES }));
         let _counts_as_open = self.task.hold_open();
         self.task.status.become_state(State::Running);
         while self.task.status.is_live() {

@@ -33,7 +33,7 @@ pub(super) async fn write_outputs(
                 }
             })
         };
-        let written = sink.write(&outputs.batches, &outputs.letters, &flight, &task.status).await;
+        let written = sink.write(&outputs.batches, outputs.letters, &flight, &task.status).await;
         failpoint!("line::written");
         if let Err(error) = written {
             task.halt(outputs.ticket, &error.to_string());

@@ -1,0 +1,79 @@
+//! What exactly-once tasks of a group commit with.
+
+use super::{Worker, group::Group, label};
+use crate::{
+    error::{Error, Result},
+    kafka::{consumer::GroupOffset, producer::Producer, transaction::GroupMetadata},
+    task::commit::{Gate, LedgerParts, Link, Member, NothingToCatchUp, transactional_id},
+    types::TopicPartition,
+};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+/// Environment variable for tests: seconds without a commit until the last one is repeated.
+const HEARTBEAT_S: &str = "TURBINE_EOS_HEARTBEAT_S";
+/// A broker forgets offsets after days.
+const HEARTBEAT: Duration = Duration::from_secs(6 * 3600);
+
+/// The member of a group, for as long as the group is there.
+struct OfGroup(Weak<Group>);
+
+impl Member for OfGroup {
+    fn metadata(&self) -> Option<GroupMetadata> {
+        self.0.upgrade()?.member.get()?.group_metadata()
+    }
+
+    fn committed(&self, tp: &TopicPartition) -> Result<Option<GroupOffset>> {
+        let group = self.0.upgrade().ok_or(Error::Stopped)?;
+        let member = group.member.get().ok_or(Error::Stopped)?;
+        Ok(member.committed(std::slice::from_ref(tp))?.pop())
+    }
+
+    fn log(&self, tp: &TopicPartition) -> Option<(i64, i64)> {
+        self.0.upgrade()?.member.get()?.log(tp)
+    }
+
+    fn owns(&self, tp: &TopicPartition) -> bool {
+        let Some(group) = self.0.upgrade() else { return false };
+        let is_there = group.tasks.lock().contains_key(tp);
+        is_there && group.member.get().is_some_and(|member| !member.has_lost())
+    }
+}
+
+/// What the ledger of task `name` on partition `tp` is made of, for a task that keeps nothing; `name` is
+/// none for the agents, who share a partition.
+pub(super) fn ledger_parts(
+    worker: &Arc<Worker>,
+    group: &Arc<Group>,
+    tp: &TopicPartition,
+    task: &str,
+    name: Option<&str>,
+    gate: &Arc<Gate>,
+) -> LedgerParts {
+    let id = transactional_id(&worker.config.app_id, tp, name);
+    let weak = Arc::downgrade(worker);
+    let make = move || -> Result<Arc<Producer>> {
+        let worker = weak.upgrade().ok_or(Error::Stopped)?;
+        let config = &worker.config;
+        let acknowledged = worker.metrics.acknowledged.clone();
+        let buffer_bytes = config.produce_buffer_bytes;
+        Producer::transactional(&config.brokers, &config.kafka, &id, buffer_bytes, acknowledged)
+    };
+    let member = Arc::new(OfGroup(Arc::downgrade(group)));
+    LedgerParts {
+        link: Link { tp: tp.clone(), make: Box::new(make), member },
+        store: None,
+        log: None,
+        catch_up: Box::new(NothingToCatchUp),
+        metrics: worker.metrics.exact(&label(task, tp)),
+        heartbeat: heartbeat(),
+        gate: Arc::clone(gate),
+    }
+}
+
+fn heartbeat() -> Duration {
+    let seconds = std::env::var(HEARTBEAT_S).ok().and_then(|text| text.parse().ok());
+    seconds.map_or(HEARTBEAT, Duration::from_secs_f64)
+}
