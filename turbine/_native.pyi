@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol, Self, TypeAlias, final
 
 from turbine._native_snapshots import Snapshots as Snapshots
+from turbine._native_stored import StoredState as StoredState
 from turbine._native_tables import Table as Table
 from turbine._native_tables import TableCodec as TableCodec
 from turbine._native_tables import Turn as Turn

@@ -11,6 +11,7 @@ import click
 
 from turbine import _cli_support as support
 from turbine._cli_snapshot import snapshot
+from turbine._cli_state import state
 from turbine._cli_support import Invocation
 from turbine.exceptions import KafkaError, TurbineError
 
@@ -365,6 +366,7 @@ def broker(given: Invocation, /, *, memory: bool, **options: Any) -> None:
 
 
 cli.add_command(snapshot)
+cli.add_command(state)
 
 
 def _tls(certificate: str | None, key: str | None, client_ca: str | None) -> Any:

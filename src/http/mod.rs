@@ -19,5 +19,8 @@ mod guard;
 pub mod registry;
 mod routes;
 mod server;
+mod tables;
+#[cfg(test)]
+mod tables_tests;
 
 pub use server::Server;

@@ -107,7 +107,7 @@ fn reply(status: u16, answer: &Value) -> Response {
 }
 
 /// A part of a path without its percent signs.
-fn decoded(part: &str) -> String {
+pub(super) fn decoded(part: &str) -> String {
     let mut out = Vec::with_capacity(part.len());
     let mut rest = part.as_bytes();
     while let [first, behind @ ..] = rest {

@@ -1,6 +1,7 @@
 //! The routes: one table, from which the router, the index and the access rules are made.
 
 use super::guard::{self, Guard};
+use super::tables;
 use crate::worker::view::{Health, View};
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Longest time that a worker may take to say how it is.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// Largest request body.
 const BODY_BYTES: usize = 1 << 20;
 
@@ -96,6 +97,7 @@ pub(super) fn router(view: Arc<dyn View>, guard: Guard) -> Router {
         router = router.route(path, post(act));
     }
     router
+        .merge(tables::router())
         .fallback(unknown)
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .layer(middleware::map_response(harden))
@@ -104,7 +106,7 @@ pub(super) fn router(view: Arc<dyn View>, guard: Guard) -> Router {
 }
 
 /// Asks on a thread of its own: the worker may hold a lock, the server goes on.
-async fn ask(
+pub(super) async fn ask(
     view: Arc<dyn View>,
     answer: impl Fn(&dyn View) -> Response + Send + 'static,
     patience: Duration,
@@ -138,8 +140,11 @@ async fn harden(mut response: Response) -> Response {
 }
 
 fn index(view: &dyn View) -> Response {
-    let routes: serde_json::Map<_, _> =
-        ROUTES.iter().map(|route| (route.path.to_string(), route.about.into())).collect();
+    let routes = ROUTES.iter().map(|route| (route.path, route.about));
+    let routes: serde_json::Map<_, _> = routes
+        .chain(tables::ABOUT.iter().copied())
+        .map(|(path, about)| (path.to_owned(), about.into()))
+        .collect();
     let version = env!("CARGO_PKG_VERSION");
     Json(json!({ "app": view.app_id(), "turbine": version, "routes": routes })).into_response()
 }

@@ -22,6 +22,7 @@ mod snapshots;
 mod state;
 mod state_columns;
 mod state_values;
+mod stored_state;
 mod table;
 mod table_codec;
 mod worker;
@@ -70,6 +71,8 @@ mod _native {
     use super::snapshots::Snapshots;
     #[pymodule_export]
     use super::state::State;
+    #[pymodule_export]
+    use super::stored_state::StoredState;
     #[pymodule_export]
     use super::table::{Table, Turn};
     #[pymodule_export]

@@ -1,5 +1,6 @@
 //! Where operators keep what must survive the process: ordered bytes behind one trait.
 
+pub mod inspect;
 pub mod keys;
 pub mod value;
 

@@ -37,6 +37,24 @@ pub(super) enum Layout {
     Scoped,
 }
 
+impl Layout {
+    const ALL: [Self; 3] = [Self::Plain, Self::ByKey, Self::Scoped];
+
+    /// As it is written down.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::ByKey => "by key",
+            Self::Scoped => "scoped",
+        }
+    }
+
+    /// What [`Layout::word`] has written.
+    pub(super) fn of(word: &[u8]) -> Option<Self> {
+        Self::ALL.into_iter().find(|layout| layout.word().as_bytes() == word)
+    }
+}
+
 impl SpaceName {
     /// A space whose keys are one range: a scan is as quick as its result is short.
     #[must_use]

@@ -5,7 +5,7 @@ use super::{
     snapshots::switched_off,
     view::{AssignmentView, Health, SnapshotsView, View},
 };
-use crate::{error::Result, task::status::State};
+use crate::{error::Result, state::inspect::Opened, task::status::State};
 use std::{sync::atomic::Ordering, time::Duration};
 
 /// An error of the client counts against health for this long.
@@ -93,5 +93,9 @@ impl View for Worker {
 
     fn metrics(&self) -> String {
         self.metrics.text(self.clock.now_ms())
+    }
+
+    fn stores(&self) -> Vec<Opened> {
+        self.stores.all()
     }
 }

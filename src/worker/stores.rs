@@ -9,7 +9,7 @@ use super::snapshots::{Snapshots, Subject};
 use crate::{
     config::{StoreKind, WorkerConfig},
     error::{Error, Result},
-    state::{MemoryStore, SpaceName, StateDb, StateOptions, Store, TaskName},
+    state::{MemoryStore, SpaceName, StateDb, StateOptions, Store, TaskName, inspect::Opened},
 };
 use parking_lot::Mutex;
 use std::{
@@ -35,17 +35,6 @@ struct Known {
     task: TaskName,
     spaces: Vec<SpaceName>,
     store: Weak<dyn Store>,
-}
-
-/// A store that is open now.
-#[derive(Clone)]
-pub struct OpenStore {
-    /// Whose it is.
-    pub task: TaskName,
-    /// What it consists of.
-    pub spaces: Vec<SpaceName>,
-    /// It.
-    pub store: Arc<dyn Store>,
 }
 
 impl Stores {
@@ -85,15 +74,15 @@ impl Stores {
 
     /// What is open, in the order of owners, topics and partitions.
     #[must_use]
-    pub fn all(&self) -> Vec<OpenStore> {
+    pub fn all(&self) -> Vec<Opened> {
         let open = self.open.lock();
         let alive = open.iter().filter_map(|Known { task, spaces, store }| {
             let store = store.upgrade()?;
-            Some(OpenStore { task: task.clone(), spaces: spaces.clone(), store })
+            Some(Opened { task: task.clone(), spaces: spaces.clone(), store })
         });
         let mut all: Vec<_> = alive.collect();
         let order =
-            |one: &OpenStore| (one.task.owner.clone(), one.task.topic.clone(), one.task.partition);
+            |one: &Opened| (one.task.owner.clone(), one.task.topic.clone(), one.task.partition);
         all.sort_by_key(order);
         all
     }

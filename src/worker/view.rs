@@ -1,6 +1,7 @@
 //! What a running worker shows to the outside; the HTTP routes read nothing else.
 
 use super::snapshots::SnapshotView;
+use crate::state::inspect::Opened;
 use serde::Serialize;
 
 /// One line of `/assignments`.
@@ -66,4 +67,8 @@ pub trait View: Send + Sync {
     fn take_snapshots(&self) -> crate::error::Result<SnapshotsView>;
     /// Prometheus text.
     fn metrics(&self) -> String;
+    /// State that is open, of every task that keeps some.
+    fn stores(&self) -> Vec<Opened> {
+        Vec::new()
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::{
     failure::{self, Failures},
+    guard::{self, Guard},
     options::Budget,
     store::{Place, RocksStore, Turn},
 };
@@ -14,7 +15,7 @@ use crate::state::{
     slots::Slots,
 };
 use parking_lot::Mutex;
-use rocksdb::{BoundColumnFamily, DB, ErrorKind, WriteBatch, WriteOptions};
+use rocksdb::{BoundColumnFamily, DB, ErrorKind, Options, WriteBatch, WriteOptions};
 use std::{
     collections::HashMap,
     fs,
@@ -30,7 +31,7 @@ pub(super) const PENDING: &str = "pending";
 /// Column family of what was declared when state was written first.
 pub(super) const DECLARED: &str = "default";
 /// Inside the state directory.
-const DATA: &str = "rocksdb";
+pub(super) const DATA: &str = "rocksdb";
 /// In front of the names of directories that were set aside.
 const ASIDE: &str = "damaged-";
 
@@ -55,10 +56,10 @@ pub struct StateOptions {
 /// * Memory for blocks and write buffers stays within the budget.
 #[derive(Clone)]
 pub struct StateDb {
-    instance: Arc<Instance>,
+    pub(super) instance: Arc<Instance>,
     /// By owner, topic, partition.
-    turns: Arc<Mutex<HashMap<Vec<u8>, Arc<Turn>>>>,
-    aside: Option<PathBuf>,
+    pub(super) turns: Arc<Mutex<HashMap<Vec<u8>, Arc<Turn>>>>,
+    pub(super) aside: Option<PathBuf>,
 }
 
 /// RocksDB, and what goes with it.
@@ -66,8 +67,10 @@ pub(super) struct Instance {
     pub(super) db: DB,
     pub(super) failures: Failures,
     pub(super) budget: Budget,
+    pub(super) guard: Mutex<Guard>,
+    pub(super) is_read_only: bool,
     /// Released last.
-    _lock: Lock,
+    pub(super) _lock: Lock,
 }
 
 impl Instance {
@@ -79,7 +82,20 @@ impl Instance {
     pub(super) fn write(&self, batch: WriteBatch, options: &WriteOptions) -> Result<()> {
         self.failures.check()?;
         failpoint!("store::writes", |text| Err(self.failures.latch(&text)));
-        self.db.write_opt(batch, options).map_err(|e| self.failures.write(&e))
+        self.db.write_opt(batch, options).map_err(|e| self.failures.write(&e))?;
+        if let Some(mut guard) = self.guard.try_lock() {
+            guard.look();
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        if !self.is_read_only {
+            self.db.cancel_all_background_work(true);
+            self.guard.lock().write();
+        }
     }
 }
 
@@ -103,8 +119,9 @@ impl StateDb {
                 (open(&data, &budget).map_err(Opening::into_error)?, Some(aside))
             }
         };
-        let failures = Failures::new(&data);
-        let instance = Arc::new(Instance { db, failures, budget, _lock: lock });
+        let (failures, guard) = (Failures::new(&data), Mutex::new(Guard::new(&data)));
+        let instance =
+            Arc::new(Instance { db, failures, budget, guard, is_read_only: false, _lock: lock });
         Ok(Self { instance, turns: Arc::default(), aside })
     }
 
@@ -120,6 +137,20 @@ impl StateDb {
         self.instance.budget.used_bytes()
     }
 
+    /// Writes everything that is in memory into files.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::State`] if it cannot be written.
+    pub fn flush(&self) -> Result<()> {
+        let names = DB::list_cf(&Options::default(), self.instance.db.path());
+        for name in names.map_err(|e| self.instance.failures.read(&e))? {
+            let flushed = self.instance.db.flush_cf(&self.instance.family(&name)?);
+            flushed.map_err(|e| self.instance.failures.write(&e))?;
+        }
+        Ok(())
+    }
+
     /// The state of `task` with `spaces`, which [`crate::state::Space`] counts. Who had it before writes no
     /// more.
     ///
@@ -130,7 +161,7 @@ impl StateDb {
     pub fn store(&self, task: &TaskName, spaces: &[SpaceName]) -> Result<Arc<dyn Store>> {
         task.check()?;
         let places = spaces.iter().map(|space| self.place(task, space)).collect::<Result<_>>()?;
-        self.declare(task)?;
+        self.declare(task, spaces)?;
         let record_key = record_key(task);
         let turn = Arc::clone(self.turns.lock().entry(record_key.clone()).or_default());
         let number = turn.next();
@@ -151,36 +182,6 @@ impl StateDb {
             made.map_err(|e| self.instance.failures.write(&e))?;
         }
         Ok(Place { name: space.name.clone(), family, slots: Slots::new(task, space.layout) })
-    }
-
-    /// Remembers the number of partitions, or checks it.
-    fn declare(&self, task: &TaskName) -> Result<()> {
-        let family = self.instance.family(DECLARED)?;
-        let key = [b"partitions", task.owner.as_bytes(), task.topic.as_bytes()].join(&0);
-        let known = self.instance.db.get_cf(&family, &key);
-        let known = known.map_err(|e| self.instance.failures.read(&e))?;
-        let now = task.partitions.to_string();
-        match known {
-            Some(known) if known == now.as_bytes() => Ok(()),
-            Some(known) => Err(self.other_partitions(task, &String::from_utf8_lossy(&known))),
-            None => {
-                let mut batch = WriteBatch::default();
-                batch.put_cf(&family, key, now);
-                self.instance.write(batch, &WriteOptions::default())
-            }
-        }
-    }
-
-    fn other_partitions(&self, task: &TaskName, known: &str) -> Error {
-        Error::Config(format!(
-            "the state of {} in {} was written when topic {} had {known} partitions, now it has {}: its keys are \
-             elsewhere now. Build it anew from the topic with `turbine reset`, or give the topic its {known} \
-             partitions back",
-            task.owner,
-            self.instance.db.path().display(),
-            task.topic,
-            task.partitions
-        ))
     }
 }
 
@@ -209,23 +210,25 @@ fn open(data: &Path, budget: &Budget) -> Result<DB, Opening> {
     if let Some(what) = failure::noted(data) {
         return Err(Opening::Damaged(what));
     }
+    guard::check(data).map_err(Opening::Damaged)?;
     let failed = |error: rocksdb::Error| match error.kind() {
         // An argument that is not valid comes from files here: the options are always the same.
         ErrorKind::Corruption | ErrorKind::InvalidArgument | ErrorKind::NotFound => {
             Opening::Damaged(error.into_string())
         }
+        _ if error.as_ref().contains("No such file") => Opening::Damaged(error.into_string()),
         _ => Opening::Failed(Error::State(format!(
             "the state in {} cannot be opened ({error}): see that the disk has room, works, and may be written",
             data.display()
         ))),
     };
     let options = budget.instance();
-    let mut families = match data.join("CURRENT").exists() {
-        true => DB::list_cf(&options, data).map_err(failed)?,
-        false if is_begun(data) => {
-            return Err(Opening::Damaged("the file CURRENT is missing".into()));
-        }
-        false => Vec::new(),
+    let mut families = if data.join("CURRENT").exists() {
+        DB::list_cf(&options, data).map_err(failed)?
+    } else if is_begun(data) {
+        return Err(Opening::Damaged("the file CURRENT is missing".into()));
+    } else {
+        Vec::new()
     };
     for own in [DECLARED, MARKS, PENDING] {
         if !families.iter().any(|name| name == own) {

@@ -1,8 +1,13 @@
 //! State on disk: one RocksDB instance for all tasks of a worker process.
 
+#[cfg(test)]
+mod damage;
 mod db;
+mod declared;
 mod failure;
+mod guard;
 mod options;
+mod reading;
 mod record;
 mod scan;
 mod store;

@@ -1,0 +1,146 @@
+//! What RocksDB cannot know of itself: that the list of its files has lost its end.
+//!
+//! The list (`MANIFEST`) is written from front to back, and an end that is missing looks like a write that
+//! a crash has ended. It was acknowledged all the same, and the log of writes behind it may be gone. So the
+//! length and the checksum of what was there are kept in a file beside it.
+
+use serde::{Deserialize, Serialize};
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+/// Beside the data.
+const NAME: &str = "turbine.manifest";
+/// Names the list that counts.
+const CURRENT: &str = "CURRENT";
+/// Between two looks at the list. What is as long as at the look before is on the disk.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What there was of the list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Known {
+    name: String,
+    length: u64,
+    checksum: u32,
+}
+
+/// See the module.
+pub(super) struct Guard {
+    data: PathBuf,
+    looked: Instant,
+    /// As of the last look.
+    length: u64,
+    /// As it was written down.
+    known: u64,
+}
+
+impl Guard {
+    /// Of an instance that is open in `data`.
+    pub(super) fn new(data: &Path) -> Self {
+        Self { data: data.to_owned(), looked: Instant::now(), length: 0, known: 0 }
+    }
+
+    /// Looks from time to time, and writes down what has settled.
+    pub(super) fn look(&mut self) {
+        if self.looked.elapsed() < LOOK {
+            return;
+        }
+        self.looked = Instant::now();
+        let length = manifest(&self.data).and_then(|path| fs::metadata(path).ok());
+        let length = length.map_or(0, |metadata| metadata.len());
+        if length == self.length && length != self.known {
+            self.write();
+            self.known = length;
+        }
+        self.length = length;
+    }
+
+    /// Writes down what there is. Where that fails, what was written before goes on to count.
+    pub(super) fn write(&self) {
+        let Some(path) = manifest(&self.data) else { return };
+        let Ok(content) = fs::read(&path) else { return };
+        let known = Known {
+            name: name(&path),
+            length: content.len() as u64,
+            checksum: crc32c::crc32c(&content),
+        };
+        let _ = replace(&self.data, &known);
+    }
+}
+
+/// # Errors
+///
+/// What is missing of the list in `data`.
+pub(super) fn check(data: &Path) -> Result<(), String> {
+    let Ok(text) = fs::read(data.join(NAME)) else { return Ok(()) };
+    let known: Known =
+        serde_json::from_slice(&text).map_err(|_| format!("{NAME} is not as it was written"))?;
+    let path = manifest(data).ok_or("CURRENT names no list of files")?;
+    match number(&name(&path)).cmp(&number(&known.name)) {
+        std::cmp::Ordering::Greater => return Ok(()),
+        std::cmp::Ordering::Less => return Err("CURRENT names a list of files that is over".into()),
+        std::cmp::Ordering::Equal => {}
+    }
+    let content = fs::read(&path).map_err(|e| format!("{}: {e}", known.name))?;
+    let there = usize::try_from(known.length).ok().and_then(|length| content.get(..length));
+    match there {
+        Some(there) if crc32c::crc32c(there) == known.checksum => Ok(()),
+        Some(_) => Err(format!("{} is not as it was written", known.name)),
+        None => Err(format!("{} has {} of {} bytes", known.name, content.len(), known.length)),
+    }
+}
+
+/// The list that counts.
+fn manifest(data: &Path) -> Option<PathBuf> {
+    let current = fs::read_to_string(data.join(CURRENT)).ok()?;
+    let current = current.trim_end();
+    number(current).map(|_| data.join(current))
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn number(name: &str) -> Option<u64> {
+    name.strip_prefix("MANIFEST-")?.parse().ok()
+}
+
+fn replace(data: &Path, known: &Known) -> io::Result<()> {
+    let new = data.join(format!("{NAME}.new"));
+    let mut file = File::create(&new)?;
+    file.write_all(&serde_json::to_vec(known)?)?;
+    file.sync_all()?;
+    fs::rename(new, data.join(NAME))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_may_grow_and_be_replaced_but_not_shrink_or_change() {
+        let directory = tempfile::tempdir().unwrap();
+        let data = directory.path();
+        let put = |name: &str, text: &str| fs::write(data.join(name), text).unwrap();
+        check(data).unwrap();
+        put(CURRENT, "MANIFEST-000005\n");
+        put("MANIFEST-000005", "one two");
+        Guard::new(data).write();
+        check(data).unwrap();
+        put("MANIFEST-000005", "one two three");
+        check(data).unwrap();
+        put("MANIFEST-000005", "one");
+        assert_eq!(check(data).unwrap_err(), "MANIFEST-000005 has 3 of 7 bytes");
+        put("MANIFEST-000005", "one twO three");
+        assert_eq!(check(data).unwrap_err(), "MANIFEST-000005 is not as it was written");
+        put(CURRENT, "MANIFEST-000009\n");
+        check(data).unwrap();
+        put(CURRENT, "MANIFEST-000004\n");
+        assert!(check(data).unwrap_err().contains("over"));
+        put(CURRENT, "nonsense");
+        assert!(check(data).unwrap_err().contains("names no list"));
+    }
+}
