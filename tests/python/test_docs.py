@@ -149,7 +149,8 @@ def test_the_blocks_of_a_guide_run_one_after_the_other(page: Path, tmp_path: Pat
 
 def test_every_metric_is_described() -> None:
     """The reference names exactly the metrics of the core."""
-    source = (ROOT / "src" / "metrics.rs").read_text(encoding="utf-8")
+    sources = [ROOT / "src" / "metrics.rs", *(ROOT / "src" / "metrics").glob("*.rs")]
+    source = "".join(file.read_text(encoding="utf-8") for file in sources)
     page = (DOCS / "reference" / "metrics.md").read_text(encoding="utf-8")
     described = set(re.findall(r"^\| `(turbine_\w+)`", page, re.MULTILINE))
     assert described == set(re.findall(r'"(turbine_\w+)"', source))

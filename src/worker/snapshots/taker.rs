@@ -206,11 +206,11 @@ impl Taker {
         }
         let taken = taken.map(Some);
         self.note(&taken, round, metrics);
+        self.state.lock().view.answered = asked;
         if let Ok(Some(Taken::Done(summary))) = &taken {
             snapshots.tell(&self.unit, &summary.mark);
+            self.clean(snapshots, round).await;
         }
-        self.state.lock().view.answered = asked;
-        self.clean(snapshots, round).await;
     }
 
     async fn attempt(
@@ -237,7 +237,7 @@ impl Taker {
 
     /// Removes what need not stay; what goes wrong there is told and tried again with the next snapshot.
     async fn clean(&self, snapshots: &Snapshots, round: &mut Round) {
-        let Some(writer) = round.writer.as_ref().filter(|_| round.failures == 0) else { return };
+        let Some(writer) = &round.writer else { return };
         if let Err(error) = writer.retain(&snapshots.settings.retention, &mut round.kept).await {
             tracing::warn!(target: "turbine.state", "{}: removing old snapshots: {error}", self.unit);
         }
