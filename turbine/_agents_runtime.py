@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from turbine._turns import leave
 from turbine._wake import was_cancelled
 from turbine.agents import Agent
 from turbine.channels import Channel
@@ -90,6 +91,7 @@ class AgentInstance:
                 return
 
     async def _call(self) -> None:
+        leave()
         result = self.agent.fn(self._stream)
         if not self.agent.yields:
             await result

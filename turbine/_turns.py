@@ -1,9 +1,38 @@
-"""Which rows an agent has in its hands: what it writes now belongs to them."""
+"""Which rows an agent has in its hands: what it writes and sends now belongs to them."""
 
 from contextvars import ContextVar
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
-__all__ = ["TURN"]
+if TYPE_CHECKING:
+    from turbine.app import App
+
+__all__ = ["SENDER", "TURN", "Sender", "enter", "leave"]
 
 TURN: ContextVar[Any] = ContextVar("turbine_turn", default=None)
 """The core's `Turn`; None outside of a stream, and in apps that keep no state for agents."""
+
+
+class Sender:
+    """Takes what an exactly-once agent sends: it goes out when the rows are committed."""
+
+    __slots__ = ("app", "turn")
+
+    def __init__(self, app: "App", turn: Any) -> None:
+        self.app: Final = app
+        self.turn: Final = turn
+
+
+SENDER: ContextVar[Sender | None] = ContextVar("turbine_sender", default=None)
+"""Set while an exactly-once agent has rows."""
+
+
+def enter(app: "App", turn: Any) -> None:
+    """Let writes, and what is sent under exactly-once, belong to *turn*."""
+    TURN.set(turn)
+    SENDER.set(Sender(app, turn) if turn is not None and turn.is_exact else None)
+
+
+def leave() -> None:
+    """Let nothing belong to any rows."""
+    TURN.set(None)
+    SENDER.set(None)

@@ -125,6 +125,7 @@ def _agent(one: "Agent") -> dict[str, Any]:
         "concurrency": one.concurrency,
         "on_error": one.on_error,
         "dlq": one.dlq,
+        "guarantee": one.guarantee,
     }
 
 

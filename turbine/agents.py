@@ -61,12 +61,6 @@ class Agent:
         self.yields = _check_function(fn)
         self.name = check_name("agent", name or function_name(fn, qualified=True))
         self.guarantee = guarantee(app, processing_guarantee, name=self.name)
-        if self.guarantee == "exactly_once":
-            raise DeclarationError(
-                f"the agent {self.name} cannot be exactly-once yet: write "
-                "processing_guarantee='at_least_once' here, and use @app.subscribe where outputs "
-                "must not come twice"
-            )
         self.concurrency = _declare.whole_number("concurrency", concurrency, least=1)
         self.channel = self._source(channel, key_type, value_type, partitions)
         self._check_format()

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from turbine._parsers import seconds
-from turbine._turns import TURN
+from turbine._turns import enter
 from turbine.events import Event
 
 if TYPE_CHECKING:
@@ -164,10 +164,9 @@ class Stream:
             self._cursor = await self._rows.next(deadline)
         return self._cursor
 
-    @staticmethod
-    def _enter(cursor: "Cursor") -> bool:
+    def _enter(self, cursor: "Cursor") -> bool:
         """Let writes belong to the rows in hand; asked once there are some, which hold the cut."""
-        TURN.set(cursor.turn())
+        enter(self.app, cursor.turn())
         return False
 
     async def _leave(self) -> None:

@@ -10,6 +10,7 @@ from turbine._decoders import check_type, takes_json
 from turbine._event_time import EventTime
 from turbine._event_time import event_time as read_event_time
 from turbine._parsers import seconds
+from turbine._turns import SENDER
 from turbine.codecs import FormatArg, format_of
 from turbine.exceptions import ConfigError, DeclarationError, EncodeError, SendError
 from turbine.naming import check_topic_name
@@ -184,7 +185,12 @@ class Topic:
             EncodeError: The value cannot be written as JSON, or the topic has another format.
         """
         app = self.app
-        producer = app._producer or app._find_producer()  # noqa: SLF001 - the app's own part
+        sender = SENDER.get()
+        producer: Any = (
+            app._producer or app._find_producer()  # noqa: SLF001 - the app's own part
+            if sender is None or sender.app is not app
+            else sender.turn
+        )
         if len(self.names) != 1:
             raise _several_names(self)
         if self._bytes_only:
@@ -220,7 +226,12 @@ class Topic:
             SendError: There was no room for a minute: no broker takes records.
         """
         app = self.app
-        producer = app._producer or app._find_producer()  # noqa: SLF001 - the app's own part
+        sender = SENDER.get()
+        producer: Any = (
+            app._producer or app._find_producer()  # noqa: SLF001 - the app's own part
+            if sender is None or sender.app is not app
+            else sender.turn
+        )
         if len(self.names) != 1:
             raise _several_names(self)
         if self._bytes_only:

@@ -41,5 +41,11 @@ pub const POINTS: &[(&str, &str)] = &[
         "store::writes",
         "a write to the disk is about to begin; as an error: the disk has refused it",
     ),
+    ("tables::logged", "the changelogs have what a cut changed, its store has not"),
+    (
+        "tables::sent",
+        "what agents sent is acknowledged, nothing of the cut is in changelog or store",
+    ),
+    ("tables::stored", "the store has a cut and its offset, the group has not the offset"),
     ("test::step", "used by the tests of the points themselves"),
 ];

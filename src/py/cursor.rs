@@ -10,8 +10,10 @@ use crate::{
     error::{Act, Error},
     kafka::{outgoing::Outgoing, producer::Producer},
     task::{
+        commit::Outbound,
         cursor,
         dead_letter::{Phase, dead_letter},
+        tables::TooLate,
     },
     types::{Header, Records},
 };
@@ -41,7 +43,19 @@ pub(super) struct AgentSide {
 
 impl AgentSide {
     /// Enqueues a dead letter; blocks while the producer is full, as a flood of bad records makes it.
-    fn bury(&self, topic: &str, record: &Outgoing<'_>) -> crate::error::Result<()> {
+    fn bury(
+        &self,
+        cursor: &cursor::Cursor,
+        topic: &str,
+        record: &Outgoing<'_>,
+    ) -> crate::error::Result<()> {
+        let task = cursor.task();
+        if let Some(cuts) = task.cuts.as_ref().filter(|cuts| cuts.is_exact) {
+            // The row is in progress, so its cut cannot be over.
+            return task
+                .send(cuts.number(), topic.into(), Outbound::from(record))
+                .map_err(|TooLate| Error::Stopped);
+        }
         let deadline = Instant::now() + BURY_LIMIT;
         loop {
             self.producer.wait_room(deadline.saturating_duration_since(Instant::now()));
@@ -82,7 +96,7 @@ impl AgentSide {
                     timestamp_ms: (letter.timestamp_ms >= 0).then_some(letter.timestamp_ms),
                     headers: &letter.headers,
                 };
-                match py.detach(|| self.bury(topic, &record)) {
+                match py.detach(|| self.bury(cursor, topic, &record)) {
                     Ok(()) => status.metrics.dead_letters.inc(),
                     Err(error) => status.fail(&format!("{report}; its dead letter: {error}")),
                 }

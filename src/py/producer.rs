@@ -13,6 +13,7 @@ use crate::{
         producer,
     },
     metrics::Metrics,
+    types::Header,
 };
 use pyo3::{
     prelude::*,
@@ -24,7 +25,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 #[pyclass(frozen, module = "turbine._native")]
 pub struct Producer(pub(super) Detached<producer::Producer>);
 
-type PyHeaders<'py> = Vec<(String, Option<Bound<'py, PyBytes>>)>;
+pub(super) type PyHeaders<'py> = Vec<(String, Option<Bound<'py, PyBytes>>)>;
 
 #[pymethods]
 impl Producer {
@@ -56,11 +57,7 @@ impl Producer {
         if !self.0.has_room() {
             return Ok(None);
         }
-        let headers: Vec<_> = headers
-            .unwrap_or_default()
-            .into_iter()
-            .map(|(name, value)| (name, value.map(|v| v.as_bytes().to_vec())))
-            .collect();
+        let headers = owned_headers(headers);
         let (key, value) = (to_bytes(key)?, to_bytes(value)?);
         let record = Outgoing {
             key: key.as_deref(),
@@ -87,11 +84,27 @@ impl Producer {
     }
 }
 
+pub(super) fn owned_headers(headers: Option<PyHeaders<'_>>) -> Vec<Header> {
+    let owned = |(name, value): (String, Option<Bound<'_, PyBytes>>)| {
+        (name, value.map(|v| v.as_bytes().to_vec()))
+    };
+    headers.unwrap_or_default().into_iter().map(owned).collect()
+}
+
 /// The acknowledgement of one sent record.
 #[pyclass(frozen, module = "turbine._native")]
 pub struct Delivery {
     topic: Py<PyString>,
     answer: Arc<Answer>,
+}
+
+impl Delivery {
+    /// Of a record that goes out with a commit: its offset is not known before.
+    pub(super) fn staged(topic: &Bound<'_, PyString>, partition: i32, timestamp_ms: i64) -> Self {
+        let answer = Answer::default();
+        answer.set(Ok(Receipt { partition, offset: -1, timestamp_ms }));
+        Self { topic: topic.clone().unbind(), answer: Arc::new(answer) }
+    }
 }
 
 #[pymethods]

@@ -1,16 +1,23 @@
 //! Tables, for Python: the partitions of this worker, through one handle a table.
 
-use super::{detached::Detached, error::StateError, table_codec::TableCodec};
+use super::{
+    detached::Detached,
+    encode::to_bytes,
+    error::{SendError, StateError},
+    producer::{Delivery, PyHeaders, owned_headers},
+    table_codec::TableCodec,
+};
 use crate::{
     state::Space,
-    task::agent::Shared,
+    task::{agent::Shared, commit::Outbound, tables::TooLate},
     worker::{self, partitions::Refused},
 };
+use bytes::Bytes;
 use pyo3::{
     prelude::*,
-    types::{PyBytes, PyList},
+    types::{PyBytes, PyList, PyString},
 };
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 /// Keys that are removed together.
 const PAGE: usize = 512;
@@ -32,6 +39,43 @@ impl Turn {
     #[getter]
     fn partition(&self) -> i32 {
         self.task.status.tp.partition
+    }
+
+    /// Do records that are sent now belong to the commit of the rows?
+    #[getter]
+    fn is_exact(&self) -> bool {
+        self.task.cuts.as_ref().is_some_and(|cuts| cuts.is_exact)
+    }
+
+    /// As `Producer.send`; the record goes out when the rows are committed, or never.
+    #[pyo3(
+        signature = (topic, key, value, partition = -1, timestamp_ms = -1, headers = None),
+        text_signature = "($self, topic, key, value, partition=-1, timestamp_ms=-1, headers=None)"
+    )]
+    fn send(
+        &self,
+        topic: &Bound<'_, PyString>,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        partition: i32,
+        timestamp_ms: i64,
+        headers: Option<PyHeaders<'_>>,
+    ) -> PyResult<Delivery> {
+        let bytes = |b: Option<Cow<'_, [u8]>>| b.map(|b| Bytes::from(b.into_owned()));
+        let record = Outbound {
+            key: bytes(to_bytes(key)?),
+            value: bytes(to_bytes(value)?),
+            partition: (partition >= 0).then_some(partition),
+            timestamp_ms: (timestamp_ms >= 0).then_some(timestamp_ms),
+            headers: owned_headers(headers),
+        };
+        let name: Arc<str> = topic.to_str()?.into();
+        self.task.send(self.cut, name, record).map_err(|TooLate| {
+            SendError::new_err(format!(
+                "the record to {topic} comes too late: the event that it belongs to is done and committed. What an agent has begun for an event must end before it asks for the next one: await it"
+            ))
+        })?;
+        Ok(Delivery::staged(topic, partition, timestamp_ms))
     }
 }
 

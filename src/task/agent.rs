@@ -84,9 +84,11 @@ impl Shared {
         Arc::new(Self { status, lanes, cuts, first, stopping, settled })
     }
 
-    /// What is safe to commit: what is stored, where there are cuts.
+    /// What is safe to commit: what is stored, where there are cuts. Nothing of an exactly-once task.
     pub fn committable(&self) -> Option<i64> {
         match &self.cuts {
+            // Its transactions have the offset, and more beside it.
+            Some(cuts) if cuts.is_exact => None,
             Some(cuts) => cuts.stored(),
             None => self.position(),
         }
@@ -100,6 +102,12 @@ impl Shared {
             live.max(Some(lane.reached.load(Ordering::SeqCst)).filter(|&at| at >= 0))
         };
         self.lanes.iter().filter_map(of_lane).max()
+    }
+
+    /// Is every row done that any agent was given?
+    pub fn has_done_all(&self) -> bool {
+        let reached = self.reached();
+        reached.is_some() && self.position() >= reached
     }
 
     /// Offset of the first record that was handed out.

@@ -15,8 +15,9 @@
 
 use super::{
     agent::{Mailbox, Shared},
+    commit::{Outbound, Output},
     cursor::Cursor,
-    tables::{Layer, Tables},
+    tables::{Layer, Tables, TooLate},
 };
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::{
@@ -34,12 +35,16 @@ pub struct Sealed {
     pub from: i64,
     /// What was written to tables.
     pub writes: Arc<Layer>,
+    /// Records that go out with it; whoever commits it takes them.
+    pub sent: Arc<Mutex<Vec<Output>>>,
 }
 
 /// The cuts of one task.
 pub struct Cuts {
     /// What is written.
     pub tables: Tables,
+    /// Do records that agents send go out with the cut, in its transaction?
+    pub is_exact: bool,
     /// Twice the number of the cut that rows belong to; odd while it is asked for.
     word: AtomicU64,
     inner: Mutex<Inner>,
@@ -72,20 +77,17 @@ pub enum End {
 }
 
 impl Cuts {
-    /// Cuts of a task that begins at the mark of its store.
-    ///
-    /// # Errors
-    ///
-    /// If the store cannot be read.
-    pub fn new(tables: Tables) -> crate::error::Result<Self> {
-        let stored = tables.store().mark()?.map(|mark| mark.next);
-        Ok(Self {
+    /// Cuts of a task of which everything in front of `stored` is committed.
+    #[must_use]
+    pub fn new(tables: Tables, stored: Option<i64>, is_exact: bool) -> Self {
+        Self {
             tables,
+            is_exact,
             word: AtomicU64::new(0),
             inner: Mutex::new(Inner { from: stored, ..Inner::default() }),
             stored: AtomicI64::new(stored.unwrap_or(-1)),
             news: Notify::new(),
-        })
+        }
     }
 
     /// Offset behind the last record that is committed.
@@ -223,6 +225,19 @@ impl Shared {
         }
     }
 
+    /// Keeps a record that goes out with cut `cut`.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLate`]: the cut is over, or there are none.
+    pub fn send(&self, cut: u64, topic: Arc<str>, record: Outbound) -> Result<(), TooLate> {
+        let cuts = self.cuts.as_ref().ok_or(TooLate)?;
+        if cuts.tables.send(cut, Output::Record { topic, record, told: None })? {
+            cuts.want();
+        }
+        Ok(())
+    }
+
     /// The sealed cut is committed.
     pub fn cut_committed(self: &Arc<Self>, sealed: &Sealed) {
         let Some(cuts) = &self.cuts else { return };
@@ -324,7 +339,8 @@ impl Shared {
         if inner.is_last && inner.from == Some(next) {
             return;
         }
-        inner.sealed = Some(Sealed { next, from, writes: cuts.tables.seal() });
+        let (writes, sent) = cuts.tables.seal();
+        inner.sealed = Some(Sealed { next, from, writes, sent: Arc::new(Mutex::new(sent)) });
         inner.from = Some(next);
         inner.is_wanted = false;
         let number = cuts.number() + 1;

@@ -5,7 +5,7 @@
 //! that is not reached at all is given up and asked for again later. Other partitions know nothing of it.
 
 use crate::{
-    error::{Act, Result},
+    error::{Act, Error},
     task::{
         agent::Shared,
         cut::{Cuts, End, Sealed},
@@ -28,12 +28,37 @@ const SHARE: u32 = 10;
 const RETRY: Duration = Duration::from_millis(200);
 
 /// A commit on its way.
-pub(super) type Committing<'a> = Pin<Box<dyn Future<Output = Result<()>> + Send + 'a>>;
+pub(super) type Committing<'a> = Pin<Box<dyn Future<Output = Result<(), Failed>> + Send + 'a>>;
+
+/// Why a cut is not committed.
+pub(super) enum Failed {
+    /// The broker does not answer: the same again.
+    Retry(Error),
+    /// The partition is not ours any more.
+    Gone,
+    /// Nothing more can be committed here.
+    Stopped(String),
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        if error.act() == Act::Retry {
+            Self::Retry(error)
+        } else {
+            Self::Stopped(error.to_string())
+        }
+    }
+}
 
 /// What makes a cut durable.
 pub(super) trait Committer: Send + Sync {
-    /// Commits `cut`; done when the store has it. An error with [`Act::Retry`] means: the same again.
+    /// Commits `cut`; done when the store has it.
     fn commit<'a>(&'a self, cut: &'a Sealed) -> Committing<'a>;
+
+    /// Nothing more will be committed. May block.
+    fn close(&self, in_order: bool) {
+        let _ = in_order;
+    }
 }
 
 /// Commits until the cuts of `task` end.
@@ -74,8 +99,15 @@ impl Driver {
     pub(super) async fn run(self) {
         if let Some(cuts) = &self.task.cuts {
             self.drive(cuts).await;
+            cuts.tables.close();
         }
-        self.ended.set();
+        let in_order = self.task.cuts.as_ref().and_then(Cuts::ending) == Some(End::InOrder);
+        let Self { ended, committer, .. } = self;
+        // Whoever waits for the end wants the store and the partition.
+        let closed = tokio::task::spawn_blocking(move || committer.close(in_order));
+        // One that panics has logged why.
+        let _ = closed.await;
+        ended.set();
     }
 
     async fn drive(&self, cuts: &Cuts) {
@@ -100,11 +132,16 @@ impl Driver {
         }
     }
 
-    /// Waits until the next cut is due.
+    /// Waits until the next cut is due: after `pause`, or before, where nobody would wait for it.
     async fn pause(&self, cuts: &Cuts, pause: Duration) {
-        let until = tokio::time::Instant::now() + pause;
+        let began = Instant::now();
         let is_due = || cuts.is_wanted() || cuts.sealed().is_some() || cuts.ending().is_some();
-        while !is_due() && tokio::time::timeout_at(until, cuts.news()).await.is_ok() {}
+        while !is_due() && began.elapsed() < pause {
+            let step = tokio::time::timeout(self.interval, cuts.news()).await;
+            if step.is_err() && self.task.has_done_all() {
+                return;
+            }
+        }
     }
 
     /// Waits until the cut that was asked for is sealed; false if it is given up.
@@ -132,26 +169,51 @@ impl Driver {
         true
     }
 
+    /// What comes of `committing`; none if the partition is let go of at once.
+    async fn unless_abandoned(
+        &self,
+        cuts: &Cuts,
+        mut committing: Committing<'_>,
+    ) -> Option<Result<(), Failed>> {
+        loop {
+            tokio::select! {
+                result = &mut committing => return Some(result),
+                () = cuts.news() => {}
+            }
+            if cuts.ending() == Some(End::AtOnce) {
+                return None;
+            }
+        }
+    }
+
     /// Commits `cut`; false if nothing more can be.
     async fn commit(&self, cuts: &Cuts, cut: &Sealed) -> bool {
         let (began, status) = (Instant::now(), &self.task.status);
-        match self.committer.commit(cut).await {
+        let Some(result) = self.unless_abandoned(cuts, self.committer.commit(cut)).await else {
+            self.committer.close(false);
+            return false;
+        };
+        match result {
             Ok(()) => {
                 self.task.cut_committed(cut);
+                if cuts.is_exact {
+                    status.note_committed(cut.next);
+                }
                 status.metrics.commit.observe(began.elapsed().as_secs_f64());
                 status.wait_no_more();
             }
-            Err(error) if error.act() == Act::Retry => {
+            Err(Failed::Retry(error)) => {
                 status.wait_for(&format!("the commit at offset {}: {error}", cut.next));
                 let _ = tokio::time::timeout(RETRY, cuts.news()).await;
             }
-            Err(error) if cuts.ending() == Some(End::AtOnce) => {
-                tracing::info!(target: "turbine.worker", "{} {}: not committed: {error}", status.name, status.tp);
+            Err(Failed::Gone) => return false,
+            Err(Failed::Stopped(why)) if cuts.ending() == Some(End::AtOnce) => {
+                tracing::info!(target: "turbine.worker", "{} {}: not committed: {why}", status.name, status.tp);
                 return false;
             }
-            Err(error) => {
+            Err(Failed::Stopped(why)) => {
                 status.fail(&format!(
-                    "the commit at offset {} failed: {error}. Nothing is lost; restart to read again from the last one",
+                    "the commit at offset {} failed: {why}. Nothing is lost; restart to read again from the last one",
                     cut.next
                 ));
                 return false;

@@ -22,6 +22,7 @@ pub mod wake;
 
 mod agents;
 mod build;
+mod committers;
 mod exact;
 mod look;
 pub mod opening;
@@ -300,6 +301,7 @@ impl Worker {
             }
         }
         self.last_snapshots(deadline);
+        self.stores.close();
         if let Some(runtime) = self.runtime.lock().take() {
             if remaining.is_empty() {
                 runtime.shutdown_background();
@@ -342,7 +344,6 @@ impl Worker {
     pub fn kill(&self) {
         for group in self.groups.lock().iter() {
             group.killed.store(true, Ordering::Release);
-            group.tasks().iter().for_each(task::Task::end_cuts);
             group.tasks().iter().for_each(task::Task::abandon);
         }
         self.stop();

@@ -72,6 +72,12 @@ impl Stores {
         Ok(store)
     }
 
+    /// Lets go of the directory, once the last task has let go of its store.
+    pub fn close(&self) {
+        self.open.lock().clear();
+        *self.db.lock() = None;
+    }
+
     /// What is open, in the order of owners, topics and partitions.
     #[must_use]
     pub fn all(&self) -> Vec<Opened> {

@@ -111,8 +111,13 @@ impl Task {
     pub fn abandon(&self) {
         match self {
             Self::Subscription(task, _) => task.abandon(),
+            Self::Agents(task, _) => {
+                if let Some(cuts) = &task.cuts {
+                    cuts.end(End::AtOnce);
+                }
+            }
             Self::Opening(opening) => opening.gate.close(),
-            Self::Agents(..) | Self::Repartition(_) => {}
+            Self::Repartition(_) => {}
         }
     }
 
@@ -120,15 +125,6 @@ impl Task {
     pub fn settle_checkpoints(&self) {
         if let Self::Subscription(task, _) = self {
             task.settle_checkpoints();
-        }
-    }
-
-    /// Nothing of what agents wrote is committed any more.
-    pub fn end_cuts(&self) {
-        if let Self::Agents(task, _) = self
-            && let Some(cuts) = &task.cuts
-        {
-            cuts.end(End::AtOnce);
         }
     }
 

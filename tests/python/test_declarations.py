@@ -157,7 +157,6 @@ class NotAFunction:
         (values, {"value_type": Order(id=1, amount=1)}, "is not a type"),
         (values, {"value_type": NotAFunction}, "cannot be read from a record"),
         (values, {"key_type": "str"}, "is not a type"),
-        (values, {"processing_guarantee": "exactly_once"}, "cannot be exactly-once yet"),
         (values, {"processing_guarantee": "never"}, "processing_guarantee expects"),
         (values, {"concurency": 2}, "did you mean concurrency=?"),
     ],

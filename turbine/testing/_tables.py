@@ -19,6 +19,7 @@ class TestTurn:
 
     topic: str
     partition: int
+    is_exact: bool = False
 
 
 class MemoryTable:

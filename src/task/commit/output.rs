@@ -61,6 +61,18 @@ impl From<OwnedRecord> for Outbound {
     }
 }
 
+impl From<&Outgoing<'_>> for Outbound {
+    fn from(record: &Outgoing<'_>) -> Self {
+        Self {
+            key: record.key.map(Bytes::copy_from_slice),
+            value: record.value.map(Bytes::copy_from_slice),
+            partition: record.partition,
+            timestamp_ms: record.timestamp_ms,
+            headers: record.headers.to_vec(),
+        }
+    }
+}
+
 impl Output {
     /// Number of records.
     #[must_use]

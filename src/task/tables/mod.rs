@@ -14,12 +14,13 @@ mod overlay;
 
 pub use overlay::{Change, Layer};
 
+use super::commit::Output;
 use crate::{
     error::{Error, Result},
     state::{Each, Space, Store},
 };
 use overlay::{Overlay, nearest};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
@@ -31,7 +32,8 @@ pub struct TooLate;
 
 /// See the module.
 pub struct Tables {
-    store: Arc<dyn Store>,
+    /// None once the partition is gone.
+    store: RwLock<Option<Arc<dyn Store>>>,
     inner: Mutex<Inner>,
     /// Most bytes of writes between two cuts; more ask for one.
     limit_bytes: usize,
@@ -39,11 +41,18 @@ pub struct Tables {
     own: Vec<AtomicBool>,
 }
 
+#[derive(Default)]
 struct Inner {
     overlay: Overlay,
+    /// Records that go out with the cut.
+    sent: Vec<Output>,
+    sent_bytes: usize,
     /// The cut that writes belong to.
     cut: u64,
 }
+
+/// What a record costs beside its bytes, about.
+const RECORD_BYTES: usize = 200;
 
 type Rows = Vec<(Vec<u8>, Vec<u8>)>;
 
@@ -66,14 +75,17 @@ impl Tables {
         let own = (0..tables)
             .map(|index| has_content(&*store, space(index)).map(AtomicBool::new))
             .collect::<Result<_>>()?;
-        let inner = Mutex::new(Inner { overlay: Overlay::default(), cut: 0 });
-        Ok(Self { store, inner, limit_bytes, own })
+        let inner = Mutex::new(Inner::default());
+        Ok(Self { store: RwLock::new(Some(store)), inner, limit_bytes, own })
     }
 
-    /// Where they are kept.
-    #[must_use]
-    pub fn store(&self) -> &Arc<dyn Store> {
-        &self.store
+    fn store(&self) -> Result<Arc<dyn Store>> {
+        self.store.read().clone().ok_or(Error::Stopped)
+    }
+
+    /// Lets go of the store, so that the next owner of the partition can have it.
+    pub fn close(&self) {
+        *self.store.write() = None;
     }
 
     /// Has this partition ever written to the table?
@@ -91,7 +103,7 @@ impl Tables {
         if let Some(change) = self.inner.lock().overlay.get(space, key) {
             return Ok(change.clone());
         }
-        self.store.get(space, key)
+        self.store()?.get(space, key)
     }
 
     /// Gives `key` a value, or removes it; true if so much is written that a cut is due.
@@ -117,6 +129,21 @@ impl Tables {
         Ok(inner.overlay.open_bytes() > self.limit_bytes)
     }
 
+    /// Keeps a record that goes out with cut `cut`; true if so much is kept that a cut is due.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLate`]: the cut is over.
+    pub fn send(&self, cut: u64, record: Output) -> std::result::Result<bool, TooLate> {
+        let mut inner = self.inner.lock();
+        if inner.cut != cut {
+            return Err(TooLate);
+        }
+        inner.sent_bytes += record.bytes() + RECORD_BYTES;
+        inner.sent.push(record);
+        Ok(inner.sent_bytes > self.limit_bytes)
+    }
+
     /// About `limit` keys behind `after`, with their values.
     ///
     /// # Errors
@@ -125,7 +152,7 @@ impl Tables {
     pub fn page(&self, space: Space, after: Option<&[u8]>, limit: usize) -> Result<Page> {
         // Written keys first: what is applied meanwhile is then found twice, never not at all.
         let (mut keys, end) = self.inner.lock().overlay.page(space, after, limit);
-        let (stored, stored_end) = stored(&*self.store, space, after, limit)?;
+        let (stored, stored_end) = stored(&*self.store()?, space, after, limit)?;
         let end = nearest(end, stored_end);
         for (key, value) in stored {
             keys.entry(key).or_insert(Some(value));
@@ -137,11 +164,12 @@ impl Tables {
         Ok(Page { rows: rows.collect(), end })
     }
 
-    /// Ends cut `number`: its writes, to be committed. Later ones belong to the next.
-    pub(super) fn seal(&self) -> Arc<Layer> {
+    /// Ends the cut: its writes and its records. Later ones belong to the next.
+    pub(super) fn seal(&self) -> (Arc<Layer>, Vec<Output>) {
         let mut inner = self.inner.lock();
         inner.cut += 1;
-        inner.overlay.seal()
+        inner.sent_bytes = 0;
+        (inner.overlay.seal(), std::mem::take(&mut inner.sent))
     }
 
     /// What was sealed is in the store.

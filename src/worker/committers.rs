@@ -1,0 +1,165 @@
+//! How the cuts of agents are made durable.
+//!
+//! * At least once: what agents sent is acknowledged, then the changelogs have what changed, then the store
+//!   has it together with the offset. The group's offset follows when its time comes; a restart reads from
+//!   the offset in the store.
+//! * Exactly once: all of that, and the group's offset, in one transaction.
+
+use super::{
+    cuts::{Committer, Committing, Failed},
+    epochs::Epochs,
+};
+use crate::{
+    clock::Clock,
+    config::TableConfig,
+    error::{Act, Error, Result},
+    failpoints::failpoint,
+    kafka::{flight::Flight, producer::Producer},
+    state::{Delta, Mark, Store},
+    task::{
+        changelog::{Changelog, LogRecord},
+        commit::{Commit, Ended, Ledger, LogRecords, Outbound, Output},
+        cut::Sealed,
+        tables::space,
+    },
+    types::TopicPartition,
+};
+use std::{sync::Arc, time::Duration};
+
+/// Longest wait for one step of a commit before it is told of and tried again.
+const STEP_LIMIT: Duration = Duration::from_secs(10);
+/// How often room for a record is looked for.
+const FULL_POLL: Duration = Duration::from_millis(5);
+
+/// What writes the changelogs of `tables` for the task of `tp`.
+pub(super) fn changelog(tables: &[TableConfig], tp: &TopicPartition) -> Changelog {
+    let topics = tables.iter().enumerate();
+    let topics = topics.map(|(index, table)| (space(index), Arc::from(table.changelog.as_str())));
+    Changelog::keys(topics.collect(), Arc::clone(&tp.topic), tp.partition)
+}
+
+/// The same, for a transaction.
+pub(super) fn log_records(tables: &[TableConfig], tp: &TopicPartition) -> Option<LogRecords> {
+    if tables.is_empty() {
+        return None;
+    }
+    let changelog = changelog(tables, tp);
+    Some(Box::new(move |delta, from, mark| {
+        Ok(changelog.records(delta, from, mark)?.into_iter().map(output).collect())
+    }))
+}
+
+fn output(record: LogRecord) -> Output {
+    let LogRecord { topic, partition, key, value, headers } = record;
+    let record = Outbound {
+        key: key.map(Into::into),
+        value: value.map(Into::into),
+        partition: Some(partition),
+        timestamp_ms: None,
+        headers,
+    };
+    Output::Record { topic, record, told: None }
+}
+
+/// See the module.
+pub(super) struct AtLeastOnce {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) changelog: Changelog,
+    pub(super) epochs: Arc<Epochs>,
+    pub(super) producer: Arc<Producer>,
+}
+
+impl Committer for AtLeastOnce {
+    fn commit<'a>(&'a self, cut: &'a Sealed) -> Committing<'a> {
+        Box::pin(async move {
+            let delta = cut.writes.delta();
+            let mark = Mark { next: cut.next, token: 0, hash: 0, log: -1 };
+            self.settle().await?;
+            failpoint!("tables::sent");
+            self.write_changelog(&delta, cut.from, &mark).await?;
+            failpoint!("tables::logged");
+            let store = Arc::clone(&self.store);
+            blocking(move || store.commit(&delta, mark)).await?;
+            failpoint!("tables::stored");
+            Ok(())
+        })
+    }
+}
+
+impl AtLeastOnce {
+    async fn settle(&self) -> Result<()> {
+        let epochs = Arc::clone(&self.epochs);
+        blocking(move || epochs.settle(STEP_LIMIT)).await
+    }
+
+    /// Done when the records are acknowledged.
+    async fn write_changelog(&self, delta: &Delta, from: i64, mark: &Mark) -> Result<()> {
+        let records = self.changelog.records(delta, from, mark)?;
+        if records.is_empty() {
+            return Ok(());
+        }
+        let (landed, landing) = tokio::sync::oneshot::channel();
+        let flight = Flight::new(move |result| {
+            // Nobody listens any more once the partition is gone.
+            let _ = landed.send(result);
+        });
+        let sent = self.send(records, &flight).await;
+        flight.seal();
+        let landed = landing.await.map_err(|_| Error::Stopped)?;
+        sent.and(landed)
+    }
+
+    async fn send(&self, records: Vec<LogRecord>, flight: &Arc<Flight>) -> Result<()> {
+        for record in records {
+            let record = output(record);
+            self.producer.reserve().await;
+            while let Err(error) = record.send(&self.producer, flight, None) {
+                // The client library counts more than we do.
+                if error.act() != Act::Retry {
+                    return Err(error);
+                }
+                tokio::time::sleep(FULL_POLL).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or(Err(Error::Stopped))
+}
+
+/// See the module.
+pub(super) struct ExactlyOnce {
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) clock: Clock,
+}
+
+impl Committer for ExactlyOnce {
+    fn commit<'a>(&'a self, cut: &'a Sealed) -> Committing<'a> {
+        let commit = Commit {
+            from: cut.from,
+            next: cut.next,
+            delta: cut.writes.delta(),
+            outputs: std::mem::take(&mut *cut.sent.lock()),
+            point: None,
+            time_ms: self.clock.now_ms(),
+        };
+        Box::pin(async move {
+            self.ledger.commit(commit).await.map_err(|ended| match ended {
+                Ended::Gone => Failed::Gone,
+                Ended::Void | Ended::Halted(_) => Failed::Stopped(ended.to_string()),
+            })
+        })
+    }
+
+    fn close(&self, in_order: bool) {
+        if in_order {
+            self.ledger.close(STEP_LIMIT);
+        } else {
+            self.ledger.abandon();
+        }
+    }
+}
