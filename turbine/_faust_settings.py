@@ -81,7 +81,6 @@ KEPT_QUIETLY: frozenset[str] = frozenset(
         "reply_expires",
         "reply_to",
         "reply_to_prefix",
-        "store",
         "store_check_exists",
         "stream_processing_timeout",
         "stream_publish_on_commit",

@@ -21,6 +21,7 @@ __all__ = [
     "optional",
     "registry_urls",
     "seconds",
+    "store",
     "text",
     "timezone",
 ]
@@ -129,6 +130,12 @@ def choice(*allowed: str) -> Callable[[object], str]:
 def guarantee(value: object) -> str:
     """``"at_least_once"`` or ``"exactly_once"``."""
     return choice("at_least_once", "exactly_once")(value)
+
+
+def store(value: object) -> str:
+    """``"rocksdb"`` or ``"memory"``, also as ``"rocksdb://"``."""
+    word = value.removesuffix("://") if isinstance(value, str) else value
+    return choice("rocksdb", "memory")(word)
 
 
 def directory(value: object) -> Path:

@@ -58,6 +58,8 @@ def worker_config(
         "subscriptions": [_subscription(one, made[one.name]) for one in app.subscriptions.values()],
         "repartitions": stages(app),
         "state_dir": str(conf.data_path / "state"),
+        "store": conf.store,
+        "state_memory_bytes": conf.state_memory_bytes,
         "checkpoint_interval_ms": max(1, round(conf.checkpoint_interval * 1_000)),
         "tables": [_table(one) for one in app.tables.values()],
         "checkpoint_url": conf.checkpoint_url,

@@ -169,6 +169,10 @@ class Settings:
         "Directory for local state; {id}-data if not set.",
         aliases=("state_dir",),
     )
+    store = Setting(read.store, "rocksdb", "Where state is kept: rocksdb (on disk) or memory.")
+    state_memory_bytes = Setting(
+        read.byte_size, 256 << 20, "Memory for state on disk: caches and write buffers, in bytes."
+    )
     topic_partitions = Setting(
         read.integer(least=1),
         8,

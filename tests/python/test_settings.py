@@ -153,6 +153,7 @@ def test_every_default_can_be_read_and_has_help(name: str) -> None:
         ("drain_timeout", float("nan"), "not negative"),
         ("fetch_buffer_bytes", "0", "bytes"),
         ("fetch_buffer_bytes", "many", "bytes"),
+        ("store", "redis://", "'rocksdb' or 'memory'"),
         ("web_enabled", "perhaps", "true or false"),
         ("consumer_auto_offset_reset", "none", "'earliest' or 'latest'"),
         ("timezone", "Mars/Base", "time zone"),
@@ -223,8 +224,17 @@ def test_settings_of_faust_without_meaning_are_left_out_quietly(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.INFO):
-        Settings(store="rocksdb://", stream_wait_empty=False, broker_max_poll_records=10)
+        Settings(stream_wait_empty=False, broker_max_poll_records=10)
     assert not caplog.records
+
+
+def test_the_store_is_named_as_in_faust_or_by_its_word() -> None:
+    assert Settings().store == "rocksdb"
+    assert [Settings(store=word).store for word in ("memory://", "rocksdb://", "memory")] == [
+        "memory",
+        "rocksdb",
+        "memory",
+    ]
 
 
 @pytest.mark.parametrize("name", ["broker_credentials", "ssl_context"])

@@ -11,7 +11,7 @@ const BLOOM_BITS: f64 = 10.0;
 /// Files that are open at a time.
 const OPEN_FILES: i32 = 512;
 /// Most that a restart has to read again from the log of writes.
-const LOG_BYTES: u64 = 64 << 20;
+const LOG_BYTES: u64 = 32 << 20;
 /// Least memory that works.
 const LEAST_BYTES: usize = 8 << 20;
 /// First piece of memory of a write buffer.
