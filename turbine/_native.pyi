@@ -8,6 +8,8 @@ says otherwise.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol, Self, TypeAlias, final
 
+from turbine._native_operator import LocalState as LocalState
+from turbine._native_operator import receipt as receipt
 from turbine._native_snapshots import Snapshots as Snapshots
 from turbine._native_stored import StoredState as StoredState
 from turbine._native_tables import Table as Table
@@ -279,6 +281,16 @@ class Admin:
         """Partition to (oldest offset, end offset)."""
     def committed(self, group: str, topic: str, timeout_ms: int = 10_000) -> dict[int, int]:
         """Partition to the next offset that *group* will read; without those never committed."""
+    def members(self, group: str, timeout_ms: int = 10_000) -> list[str]: ...
+    def group_offsets(
+        self, group: str, topic: str, timeout_ms: int = 10_000
+    ) -> dict[int, tuple[int, str]]:
+        """As `committed`, with the text beside each offset."""
+    def set_group_offsets(
+        self, group: str, topic: str, offsets: dict[int, tuple[int, str]]
+    ) -> None: ...
+    def delete_group(self, group: str, timeout_ms: int = 10_000) -> bool: ...
+    def delete_topics(self, topics: list[str], timeout_ms: int = 10_000) -> list[str]: ...
     def cluster(self, timeout_ms: int = 10_000) -> tuple[int, str]:
         """(number of brokers, name of the first); raises `KafkaError` when none answers."""
 

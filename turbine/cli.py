@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from turbine import _cli_support as support
+from turbine._cli_operator import doctor, reset
 from turbine._cli_snapshot import snapshot
 from turbine._cli_state import state
 from turbine._cli_support import Invocation
@@ -382,6 +383,10 @@ def _user(text: str) -> tuple[str, str]:
         # What is wrong with it is not shown: it may be a password.
         raise click.UsageError("--sasl-user: give NAME:PASSWORD")
     return name, password
+
+
+cli.add_command(doctor)
+cli.add_command(reset)
 
 
 def main(argv: Sequence[str] | None = None, *, app: "App | None" = None) -> None:

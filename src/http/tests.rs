@@ -68,6 +68,7 @@ impl View for Fake {
             end: Some(10),
             in_flight: 2,
             error: None,
+            halt: None,
         }]
     }
     fn metrics(&self) -> String {

@@ -4,7 +4,7 @@ use super::{failed, failed_code, settings};
 use crate::error::{Act, Error, Result};
 use parking_lot::Mutex;
 use rdkafka::{
-    ClientConfig, ClientContext, Offset, TopicPartitionList,
+    ClientConfig, ClientContext,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer, ConsumerContext},
@@ -15,13 +15,13 @@ use std::{collections::BTreeMap, time::Duration};
 
 /// A client without a group; every call blocks.
 pub struct Admin {
-    config: ClientConfig,
-    client: BaseConsumer<Quiet>,
+    pub(super) config: ClientConfig,
+    pub(super) client: BaseConsumer<Quiet>,
 }
 
 /// Collects the first error instead of logging it: the caller gets it.
 #[derive(Default)]
-struct Quiet {
+pub(super) struct Quiet {
     first: Mutex<Option<String>>,
 }
 
@@ -51,7 +51,7 @@ impl Admin {
         Ok(Self { config, client })
     }
 
-    fn unreachable(&self, what: &str, error: &KafkaError) -> Error {
+    pub(super) fn unreachable(&self, what: &str, error: &KafkaError) -> Error {
         // Serves the error callbacks that say what is really wrong; the first one is the cause.
         for _ in 0..20 {
             let _ = self.client.poll(Duration::ZERO);
@@ -106,25 +106,8 @@ impl Admin {
         topic: &str,
         timeout: Duration,
     ) -> Result<BTreeMap<i32, i64>> {
-        let what = || format!("asking for the offsets of group {group}");
-        let mut config = self.config.clone();
-        config.set("group.id", group);
-        // It asks and never joins.
-        let asker: BaseConsumer<Quiet> = config
-            .create_with_context(Quiet::default())
-            .map_err(|e| failed("creating an admin client", &e))?;
-        let metadata =
-            asker.fetch_metadata(Some(topic), timeout).map_err(|e| failed(what(), &e))?;
-        let mut wanted = TopicPartitionList::new();
-        for partition in metadata.topics().iter().flat_map(|t| t.partitions()) {
-            wanted.add_partition(topic, partition.id());
-        }
-        let found = asker.committed_offsets(wanted, timeout).map_err(|e| failed(what(), &e))?;
-        let offsets = found.elements().into_iter().filter_map(|e| match e.offset() {
-            Offset::Offset(offset) => Some((e.partition(), offset)),
-            _ => None,
-        });
-        Ok(offsets.collect())
+        let found = self.group_offsets(group, topic, timeout)?;
+        Ok(found.into_iter().map(|(partition, (offset, _))| (partition, offset)).collect())
     }
 
     /// Creates the topics that are missing; the names that were created.

@@ -16,6 +16,7 @@ pub mod answer;
 pub mod consumer;
 mod delivery;
 pub mod flight;
+mod groups;
 mod hold;
 pub mod log_reader;
 pub mod messages;

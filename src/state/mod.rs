@@ -19,7 +19,7 @@ mod suite;
 pub use delta::Delta;
 pub use memory::MemoryStore;
 pub use names::{SpaceName, TaskName};
-pub use rocks::{StateDb, StateOptions};
+pub use rocks::{StateDb, StateOptions, TaskLook};
 pub use store::{Frozen, Mark, Pending, Space, Store};
 
 use crate::error::Result;

@@ -1,6 +1,7 @@
 //! The state of a task, as everybody else sees it.
 
 use crate::{
+    engine::halt::Halt,
     error::{Act, Result},
     metrics::TaskMetrics,
     types::TopicPartition,
@@ -66,6 +67,7 @@ pub struct Status {
     /// Its metrics.
     pub metrics: TaskMetrics,
     state: Mutex<(State, Option<String>)>,
+    halt: Mutex<Option<Halt>>,
     waiting: Mutex<Option<String>>,
     committed: AtomicI64,
     fetched: AtomicI64,
@@ -85,6 +87,7 @@ impl Status {
             name,
             metrics,
             state: Mutex::new((State::Assigned, None)),
+            halt: Mutex::default(),
             waiting: Mutex::default(),
             committed: AtomicI64::new(-1),
             fetched: AtomicI64::new(-1),
@@ -128,6 +131,19 @@ impl Status {
         }
         tracing::error!(target: "turbine.task", "{} {}: stopped: {reason}", self.name, self.tp);
         (self.on_failure)(&self.tp, reason);
+    }
+
+    /// Stops the task as [`Self::fail`] does, with the numbers that led to it.
+    pub fn halt(&self, halt: &Halt) {
+        if self.state().may_become(State::Failed) {
+            *self.halt.lock() = Some(halt.clone());
+        }
+        self.fail(&halt.to_string());
+    }
+
+    /// Why the task stands still, as data, if that was said.
+    pub fn halted(&self) -> Option<Halt> {
+        self.halt.lock().clone()
     }
 
     /// Why the task failed.

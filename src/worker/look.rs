@@ -74,6 +74,7 @@ impl View for Worker {
                     end: member.and_then(|m| m.end_offset(&status.tp)),
                     in_flight: task.in_flight(),
                     error: status.error().or_else(|| status.waiting()),
+                    halt: status.halted(),
                     group,
                 }
             })

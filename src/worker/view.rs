@@ -1,6 +1,7 @@
 //! What a running worker shows to the outside; the HTTP routes read nothing else.
 
 use super::snapshots::SnapshotView;
+use crate::engine::halt::Halt;
 use crate::state::inspect::Opened;
 use serde::Serialize;
 
@@ -27,6 +28,9 @@ pub struct AssignmentView {
     pub in_flight: u64,
     /// Why the task failed.
     pub error: Option<String>,
+    /// The same as data, where somebody has to decide: `turbine doctor` explains it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub halt: Option<Halt>,
 }
 
 /// Answer of `/health` and `/ready`.

@@ -6,6 +6,7 @@ mod db;
 mod declared;
 mod failure;
 mod guard;
+mod look;
 mod options;
 mod reading;
 mod record;
@@ -15,3 +16,4 @@ mod store;
 mod tests;
 
 pub use db::{StateDb, StateOptions};
+pub use look::TaskLook;

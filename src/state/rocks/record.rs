@@ -70,6 +70,17 @@ pub(super) fn decode_pending(
     Ok(Pending { from, mark, delta })
 }
 
+/// Where a pending commit begins, and the mark it would leave; its changes are not looked at.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub(super) fn decode_undecided(bytes: &[u8]) -> Result<(i64, Mark), &'static str> {
+    let mut content = open(bytes)?;
+    let (pending, _) = take_pending(&mut content).ok_or(NOT_AS_WRITTEN)?;
+    Ok((pending.from, pending.mark))
+}
+
 fn take_pending(content: &mut &[u8]) -> Option<(Pending, Vec<String>)> {
     let from = i64::from_le_bytes(content.split_off(..8)?.try_into().ok()?);
     let mark = take_mark(content)?;

@@ -1,0 +1,271 @@
+"""What ``turbine reset`` does, apart from reading its options."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from turbine._cli_units import Unit, parse_partition, select, state_directory
+from turbine.exceptions import ConfigError
+
+if TYPE_CHECKING:
+    from turbine._native import Admin, LocalState
+    from turbine.app import App
+
+__all__ = ["Step", "plan"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """
+    One thing that is to be done.
+
+    Attributes:
+        what: ``state``, ``changelog`` or ``offsets``.
+        of: Whose.
+        where: Directory, topic or partition.
+        action: In words.
+        run: Does it.
+    """
+
+    what: str
+    of: str
+    where: str
+    action: str
+    run: Callable[[], object]
+
+    def row(self) -> dict[str, Any]:
+        """The line of a table."""
+        return {"what": self.what, "of": self.of, "where": self.where, "action": self.action}
+
+
+@contextlib.contextmanager
+def plan(
+    app: "App",
+    name: str | None,
+    *,
+    mode: str = "reset",
+    partitions: Sequence[str] = (),
+    to_earliest: bool = False,
+    with_changelog: bool = False,
+) -> Iterator[list[Step]]:
+    """
+    Find out what is to be done; nothing is, until the steps are run.
+
+    While it is open, no worker can open the state of this machine.
+
+    Args:
+        app: The app.
+        name: A subscription, or ``agents``; None means all.
+        mode: ``reset``, ``adopt-local`` or ``rewind``.
+        partitions: ``TOPIC:NUMBER``, for the last two; empty means all that have state.
+        to_earliest: Set offsets to the oldest records instead of forgetting them.
+        with_changelog: Delete changelogs too.
+
+    Raises:
+        ConfigError: Something is named that is not there, or workers are running.
+        KafkaError: No broker answers.
+    """
+    from turbine._native import Admin
+
+    units = select(app, name)
+    admin = Admin(app.conf.bootstrap, app.conf.client)
+    _refuse_members(admin, units)
+    with _local_state(app) as state:
+        if mode == "reset":
+            _refuse_partitions(partitions)
+            steps = _reset(admin, state, units, to_earliest=to_earliest)
+            steps += _changelogs(admin, units, with_changelog=with_changelog)
+        else:
+            wanted = [parse_partition(text) for text in partitions]
+            make = _adopt if mode == "adopt-local" else _rewind
+            steps = [step for unit in units for step in make(admin, state, unit, wanted)]
+        yield steps
+
+
+def _refuse_members(admin: "Admin", units: Sequence[Unit]) -> None:
+    for group in dict.fromkeys(unit.group for unit in units):
+        members = admin.members(group)
+        if members:
+            who = ", ".join(members[:3])
+            raise ConfigError(
+                f"workers are running in group {group} ({who}): stop them first; what they "
+                f"have in memory would be committed on top of the reset"
+            )
+
+
+def _refuse_partitions(partitions: Sequence[str]) -> None:
+    if partitions:
+        raise ConfigError(
+            "--partition goes with --adopt-local and --rewind: a reset is one of all partitions, "
+            "because a changelog and a group have all of them"
+        )
+
+
+@contextlib.contextmanager
+def _local_state(app: "App") -> "Iterator[LocalState | None]":
+    from turbine._native import LocalState
+
+    directory = state_directory(app)
+    if directory is None:
+        yield None
+        return
+    state = LocalState(str(directory), app.conf.id)
+    try:
+        yield state
+    finally:
+        state.close()
+
+
+def _reset(
+    admin: "Admin", state: "LocalState | None", units: Sequence[Unit], *, to_earliest: bool
+) -> list[Step]:
+    steps = []
+    for unit in units:
+        tasks = _marks(state, unit)
+        if tasks and state is not None:
+            newest = max(mark[0] for mark in tasks.values())
+            where = f"{len(tasks)} partitions, newest offset {newest}"
+            steps.append(
+                Step("state", unit.name, unit.topic, f"delete {where}", _remover(state, unit))
+            )
+    groups: dict[str, list[Unit]] = {}
+    for unit in units:
+        groups.setdefault(unit.group, []).append(unit)
+    for group, members in groups.items():
+        committed = {unit.topic: _committed(admin, unit) for unit in members}
+        if not any(committed.values()) and not to_earliest:
+            continue
+        text = ", ".join(f"{topic} {_span(found)}" for topic, found in committed.items() if found)
+        steps.append(
+            _earliest(admin, group, [unit.topic for unit in members])
+            if to_earliest
+            else Step("offsets", group, text, "forget", _group_remover(admin, group))
+        )
+    return steps
+
+
+def _group_remover(admin: "Admin", group: str) -> Callable[[], object]:
+    return lambda: admin.delete_group(group)
+
+
+def _remover(state: "LocalState", unit: Unit) -> Callable[[], object]:
+    return lambda: state.remove(unit.owner, unit.topic)
+
+
+def _earliest(admin: "Admin", group: str, topics: Sequence[str]) -> Step:
+    oldest = {
+        topic: {partition: start for partition, (start, _) in admin.watermarks(topic).items()}
+        for topic in topics
+    }
+
+    def run() -> None:
+        from turbine._native import receipt
+
+        admin.delete_group(group)
+        for topic, starts in oldest.items():
+            offsets = {partition: (start, receipt(start)) for partition, start in starts.items()}
+            admin.set_group_offsets(group, topic, offsets)
+
+    text = ", ".join(f"{topic} {_span(starts)}" for topic, starts in oldest.items())
+    return Step("offsets", group, text, "set to the oldest records", run)
+
+
+def _changelogs(admin: "Admin", units: Sequence[Unit], *, with_changelog: bool) -> list[Step]:
+    there = set(admin.list_topics())
+    names = dict.fromkeys(name for unit in units for name in unit.changelogs if name in there)
+    if names and not with_changelog:
+        raise ConfigError(
+            f"the changelog {', '.join(names)} would bring the old state back: add --changelog to "
+            f"delete it too, or keep the state and see --adopt-local and --rewind"
+        )
+    return [
+        Step("changelog", name, name, "delete the topic", _topic_remover(admin, name))
+        for name in names
+    ]
+
+
+def _topic_remover(admin: "Admin", name: str) -> Callable[[], object]:
+    return lambda: admin.delete_topics([name])
+
+
+def _adopt(
+    admin: "Admin", state: "LocalState | None", unit: Unit, wanted: Sequence[tuple[str, int]]
+) -> Iterator[Step]:
+    marks = _chosen(_marks(state, unit), unit, wanted)
+    log = admin.watermarks(unit.topic) if marks else {}
+    committed = _committed(admin, unit) if marks else {}
+    for partition, (at, token, digest) in marks.items():
+        start, end = log.get(partition, (0, -1))
+        if not start <= at <= end:
+            raise ConfigError(
+                f"the state of {unit.name} on {unit.topic}[{partition}] is at {at}, and the topic "
+                f"has {start} to {end}: nothing goes on there, see --rewind and reset"
+            )
+        before = committed.get(partition, "nothing")
+        action = f"commit {at} instead of {before}: nothing is written again"
+
+        def run(
+            partition: int = partition, at: int = at, token: int = token, digest: int = digest
+        ) -> None:
+            from turbine._native import receipt
+
+            offsets = {partition: (at, receipt(at, token, digest))}
+            admin.set_group_offsets(unit.group, unit.topic, offsets)
+
+        yield Step("offsets", unit.name, f"{unit.topic}[{partition}]", action, run)
+
+
+def _rewind(
+    admin: "Admin", state: "LocalState | None", unit: Unit, wanted: Sequence[tuple[str, int]]
+) -> Iterator[Step]:
+    committed = admin.group_offsets(unit.group, unit.topic)
+    for partition, (at, _, _) in _chosen(_marks(state, unit), unit, wanted).items():
+        if partition not in committed:
+            raise ConfigError(
+                f"group {unit.group} has no offset for {unit.topic}[{partition}] to go back to: "
+                f"see --adopt-local, which goes on at {at}, and reset"
+            )
+        offset, text = committed[partition]
+        action = f"forget the state at {at}, build it up to {offset} and go on there"
+
+        def run(partition: int = partition, offset: int = offset, text: str = text) -> None:
+            from turbine._native import receipt
+
+            if not text.startswith("turbine:"):
+                offsets = {partition: (offset, receipt(offset))}
+                admin.set_group_offsets(unit.group, unit.topic, offsets)
+            if state is not None:
+                state.forget(unit.owner, unit.topic, partition)
+
+        yield Step("state", unit.name, f"{unit.topic}[{partition}]", action, run)
+
+
+def _chosen(
+    marks: dict[int, tuple[int, int, int]], unit: Unit, wanted: Sequence[tuple[str, int]]
+) -> dict[int, tuple[int, int, int]]:
+    if not wanted:
+        return marks
+    return {
+        number: marks[number] for topic, number in wanted if topic == unit.topic and number in marks
+    }
+
+
+def _marks(state: "LocalState | None", unit: Unit) -> dict[int, tuple[int, int, int]]:
+    """Partition to what its state has seen: offset, token, hash."""
+    tasks = state.tasks() if state is not None else []
+    return {
+        partition: mark
+        for owner, topic, partition, _, mark in tasks
+        if mark is not None and (owner, topic) == (unit.owner, unit.topic)
+    }
+
+
+def _committed(admin: "Admin", unit: Unit) -> dict[int, int]:
+    found = admin.group_offsets(unit.group, unit.topic)
+    return {partition: offset for partition, (offset, _) in found.items()}
+
+
+def _span(offsets: dict[int, int]) -> str:
+    low, high = min(offsets.values(), default=0), max(offsets.values(), default=0)
+    return f"at {low}" if low == high else f"at {low} to {high}"

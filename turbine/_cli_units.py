@@ -1,0 +1,97 @@
+"""What an app keeps, and where: the parts that ``turbine reset`` and ``turbine doctor`` handle."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from turbine.exceptions import ConfigError
+from turbine.naming import app_group, changelog_topic
+
+if TYPE_CHECKING:
+    from turbine.app import App
+
+__all__ = ["Unit", "parse_partition", "select", "state_directory", "units_of"]
+
+AGENTS = "agents"
+"""What the agents of an app are called on the command line."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """
+    One subscription, or the agents of an app, on one topic.
+
+    Attributes:
+        name: What it is called on the command line.
+        owner: What its state is called.
+        group: Its consumer group.
+        topic: The topic read.
+        changelogs: Topics that its state may be written to.
+    """
+
+    name: str
+    owner: str
+    group: str
+    topic: str
+    changelogs: tuple[str, ...]
+
+
+def units_of(app: "App") -> list[Unit]:
+    """List every part of *app* that commits offsets."""
+    return [*_subscriptions(app), *_agents(app)]
+
+
+def _subscriptions(app: "App") -> Iterator[Unit]:
+    for one in app.subscriptions.values():
+        changelog = f"{one.group}-changelog"
+        for topic in one.reads:
+            yield Unit(one.name, one.name, one.group, topic, (changelog,))
+
+
+def _agents(app: "App") -> Iterator[Unit]:
+    group = app_group(app.conf.id, app.conf.version)
+    changelogs = tuple(changelog_topic(app.conf.id, name) for name in app.tables)
+    topics = dict.fromkeys(topic for one in app.agents.values() for topic in one.topics)
+    for topic in topics:
+        yield Unit(AGENTS, group, group, topic, changelogs)
+
+
+def select(app: "App", name: str | None, topic: str | None = None) -> list[Unit]:
+    """
+    Find the parts that are meant.
+
+    Args:
+        app: The app.
+        name: A subscription, or ``agents``; None means all.
+        topic: Only those on this topic.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    units = units_of(app)
+    found = [one for one in units if name in (None, one.name) and topic in (None, one.topic)]
+    if not found:
+        names = ", ".join(dict.fromkeys(one.name for one in units)) or "nothing"
+        on = f" on topic {topic!r}" if topic else ""
+        raise ConfigError(f"the app has no {name or 'part'!r}{on}: it has {names}")
+    return found
+
+
+def parse_partition(text: str) -> tuple[str, int]:
+    """
+    Read ``TOPIC:NUMBER``.
+
+    Raises:
+        ConfigError: It is something else.
+    """
+    topic, _, number = text.rpartition(":")
+    if not topic or not number.isdecimal():
+        raise ConfigError(f"{text!r} is no partition: write TOPIC:NUMBER, as orders:3")
+    return topic, int(number)
+
+
+def state_directory(app: "App") -> Path | None:
+    """Where a worker of *app* keeps its state on this machine; None if there is none."""
+    directory = Path(app.conf.data_path) / "state"
+    return directory if directory.exists() else None
