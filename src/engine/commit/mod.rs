@@ -18,8 +18,8 @@
 //! * Each attempt has a token of its own; an attempt that was aborted leaves nothing pending.
 //! * When it is not known whether a commit took effect, nothing is forgotten: the producer is dropped, the
 //!   owner asked for, a new one initialised, and the committed offset read before anything else.
-//! * A producer that had trouble during a transaction is dropped before the next one: its late requests
-//!   could decide a transaction they do not belong to.
+//! * A producer that had trouble during a transaction is dropped before the next one, and does not abort
+//!   this one: its late requests could decide a transaction they do not belong to.
 //! * The committed offset never moves back.
 //! * Any order of events is survived: what cannot have happened changes nothing.
 

@@ -160,9 +160,27 @@ impl Machine {
         out.push(Effect::Done { next });
     }
 
+    /// A producer that had trouble does not abort: requests of it that are still on their way could put
+    /// the offset into what the broker takes for a new transaction, and commit that. Its successor shuts
+    /// them out first.
     fn abort(&mut self, out: &mut Vec<Effect>) {
-        self.stage = Stage::Aborting;
-        out.push(Effect::Abort);
+        if !self.is_suspicious {
+            self.stage = Stage::Aborting;
+            return out.push(Effect::Abort);
+        }
+        if let Some(halt) = self.doom.take().or_else(|| self.refused_too_often()) {
+            return self.halt(halt, out);
+        }
+        self.recycle(out);
+    }
+
+    /// Counts that the commit in hand was refused.
+    fn refused_too_often(&mut self) -> Option<Halt> {
+        let hand = self.hand.as_mut()?;
+        hand.aborts += 1;
+        let often = format!("{} times", hand.aborts);
+        let is_too_often = hand.aborts > self.options.most_aborts;
+        is_too_often.then(|| Halt::of(Reason::CommitRefused).because(often))
     }
 
     fn aborted(&mut self, answer: Answer, out: &mut Vec<Effect>) {
@@ -173,9 +191,10 @@ impl Machine {
                 self.stage = Stage::Discarding;
                 out.push(Effect::Discard);
             }
+            // Once more by itself: nothing of the transaction is on its way but its end.
             Answer::Retriable => {
                 self.is_suspicious = true;
-                self.abort(out);
+                out.push(Effect::Abort);
             }
             _ => self.lose(answer, out),
         }

@@ -255,3 +255,51 @@ impl Setup {
         }
     }
 }
+
+/// The shortest history that leads to `fault`: what each node is about to do, what is on its way.
+pub(super) fn history(setup: &Setup, fault: &str) -> Vec<String> {
+    let mut prints = Prints::new();
+    let mut worlds = vec![(World::new(setup), 0)];
+    let mut at = 0;
+    while at < worlds.len() {
+        let mut next = Vec::new();
+        successors(&worlds[at].0, setup, &mut next);
+        for mut world in next {
+            world.check(setup);
+            if world.fault == Some(fault) {
+                worlds.push((world, at));
+                return back(&worlds);
+            }
+            if world.fault.is_none() && prints.is_new(&world) {
+                worlds.push((world, at));
+            }
+        }
+        at += 1;
+    }
+    Vec::new()
+}
+
+fn back(worlds: &[(World, usize)]) -> Vec<String> {
+    let mut at = worlds.len() - 1;
+    let mut lines = Vec::new();
+    while at > 0 {
+        let (world, before) = &worlds[at];
+        let node = |i: usize| {
+            let node = &world.nodes[i];
+            let stage = node.machine.as_ref().map(|machine| &machine.stage);
+            format!("{stage:?} epoch {} call {:?} {:?}", node.epoch, node.call, node.disk.now.mark)
+        };
+        lines.push(format!(
+            "0: {} | 1: {} | on the way {:?} | {:?} {:?} | left {:?}",
+            node(0),
+            node(1),
+            world.network,
+            world.broker.tokens,
+            world.broker,
+            world.left
+        ));
+        at = *before;
+    }
+    lines.reverse();
+    lines
+}

@@ -25,6 +25,8 @@ pub(super) enum Mutant {
     TokenOfOffset,
     /// A producer is kept although requests of it are still on their way.
     KeepSuspicious,
+    /// A producer aborts although requests of it are still on their way.
+    AbortSuspicious,
     /// Offsets are sent before the outputs are acknowledged.
     NoFlush,
     /// The state is changed before the transaction is committed.

@@ -1,6 +1,6 @@
 //! One process: the machine, and what only it knows.
 
-use super::{Disk, Effect, Event, Machine, Mutant, Options, Row, Setup, mutant::Op};
+use super::{Answer, Disk, Effect, Event, Machine, Mutant, Options, Row, Setup, mutant::Op};
 use crate::engine::receipt::Receipt;
 use std::collections::VecDeque;
 
@@ -64,7 +64,11 @@ impl Node {
         let Some(mut machine) = self.machine.take() else {
             return;
         };
+        let was_suspicious = machine.is_suspicious;
+        let is_blind = mutant == Mutant::AbortSuspicious && is_refusal(&event);
+        machine.is_suspicious &= !is_blind;
         let effects = machine.on(event);
+        machine.is_suspicious |= is_blind && was_suspicious;
         if mutant == Mutant::KeepSuspicious {
             machine.is_suspicious = false;
         }
@@ -77,4 +81,13 @@ impl Node {
     pub(super) fn is_heartbeat(&self) -> bool {
         self.machine.as_ref().is_some_and(|machine| machine.is_heartbeat)
     }
+}
+
+/// Is it the end of an attempt?
+fn is_refusal(event: &Event) -> bool {
+    use Event::{Committed, Flushed, OffsetsSent};
+    matches!(
+        event,
+        Flushed(Answer::Abortable) | OffsetsSent(Answer::Abortable) | Committed(Answer::Abortable)
+    )
 }

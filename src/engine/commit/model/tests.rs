@@ -3,7 +3,7 @@
 use super::{
     Mutant::{self, *},
     Script, Setup,
-    explore::{Seen, explore},
+    explore::{Seen, explore, history},
     world::Budget,
 };
 
@@ -37,7 +37,9 @@ fn seen(name: &str, setup: &Setup) -> Seen {
 /// The protocol survives everything in the budget: no fault, nobody stuck, and the end is reached.
 fn holds(name: &str, setup: &Setup) {
     let seen = seen(name, setup);
-    assert!(seen.faults.is_empty(), "{name}: {:?}", seen.faults);
+    if let Some(fault) = seen.faults.first() {
+        panic!("{name}: {:?}\n{}", seen.faults, history(setup, fault).join("\n"));
+    }
     assert!(seen.stuck.is_none(), "{name}: {:#?}", seen.stuck);
     assert!(seen.completes, "{name}");
 }
@@ -135,8 +137,10 @@ fn commits_without_input_are_exact() {
 fn aborts_leave_nothing() {
     holds("aborts", &plain(Budget { aborts: 1, ..budget(1, 0, 0, 1) }));
     holds("aborts", &plain(Budget { aborts: 2, ..budget(0, 0, 0, 1) }));
+    holds("aborts", &plain(Budget { aborts: 1, ..budget(0, 0, 0, 2) }));
     if is_thorough() {
-        holds("aborts", &plain(Budget { aborts: 1, ..budget(0, 0, 0, 2) }));
+        holds("aborts", &plain(Budget { aborts: 2, ..budget(0, 0, 0, 3) }));
+        holds("aborts", &with_changelog(plain(Budget { aborts: 1, ..budget(0, 1, 0, 2) })));
         holds("aborts", &plain(Budget { aborts: 2, outages: 1, ..budget(1, 0, 0, 1) }));
     }
 }
@@ -194,7 +198,8 @@ fn every_mutant_is_found() {
     let abort = Budget { aborts: 1, ..crash };
     let beat = Budget { heartbeats: 1, ..crash };
     let power = Budget { outages: 1, ..Budget::default() };
-    let mutants: [(Mutant, Budget, &[&str]); 20] = [
+    let twice = Budget { aborts: 1, ..budget(0, 0, 0, 2) };
+    let mutants: [(Mutant, Budget, &[&str]); 21] = [
         (PrepareAfterCommit, crash, &[DIFFERS]),
         (NoPrepare, crash, &[DIFFERS]),
         (AlwaysRollForward, crash, &[EARLY]),
@@ -204,6 +209,7 @@ fn every_mutant_is_found() {
         (NoSync, power, &[DIFFERS]),
         (TokenOfOffset, moved, &[DIFFERS]),
         (KeepSuspicious, timeout, &[TORN]),
+        (AbortSuspicious, twice, &[TORN]),
         (NoFlush, crash, &[TORN]),
         (ApplyBeforeCommit, crash, &[AHEAD]),
         (ApplyBlindly, crash, &[ASKEW]),
