@@ -256,17 +256,22 @@ impl Setup {
     }
 }
 
-/// The shortest history that leads to `fault`: what each node is about to do, what is on its way.
-pub(super) fn history(setup: &Setup, fault: &str) -> Vec<String> {
+/// The shortest history that leads to `fault`, or to where nothing leads on: what each node is about to
+/// do, what is on its way.
+pub(super) fn history(setup: &Setup, fault: Option<&str>) -> Vec<String> {
     let mut prints = Prints::new();
     let mut worlds = vec![(World::new(setup), 0)];
     let mut at = 0;
     while at < worlds.len() {
         let mut next = Vec::new();
         successors(&worlds[at].0, setup, &mut next);
+        if fault.is_none() && next.is_empty() && !worlds[at].0.is_complete(setup) {
+            worlds.truncate(at + 1);
+            return back(&worlds);
+        }
         for mut world in next {
             world.check(setup);
-            if world.fault == Some(fault) {
+            if fault.is_some() && world.fault == fault {
                 worlds.push((world, at));
                 return back(&worlds);
             }

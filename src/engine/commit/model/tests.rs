@@ -38,9 +38,11 @@ fn seen(name: &str, setup: &Setup) -> Seen {
 fn holds(name: &str, setup: &Setup) {
     let seen = seen(name, setup);
     if let Some(fault) = seen.faults.first() {
-        panic!("{name}: {:?}\n{}", seen.faults, history(setup, fault).join("\n"));
+        panic!("{name}: {:?}\n{}", seen.faults, history(setup, Some(*fault)).join("\n"));
     }
-    assert!(seen.stuck.is_none(), "{name}: {:#?}", seen.stuck);
+    if seen.stuck.is_some() {
+        panic!("{name}: stuck\n{}", history(setup, Option::None).join("\n"));
+    }
     assert!(seen.completes, "{name}");
 }
 

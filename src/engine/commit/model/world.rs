@@ -271,8 +271,12 @@ impl World {
 
     /// The request in hand was answered without being carried out.
     pub(super) fn withdraw(&mut self, i: usize) {
+        let is_it = |one: &Message| match one {
+            Message::End { node, is_awaited, .. } => *is_awaited && usize::from(*node) == i,
+            Message::Offset { .. } => false,
+        };
         if self.nodes[i].call.take().is_some() {
-            self.network.retain(|one| !matches!(one, Message::End { is_awaited: true, .. }));
+            self.network.retain(|one| !is_it(one));
         }
     }
 
