@@ -366,6 +366,8 @@ def broker(given: Invocation, /, *, memory: bool, **options: Any) -> None:
         support.until_signal()
 
 
+cli.add_command(doctor)
+cli.add_command(reset)
 cli.add_command(snapshot)
 cli.add_command(state)
 
@@ -383,10 +385,6 @@ def _user(text: str) -> tuple[str, str]:
         # What is wrong with it is not shown: it may be a password.
         raise click.UsageError("--sasl-user: give NAME:PASSWORD")
     return name, password
-
-
-cli.add_command(doctor)
-cli.add_command(reset)
 
 
 def main(argv: Sequence[str] | None = None, *, app: "App | None" = None) -> None:

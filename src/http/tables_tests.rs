@@ -60,6 +60,7 @@ impl View for Shop {
             end: Some(100),
             in_flight: 0,
             error: None,
+            halt: None,
         };
         vec![one(1, "running"), one(2, "restoring")]
     }

@@ -91,8 +91,21 @@ impl StateDb {
         for family in families.iter().filter(|f| f.starts_with(&begins) && f.ends_with(&ends)) {
             self.instance.db.drop_cf(family).map_err(|e| self.instance.failures.write(&e))?;
         }
+        self.undeclare(&[owner.as_bytes(), topic.as_bytes()].join(&0))
+    }
+
+    /// Forgets what was declared and noted under `names`.
+    fn undeclare(&self, names: &[u8]) -> Result<()> {
+        let declared = self.instance.family(DECLARED)?;
         let mut batch = WriteBatch::default();
-        batch.delete_cf(&self.instance.family(DECLARED)?, declared_key(owner, topic));
+        for entry in self.instance.db.iterator_cf(&declared, IteratorMode::Start) {
+            let (key, _) = entry.map_err(|e| self.instance.failures.read(&e))?;
+            let mut parts = key.splitn(2, |byte| *byte == 0);
+            let rest = parts.nth(1).and_then(|rest| rest.strip_prefix(names));
+            if rest.is_some_and(|rest| rest.is_empty() || rest[0] == 0) {
+                batch.delete_cf(&declared, &key);
+            }
+        }
         self.instance.write(batch, &WriteOptions::default())
     }
 }
