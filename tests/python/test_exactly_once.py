@@ -6,7 +6,6 @@ from collections import Counter
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pytest
 
 import turbine
@@ -21,18 +20,7 @@ from turbine.context import Context
 
 EXACT: dict[str, Any] = {"processing_guarantee": "exactly_once"}
 COPY = source("exact_copy")
-POINTS = (
-    "boot::initialised",
-    "boot::fetched",
-    "commit::begins",
-    "commit::begun",
-    "commit::mid_produce",
-    "commit::produced",
-    "commit::flushed",
-    "commit::offsets_begin",
-    "commit::offsets_sent",
-    "commit::committed",
-)
+POINTS = ("boot::initialised", "commit::mid_produce", "commit::offsets_sent", "commit::committed")
 
 
 @pytest.fixture
@@ -104,7 +92,7 @@ async def test_dead_letters_and_side_outputs_are_part_of_it(
         **EXACT,
     )
     def split(batch: pa.RecordBatch, ctx: Context) -> pa.RecordBatch:
-        ctx.emit("odd", batch.filter(pc.equal(batch["n"], 1)))
+        ctx.emit("odd", batch.filter(pa.array([n == 1 for n in batch["n"].to_pylist()])))
         return batch
 
     produce(topics[0], [{"n": 0}, "not json", {"n": 1}])

@@ -1,6 +1,7 @@
 //! Tests of the crate from outside. One binary: each further one would link librdkafka again.
 
 mod broker;
+mod exact;
 mod groups;
 mod layers;
 mod log_reader;

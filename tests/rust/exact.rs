@@ -1,0 +1,194 @@
+//! The transactional producer and the members that commit with it, against the embedded broker.
+
+use parking_lot::Mutex;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, mpsc},
+    time::{Duration, Instant},
+};
+use turbine::{
+    broker::{Broker, BrokerConfig},
+    config::StartAt,
+    kafka::{
+        consumer::{Begin, Committed, GroupConsumer, GroupOffset, Listener, Membership},
+        flight::Flight,
+        messages::Messages,
+        outgoing::Outgoing,
+        producer::Producer,
+        queue::PartitionQueue,
+        transaction::Remedy,
+    },
+    types::{Records as _, TopicPartition},
+};
+
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+fn broker() -> Broker {
+    let config = BrokerConfig { default_partitions: 1, ..BrokerConfig::default() };
+    Broker::start(config).unwrap()
+}
+
+fn counter() -> prometheus::IntCounter {
+    prometheus::IntCounter::new("records", "records").unwrap()
+}
+
+fn transactional(broker: &Broker, id: &str) -> Arc<Producer> {
+    let user = BTreeMap::new();
+    let producer =
+        Producer::transactional(&broker.address(), &user, id, 1 << 20, counter()).unwrap();
+    let end = Instant::now() + TIMEOUT;
+    while let Err(refusal) = producer.init(Duration::from_secs(5)) {
+        assert!(refusal.remedy == Remedy::Retry && Instant::now() < end, "{refusal:?}");
+    }
+    producer
+}
+
+/// Writes one record a value and waits until each is acknowledged.
+fn write(producer: &Producer, topic: &str, values: &[&str]) {
+    let (landed, inbox) = mpsc::channel();
+    let flight = Flight::new(move |result| landed.send(result).unwrap());
+    for value in values {
+        let record =
+            Outgoing { value: Some(value.as_bytes()), partition: Some(0), ..Outgoing::default() };
+        producer.send(topic, &record, Some(&flight), None).unwrap();
+    }
+    flight.seal();
+    inbox.recv_timeout(TIMEOUT).unwrap().unwrap();
+}
+
+/// A member whose partitions all begin at the same place.
+struct Everything {
+    begin: Begin,
+    queues: Mutex<Vec<PartitionQueue>>,
+}
+
+impl Listener for Everything {
+    fn assigned(
+        &self,
+        partitions: Vec<(TopicPartition, PartitionQueue)>,
+        _: &Committed<'_>,
+    ) -> Vec<(TopicPartition, Begin)> {
+        let (names, queues): (Vec<_>, Vec<_>) = partitions.into_iter().unzip();
+        self.queues.lock().extend(queues);
+        names.into_iter().map(|tp| (tp, self.begin)).collect()
+    }
+
+    fn revoked(&self, _: &[TopicPartition], _: bool) -> Vec<GroupOffset> {
+        Vec::new()
+    }
+}
+
+impl Everything {
+    /// Values and offsets that come within `time`, or until there are `count`.
+    fn take(&self, count: usize, time: Duration) -> Vec<(i64, String)> {
+        let end = Instant::now() + time;
+        let mut records = Messages::default();
+        while records.len() < count && Instant::now() < end {
+            for queue in &*self.queues.lock() {
+                queue.take(&mut records, 100, 1 << 20).unwrap();
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let value = |i| String::from_utf8(records.value(i).unwrap().to_vec()).unwrap();
+        (0..records.len()).map(|i| (records.offset(i), value(i))).collect()
+    }
+}
+
+fn join(broker: &Broker, group: &str, begin: Begin) -> (GroupConsumer, Arc<Everything>) {
+    let all = Arc::new(Everything { begin, queues: Mutex::default() });
+    let member = Membership {
+        brokers: &broker.address(),
+        user: &BTreeMap::new(),
+        group,
+        topics: &["t".to_owned()],
+        start_at: StartAt::Earliest,
+        partitions: 1,
+        buffer_bytes: 1 << 20,
+        tells_ends: false,
+        is_exact: true,
+    };
+    let consumer = GroupConsumer::join(&member, Arc::clone(&all) as Arc<dyn Listener>).unwrap();
+    let end = Instant::now() + TIMEOUT;
+    while all.queues.lock().is_empty() {
+        assert!(Instant::now() < end, "no partition was assigned");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    (consumer, all)
+}
+
+fn tp() -> TopicPartition {
+    TopicPartition::new("t", 0)
+}
+
+/// Nothing arrives from a partition that is held, and from the one that is released nothing in front of
+/// the offset, however much has been fetched.
+#[test]
+fn a_held_partition_begins_where_it_is_released() {
+    let broker = broker();
+    let writer = transactional(&broker, "writer");
+    writer.begin().unwrap();
+    let values: Vec<String> = (0..50).map(|n| n.to_string()).collect();
+    write(&writer, "t", &values.iter().map(String::as_str).collect::<Vec<_>>());
+    writer.commit().unwrap();
+    let (member, all) = join(&broker, "g", Begin::Held);
+    assert_eq!(all.take(1, Duration::from_millis(300)), []);
+    member.release(&tp(), Some(40)).unwrap();
+    let got = all.take(10, TIMEOUT);
+    let wanted: Vec<_> = (40..50).map(|n| (n, n.to_string())).collect();
+    assert_eq!(got, wanted);
+    all.queues.lock().clear();
+    member.leave();
+}
+
+/// Without an offset a partition that is released begins where a group without offsets does.
+#[test]
+fn a_release_without_an_offset_begins_at_the_beginning() {
+    let broker = broker();
+    let writer = transactional(&broker, "writer");
+    writer.begin().unwrap();
+    write(&writer, "t", &["first", "second"]);
+    writer.commit().unwrap();
+    let (member, all) = join(&broker, "g", Begin::Held);
+    member.release(&tp(), None).unwrap();
+    let got = all.take(2, TIMEOUT);
+    assert_eq!(got, [(0, "first".to_owned()), (1, "second".to_owned())]);
+    all.queues.lock().clear();
+    member.leave();
+}
+
+/// Records and offset of a transaction are seen together; those of an aborted one never.
+#[test]
+fn records_and_offset_take_effect_together() {
+    let broker = broker();
+    let writer = transactional(&broker, "writer");
+    writer.begin().unwrap();
+    write(&writer, "t", &["aborted"]);
+    writer.abort().unwrap();
+    let (member, all) = join(&broker, "g", Begin::At(0));
+    assert_eq!(member.committed(&[tp()]).unwrap(), []);
+    writer.begin().unwrap();
+    write(&writer, "t", &["kept"]);
+    let offset = GroupOffset { tp: tp(), offset: 3, metadata: "turbine:1:{}".into() };
+    writer.send_offsets(std::slice::from_ref(&offset), &member.group_metadata().unwrap()).unwrap();
+    writer.commit().unwrap();
+    assert!(!writer.is_suspicious(), "nothing was out of the ordinary");
+    assert_eq!(member.committed(&[tp()]).unwrap(), [offset]);
+    let got: Vec<_> = all.take(1, TIMEOUT).into_iter().map(|(_, value)| value).collect();
+    assert_eq!(got, ["kept"]);
+    all.queues.lock().clear();
+    member.leave();
+}
+
+/// Whoever has the transactional id later shuts the earlier one out, also in the middle of a transaction.
+#[test]
+fn a_second_producer_shuts_the_first_one_out() {
+    let broker = broker();
+    let first = transactional(&broker, "same");
+    first.begin().unwrap();
+    write(&first, "t", &["lost"]);
+    let _second = transactional(&broker, "same");
+    let refusal = first.commit().unwrap_err();
+    assert_eq!(refusal.remedy, Remedy::Fenced, "{refusal:?}");
+    assert_eq!(first.is_over(), Some(Remedy::Fenced));
+    assert!(first.is_suspicious());
+}
