@@ -1,7 +1,7 @@
 //! Commits the cuts of one partition, one after the other.
 //!
 //! The next cut is asked for when the last one is committed and its time has come. Where agents take
-//! long to reach a cut, cuts become rarer, so that waiting for them stays a small part of the time; one
+//! long to reach a cut, cuts become rarer, so that they go on without waiting half of the time; one
 //! that is not reached at all is given up and asked for again later. Other partitions know nothing of it.
 
 use crate::{
@@ -22,8 +22,8 @@ use std::{
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a cut may take before it is given up, the first time.
 const LIMIT: Duration = Duration::from_secs(10);
-/// Cuts take at most one part in so many of the time.
-const SHARE: u32 = 10;
+/// Longest wait for the next cut because the last one took long.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Wait before a commit is tried again that a broker did not answer.
 const RETRY: Duration = Duration::from_millis(200);
 
@@ -127,7 +127,7 @@ impl Driver {
             if self.task.status.is_live() && self.task.ask_for_cut(false) {
                 let is_reached = self.reach(cuts, asked, limit).await;
                 limit = if is_reached { LIMIT } else { limit.saturating_mul(2) };
-                pause = self.interval.max(asked.elapsed() * SHARE);
+                pause = self.interval.max(asked.elapsed().min(LONGEST_PAUSE));
             }
         }
     }

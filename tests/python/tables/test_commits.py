@@ -13,6 +13,7 @@ from support.wait import eventually
 from support.wait import eventually_async as until
 
 COUNTS = """
+import asyncio
 import os
 import turbine
 
@@ -24,11 +25,21 @@ app = turbine.App(
 )
 counts = app.Table("counts", key_type=str, value_type=int, default=int)
 
-@app.agent(os.environ["IN"], key_type=str, value_type=int, sink=[os.environ["OUT"]])
+sums = app.Table("sums", key_type=str, value_type=int, default=int)
+
+@app.agent(
+    os.environ["IN"], key_type=str, value_type=int, sink=[os.environ["OUT"]], concurrency=3
+)
 async def count(stream):
     async for key, n in stream.items():
         counts[key] += 1
         yield {"key": key, "n": n, "count": counts[key]}
+
+@app.agent(os.environ["IN"], value_type=int)
+async def add(stream):
+    async for numbers in stream.take(70, within=0.05):
+        await asyncio.sleep(0.001)
+        sums["all"] += sum(numbers)
 """
 
 
@@ -214,6 +225,8 @@ def test_killed_workers_lose_nothing_and_count_nothing_twice(  # noqa: PLR0917 -
     wanted = Counter(f"k{n % 37}" for n in range(total))
     last = {one.key: one.value for one in consume(f"{group}-counts-changelog", 37)}
     assert {key.decode(): int(value) for key, value in last.items()} == wanted  # type: ignore[union-attr, arg-type]
+    sums = {one.partition: int(one.value or b"") for one in consume(f"{group}-sums-changelog", 2)}
+    assert sum(sums.values()) == sum(range(total))
     # Outputs come at least once, and each record's count is always the same one.
     outputs = [json.loads(one.value or b"") for one in consume(out, total)]
     counts: dict[int, set[int]] = defaultdict(set)

@@ -16,6 +16,7 @@ from support.wait import eventually_async as until
 EXACT: dict[str, Any] = {"processing_guarantee": "exactly_once"}
 
 COUNTS = """
+import asyncio
 import os
 import turbine
 
@@ -28,11 +29,21 @@ app = turbine.App(
 )
 counts = app.Table("counts", key_type=str, value_type=int, default=int)
 
-@app.agent(os.environ["IN"], key_type=str, value_type=int, sink=[os.environ["OUT"]])
+sums = app.Table("sums", key_type=str, value_type=int, default=int)
+
+@app.agent(
+    os.environ["IN"], key_type=str, value_type=int, sink=[os.environ["OUT"]], concurrency=3
+)
 async def count(stream):
     async for key, n in stream.items():
         counts[key] += 1
         yield {"key": key, "n": n, "count": counts[key]}
+
+@app.agent(os.environ["IN"], value_type=int)
+async def add(stream):
+    async for numbers in stream.take(70, within=0.05):
+        await asyncio.sleep(0.001)
+        sums["all"] += sum(numbers)
 """
 
 
@@ -213,3 +224,5 @@ def test_killed_workers_repeat_nothing(  # noqa: PLR0917 - fixtures
         assert seen == list(range(1, count + 1))
     last = {one.key: one.value for one in consume(f"{group}-counts-changelog", 37)}
     assert last == {key.encode(): str(count).encode() for key, count in of_key.items()}
+    sums = {one.partition: int(one.value or b"") for one in consume(f"{group}-sums-changelog", 2)}
+    assert sum(sums.values()) == sum(range(total))
