@@ -169,6 +169,18 @@ impl Inner {
         }
     }
 
+    /// The cut has moved on: lets those rows go that are in front of it now.
+    fn resume_before(&mut self, until: i64) {
+        let is_beyond = |cursors: &[Arc<Cursor>]| {
+            cursors.iter().find_map(|cursor| cursor.next_offset()).is_none_or(|next| next >= until)
+        };
+        let (waiting, going) =
+            self.paused.drain(..).partition(|(_, cursors)| is_beyond(cursors.as_slice()));
+        self.paused = going;
+        self.resume();
+        self.paused = waiting;
+    }
+
     fn pause(&mut self, cursor: &Arc<Cursor>) {
         let mailbox = cursor.mailbox();
         let mine = |other: &Arc<Cursor>| Arc::ptr_eq(other.task(), cursor.task());
@@ -298,6 +310,7 @@ impl Shared {
             Some(_) if inner.is_last => Gate::End,
             Some(_) if !inner.in_a_hurry && self.holds_rows(cursor) => {
                 inner.until = Some(offset + 1);
+                inner.resume_before(offset + 1);
                 Gate::Pass
             }
             Some(_) => {
