@@ -159,9 +159,15 @@ def _running(line: dict[str, Any], names: dict[str, set[str]]) -> dict[str, Any]
         "state": line["state"],
         "local": halt.get("local"),
         "committed": line["committed"],
-        "code": halt.get("reason") or ("failed" if failed else None),
+        "code": halt.get("reason") or (_code_in(line["error"]) if failed else None),
         "text": line["error"],
     }
+
+
+def _code_in(text: str | None) -> str:
+    """The reason that a sentence of the core begins with."""
+    code = (text or "").partition(":")[0]
+    return code if code in _WORDS else "failed"
 
 
 def _stopped(app: "App", units: list[Unit]) -> Iterator[dict[str, Any]]:

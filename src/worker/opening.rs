@@ -45,6 +45,7 @@ impl Opening {
         match job(self) {
             Ok((task, begins)) => self.give_way(group, &task, begins),
             Err(Ended::Gone) => {}
+            Err(Ended::Halted(halt)) => self.status.halt(&halt),
             Err(ended) => self.status.fail(&ended.to_string()),
         }
     }
