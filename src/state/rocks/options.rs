@@ -1,12 +1,14 @@
 //! How RocksDB is set up: memory inside one budget, damage is an error.
 
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode, LogLevel,
-    Options, WriteBufferManager,
+    BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType,
+    DBRecoveryMode, LogLevel, Options, WriteBufferManager,
 };
 
 /// Blocks of a file, uncompressed.
-const BLOCK_BYTES: usize = 16 << 10;
+const BLOCK_BYTES: usize = 8 << 10;
+/// Pieces of an index or a filter.
+const METADATA_BYTES: usize = 8 << 10;
 const BLOOM_BITS: f64 = 10.0;
 /// Files that are open at a time.
 const OPEN_FILES: i32 = 512;
@@ -28,7 +30,7 @@ impl Budget {
     /// `bytes` for blocks, indexes, filters and write buffers together.
     pub(super) fn new(bytes: usize) -> Self {
         let bytes = bytes.max(LEAST_BYTES);
-        let cache = Cache::new_lru_cache(bytes);
+        let cache = Cache::new_hyper_clock_cache(bytes, 0);
         let buffers = WriteBufferManager::new_write_buffer_manager_with_cache(
             bytes / 4,
             false,
@@ -75,6 +77,11 @@ impl Budget {
         blocks.set_block_size(BLOCK_BYTES);
         blocks.set_bloom_filter(BLOOM_BITS, false);
         blocks.set_optimize_filters_for_memory(true);
+        // In one piece, the filter of a large file does not fit into the cache and is read for every key.
+        blocks.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+        blocks.set_partition_filters(true);
+        blocks.set_metadata_block_size(METADATA_BYTES);
+        blocks.set_pin_top_level_index_and_filter(true);
         blocks.set_cache_index_and_filter_blocks(true);
         blocks.set_cache_index_and_filter_blocks_with_high_priority(true);
         blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
