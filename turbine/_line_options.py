@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal
 
 from turbine import _declare
 from turbine._event_time import EventTime, event_time
 from turbine._handlers import check_keyed
+from turbine._recovery import Recovery, RecoveryOptions, read_recovery
 from turbine._repartition import Repartition, repartition
 from turbine.branches import Branch, OnUnmatched, check_branches
 from turbine.dedup import Dedup, check_dedup
@@ -29,7 +30,7 @@ _TIMELESS = ("count", "global")
 _MOST_SHARDS = 256
 
 
-class LineOptions(TypedDict, total=False):
+class LineOptions(RecoveryOptions, total=False):
     """
     Options of `App.subscribe` about time, windows and further outputs.
 
@@ -113,6 +114,7 @@ class Line:
         branches: Where rows go that the handler returns; their topics end *side_outputs*.
         on_unmatched: What happens to rows that no branch takes.
         dedup: Which rows are left out as duplicates.
+        recovery: How its state comes back.
     """
 
     event_time: EventTime | None = None
@@ -126,6 +128,7 @@ class Line:
     branches: tuple[Branch, ...] = ()
     on_unmatched: OnUnmatched = "output"
     dedup: Dedup | None = None
+    recovery: Recovery = field(default_factory=Recovery)
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -193,6 +196,7 @@ def read_line(
         branches=branches,
         on_unmatched=on_unmatched,
         dedup=check_dedup(options.get("dedup"), has_time=time is not None, schema=schema),
+        recovery=read_recovery(options),
     )
     for one, window in windows.items():
         window_spec(line, window, one)

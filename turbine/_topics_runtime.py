@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from turbine._recovery import CHANGELOG_CONFIG, changelogs
 from turbine._repartition import internal_partitions
 from turbine.exceptions import ConfigError
 from turbine.topics import Topic
@@ -45,6 +46,11 @@ def ensure_topics(app: "App", admin: "Admin", timeout_ms: int) -> dict[str, int]
     replicas = app.conf.topic_replication_factor
     for name, partitions in missing_internal.items():
         admin.create_topics({name: partitions}, replicas, _INTERNAL, timeout_ms)
+        known[name] = partitions
+    logs = {name: count for name, count in changelogs(app, known).items() if name not in known}
+    _check_may_create(app, logs)
+    for name, partitions in logs.items():
+        admin.create_topics({name: partitions}, replicas, CHANGELOG_CONFIG, timeout_ms)
         known[name] = partitions
     return known
 

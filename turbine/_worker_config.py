@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from turbine._handlers import Handler
 from turbine._line_options import window_spec
+from turbine._recovery import recovery_config
 from turbine._repartition import stages
 from turbine._shards import make_handler
 
@@ -100,6 +101,7 @@ def _subscription(one: "Subscription", handler: Handler) -> dict[str, Any]:
         "windows": _windows(one, handler),
         "side_outputs": [target.config() for target in one.side_outputs.values()],
         "guarantee": one.guarantee,
+        **recovery_config(one),
     }
 
 

@@ -10,6 +10,7 @@ from turbine._decoders import is_model
 from turbine._guarantee import guarantee
 from turbine._handlers import Shape, shape_of
 from turbine._line_options import LineOptions, Target, read_line
+from turbine._recovery import check_recovery
 from turbine._repartition import check_shared
 from turbine.codecs import Avro, Format, Json, SchemaArg
 from turbine.exceptions import DeclarationError
@@ -105,6 +106,7 @@ class Subscription:
         check_shared(app, self)
         self.guarantee = guarantee(app, processing_guarantee, name=self.name)
         _check_exact(self)
+        check_recovery(self)
         self.help = _declare.first_line(fn)
 
     @property

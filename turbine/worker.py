@@ -37,6 +37,8 @@ __all__ = ["Runtime", "run", "write_logs"]
 logger = logging.getLogger("turbine.worker")
 
 _ADMIN_TIMEOUT_MS = 5_000
+EXIT_GAP = 3
+"""Exit code of a worker that ``halt_if_gap_exceeds`` has ended."""
 _JOIN_EXTRA_S = 1.0
 """What leaving the groups may take beyond the handlers' own time."""
 
@@ -79,6 +81,7 @@ class Runtime:
         # A clock of tests has one for the core too.
         self._native = _native.Worker(json.dumps(config), getattr(app.clock, "native", None))
         self._stop_asked = asyncio.Event()
+        self._exit_code = 0
         self._tasks: list[asyncio.Task[Any]] = []
         self._jobs: list[asyncio.Task[Any]] = []
         self._signals: set[asyncio.Task[None]] = set()
@@ -150,6 +153,8 @@ class Runtime:
         """Wait until the worker is to stop, or nothing of it is left to run; the exit code."""
         await self._stop_asked.wait()
         await self._drain()
+        if self._exit_code:
+            return self._exit_code
         return 1 if self.failures or self.hanging else 0
 
     def request_stop(self) -> None:
@@ -264,6 +269,11 @@ class Runtime:
 
     def _tell(self, event: dict[str, Any]) -> None:
         kind, partitions = event["kind"], [TP(*pair) for pair in event["partitions"]]
+        if kind == "fatal":
+            logger.error("the worker ends: %s", event["reason"])
+            self._exit_code = EXIT_GAP
+            self.request_stop()
+            return
         if kind == "failed":
             self.failures.append(event["reason"])
             self._send(self.app.on_partition_failed, partitions[0], event["reason"])

@@ -69,6 +69,7 @@ impl View for Fake {
             in_flight: 2,
             error: None,
             halt: None,
+            restoring: None,
         }]
     }
     fn metrics(&self) -> String {

@@ -222,6 +222,12 @@ fn describe<'py>(py: Python<'py>, event: Event) -> PyResult<Bound<'py, PyDict>> 
             dict.set_item("group", group)?;
             dict.set_item("partitions", pairs(partitions))?;
         }
+        Event::Fatal { name, partition, reason } => {
+            dict.set_item("kind", "fatal")?;
+            dict.set_item("name", name)?;
+            dict.set_item("partitions", pairs(vec![partition]))?;
+            dict.set_item("reason", reason)?;
+        }
         Event::Failed { name, partition, reason } => {
             dict.set_item("kind", "failed")?;
             dict.set_item("name", name)?;

@@ -10,6 +10,7 @@ use super::{
     label,
     opening::{Job, Opening},
     parts::Parts,
+    restoring::{Keeping, Kept, committed},
     stages::stage_spawn,
     task::Task,
 };
@@ -19,12 +20,16 @@ use crate::{
     engine::horizon::Point,
     error::Result,
     kafka::queue::PartitionQueue,
+    state::Store,
     task::{
-        commit::Ledger,
+        commit::{Ended, Ledger},
+        restore::Progress,
         shelf::Shelf,
         sink::Sink,
         status::Status,
-        subscription::{self, Exact, Held, Silence, Source, event_time::EventClock},
+        subscription::{
+            self, ChangelogWriter, Exact, Held, Replaying, Silence, Source, event_time::EventClock,
+        },
         watch::watch,
     },
     types::TopicPartition,
@@ -159,33 +164,32 @@ fn subscription_spawn(
     let shelf = Arc::clone(worker.shelf(&config.name)?);
     let (weak, runtime, config) = (Arc::downgrade(worker), runtime.clone(), config.clone());
     let resumes = parts.resumes();
-    let known = known.clone();
-    let recipe =
-        Arc::new(Recipe { config, runtime: runtime.clone(), decoders, parts, shelf, known });
+    let (known, keeping) = (known.clone(), parts.keeping());
+    let recipe = Arc::new(Recipe { config, runtime: runtime.clone(), decoders, parts, shelf });
     let is_exact = recipe.config.guarantee == Guarantee::ExactlyOnce;
     let spawn: Spawn = Box::new(move |group, tp, queue, point| {
         let worker = weak.upgrade().expect("a worker leaves its groups before it goes");
-        if !is_exact {
-            return recipe.begin(&worker, tp, queue, point, None);
+        if !is_exact && keeping.is_none() {
+            return recipe.begin(&worker, tp, queue, Begin { point, ..Begin::default() });
         }
-        let status = status(&worker, &recipe.config.name, tp.clone());
-        let (group, recipe) = (Arc::clone(group), Arc::clone(&recipe));
+        let name = recipe.config.name.clone();
+        let status = status(&worker, &name, tp.clone());
+        let label = label(&name, &tp);
+        let progress = Progress::new(label.clone(), worker.metrics.restore(&label));
+        let partitions = known.get(&*tp.topic).and_then(|&count| i32::try_from(count).ok());
+        let (group, recipe, keeping) = (Arc::clone(group), Arc::clone(&recipe), keeping.clone());
         let job: Job = Box::new(move |opening| {
-            let name = &recipe.config.name;
-            let parts = ledger_parts(&worker, &group, &tp, name, Some(name), &opening.gate);
-            let (ledger, live) = Ledger::boot(parts)?;
-            let point = live.receipt.map(|receipt| receipt.point);
-            let point = point.filter(|point| !point.is_plain());
-            let begins = point.map(|point| point.offset).or(live.at);
-            let exact = Exact { ledger, at: live.at, begins };
-            let task = recipe.begin(&worker, tp, queue, point, Some(exact));
-            if let Some(at) = live.at {
-                task.status().note_committed(at);
+            let keep = |keeping: &Keeping| {
+                keeping.open(&worker, &tp, partitions.unwrap_or_default(), opening)
+            };
+            let kept = keeping.as_ref().map(keep).transpose()?;
+            if is_exact {
+                recipe.open_exact(&worker, &group, tp, queue, kept, opening)
+            } else {
+                recipe.open(&worker, &group, tp, queue, point, kept, opening)
             }
-            Ok((task, begins))
         });
-        let opening = Opening::new(status, job);
-        Task::Opening(opening)
+        Task::Opening(Opening::new(status, progress, job))
     });
     // A task that promises exactly once finds that out by itself.
     Ok((spawn, resumes && !is_exact))
@@ -198,28 +202,95 @@ struct Recipe {
     decoders: Decoders,
     parts: Parts,
     shelf: Arc<Shelf<subscription::Job>>,
-    known: BTreeMap<String, usize>,
+}
+
+/// What a task begins with.
+#[derive(Default)]
+struct Begin {
+    point: Option<Point>,
+    store: Option<Arc<dyn Store>>,
+    changelog: Option<Box<dyn ChangelogWriter>>,
+    exact: Option<Exact>,
 }
 
 impl Recipe {
+    /// An at-least-once task whose state is brought back first.
+    fn open(
+        &self,
+        worker: &Arc<Worker>,
+        group: &Group,
+        tp: TopicPartition,
+        queue: PartitionQueue,
+        point: Option<Point>,
+        kept: Option<Kept>,
+        opening: &Opening,
+    ) -> Result<(Task, Option<i64>), Ended> {
+        let committed = committed(group, &tp, opening)?;
+        let mut begin = Begin { point, ..Begin::default() };
+        let mut begins = None;
+        if let Some(kept) = &kept {
+            begins = kept.bring_back(worker, committed, opening)?;
+            begin.store = Some(Arc::clone(&kept.store));
+            begin.changelog = kept.log_writer(worker);
+        }
+        let task = self.begin(worker, tp, queue, begin);
+        let begins = task.starts_at().or(begins);
+        Ok((task, begins))
+    }
+
+    /// An exactly-once task: finds out what is committed, and brings its state there.
+    fn open_exact(
+        &self,
+        worker: &Arc<Worker>,
+        group: &Arc<Group>,
+        tp: TopicPartition,
+        queue: PartitionQueue,
+        kept: Option<Kept>,
+        opening: &Opening,
+    ) -> Result<(Task, Option<i64>), Ended> {
+        let name = &self.config.name;
+        let mut parts = ledger_parts(worker, group, &tp, name, Some(name), &opening.gate);
+        if let Some(kept) = &kept {
+            parts.store = Some(Arc::clone(&kept.store));
+            parts.log = kept.log_records();
+            parts.catch_up = Box::new(kept.recover(worker, opening));
+        }
+        let (ledger, live) = Ledger::boot(parts)?;
+        let point = live.receipt.map(|receipt| receipt.point);
+        let point = point.filter(|point| !point.is_plain());
+        let replay = kept.as_ref().and_then(|kept| *kept.replay.lock());
+        let begins = replay.map(|replay| replay.from.unwrap_or(0));
+        let mut exact = Exact { ledger, at: live.at, begins, replaying: None };
+        let mut begin = Begin { point, ..Begin::default() };
+        if let Some(kept) = kept {
+            if replay.is_none() {
+                kept.begin_exact()?;
+            }
+            let replaying = |replay| Replaying::new(replay, Arc::clone(&kept.store));
+            exact.replaying = replay.map(replaying);
+            begin.store = Some(kept.store);
+        }
+        let task = self.begin(worker, tp, queue, Begin { exact: Some(exact), ..begin });
+        if let Some(at) = live.at {
+            task.status().note_committed(at);
+        }
+        let begins = task.starts_at();
+        Ok((task, begins))
+    }
+
     /// Begins the task of one partition.
     fn begin(
         &self,
         worker: &Arc<Worker>,
         tp: TopicPartition,
         queue: PartitionQueue,
-        point: Option<Point>,
-        exact: Option<Exact>,
+        begin: Begin,
     ) -> Task {
-        let Self { config, runtime, decoders, parts, shelf, known } = self;
+        let Self { config, runtime, decoders, parts, shelf } = self;
+        let Begin { point, store, changelog, exact } = begin;
         let status = status(worker, &config.name, tp);
         let clock = worker.clock.clone();
-        let partitions = known.get(&*status.tp.topic).map_or(0, |&count| count);
-        let partitions = i32::try_from(partitions).unwrap_or(i32::MAX);
-        let opened = parts
-            .store(worker, &status.tp, partitions)
-            .and_then(|store| parts.open(worker, &status.tp, point, store));
-        let (held, events) = match opened {
+        let (held, events) = match parts.open(worker, &status.tp, point, store, changelog) {
             Ok((held, events)) => (Held { exact, ..held }, events),
             Err(error) => {
                 status.fail(&error.to_string());

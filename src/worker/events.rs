@@ -31,6 +31,15 @@ pub enum Event {
         /// Why, and what to do.
         reason: String,
     },
+    /// The worker is to end: a partition stands still, and the app has said that nothing may go on then.
+    Fatal {
+        /// Subscription, or agents.
+        name: String,
+        /// Which.
+        partition: TopicPartition,
+        /// Why, and what to do.
+        reason: String,
+    },
 }
 
 /// A queue of events; each wakes the front end.

@@ -54,6 +54,11 @@ impl View for Worker {
         for group in groups.iter().filter(|g| !g.has_joined.load(Ordering::Acquire)) {
             health.reasons.push(format!("group {} has no assignment yet", group.id));
         }
+        drop(groups);
+        health.reasons.extend(self.tasks().values().filter_map(|(_, task)| {
+            let (status, seen) = (task.status(), task.restoring()?);
+            Some(format!("{} {}: {seen}", status.name, status.tp))
+        }));
         health
     }
 
@@ -75,6 +80,7 @@ impl View for Worker {
                     in_flight: task.in_flight(),
                     error: status.error().or_else(|| status.waiting()),
                     halt: status.halted(),
+                    restoring: task.restoring(),
                     group,
                 }
             })

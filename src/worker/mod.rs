@@ -27,6 +27,7 @@ mod exact;
 mod look;
 pub mod opening;
 mod parts;
+mod restoring;
 mod stages;
 
 use crate::{
@@ -37,6 +38,7 @@ use crate::{
     kafka::{
         admin::Admin,
         consumer::{GroupConsumer, Membership},
+        log_reader::Logs,
         producer::Producer,
     },
     metrics::Metrics,
@@ -84,6 +86,7 @@ pub struct Worker {
     producer: Arc<Producer>,
     registry: Option<Arc<Registry>>,
     stores: Stores,
+    logs: Arc<Logs>,
     runtime: Mutex<Option<Runtime>>,
     snapshots: Option<Arc<Snapshots>>,
     wake: Arc<WakeFd>,
@@ -140,6 +143,11 @@ impl Worker {
             registry,
             stores: Stores::new(&config, snapshots.clone()),
             snapshots,
+            logs: Arc::new(Logs::new(
+                config.brokers.clone(),
+                config.kafka.clone(),
+                format!("{}-restore", config.app_id),
+            )),
             shelves: shelves.collect(),
             mailboxes: mailboxes.collect(),
             metrics,
@@ -166,6 +174,12 @@ impl Worker {
     #[must_use]
     pub fn stores(&self) -> &Stores {
         &self.stores
+    }
+
+    /// Where changelogs are read.
+    #[must_use]
+    pub(crate) fn logs(&self) -> &Arc<Logs> {
+        &self.logs
     }
 
     /// The descriptor that wakes the front end.

@@ -5,10 +5,14 @@
 //! * No record is read before the task is there.
 //! * A partition that goes away meanwhile gets no task.
 
-use super::{group::Group, task::Task};
-use crate::task::{
-    commit::{Ended, Gate},
-    status::{State, Status},
+use super::{events::Event, group::Group, task::Task};
+use crate::{
+    engine::halt::Reason,
+    task::{
+        commit::{Ended, Gate},
+        restore::Progress,
+        status::{State, Status},
+    },
 };
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -19,6 +23,8 @@ pub struct Opening {
     pub status: Status,
     /// Closed when the partition goes away.
     pub gate: Arc<Gate>,
+    /// How far its state is.
+    pub progress: Arc<Progress>,
     job: Mutex<Option<Job>>,
 }
 
@@ -28,9 +34,10 @@ pub(super) type Job = Box<dyn FnOnce(&Opening) -> Result<(Task, Option<i64>), En
 
 impl Opening {
     /// One whose `job` has not begun.
-    pub(super) fn new(status: Status, job: Job) -> Arc<Self> {
+    pub(super) fn new(status: Status, progress: Progress, job: Job) -> Arc<Self> {
         status.become_state(State::Restoring);
-        Arc::new(Self { status, gate: Arc::default(), job: Mutex::new(Some(job)) })
+        let (gate, progress) = (Arc::default(), Arc::new(progress));
+        Arc::new(Self { status, gate, progress, job: Mutex::new(Some(job)) })
     }
 
     /// Stops what is under way.
@@ -45,9 +52,19 @@ impl Opening {
         match job(self) {
             Ok((task, begins)) => self.give_way(group, &task, begins),
             Err(Ended::Gone) => {}
-            Err(Ended::Halted(halt)) => self.status.halt(&halt),
-            Err(ended) => self.status.fail(&ended.to_string()),
+            Err(ended) if !self.gate.is_closed() => self.halt(group, &ended),
+            // What was under way has been interrupted.
+            Err(_) => {}
         }
+    }
+
+    fn halt(&self, group: &Group, ended: &Ended) {
+        let reason = ended.to_string();
+        if matches!(ended, Ended::Halted(halt) if halt.reason == Reason::GapTooLarge) {
+            let (name, partition) = (self.status.name.clone(), self.status.tp.clone());
+            group.events.put(Event::Fatal { name, partition, reason: reason.clone() });
+        }
+        self.status.fail(&reason);
     }
 
     fn give_way(self: &Arc<Self>, group: &Group, task: &Task, begins: Option<i64>) {

@@ -1,17 +1,17 @@
 //! What a subscription's task is made of, apart from its rows: topics to write, windows, their store.
 
-use super::{Worker, label};
+use super::{Worker, label, restoring::Keeping};
 use crate::{
     codec::{KeyForm, Output, format::encoder, registry::Registry},
     config::{Format, Guarantee, StoreKind, SubscriptionConfig},
     engine::horizon::Point,
     error::{Error, Result},
-    state::{SpaceName, Store, TaskName},
+    state::{SpaceName, Store},
     task::{
         sink::{Gate, Gates},
         state::TaskState,
         subscription::{
-            Checkpoints, Held, Resume, Shards, Windows,
+            ChangelogWriter, Checkpoints, Held, Resume, Shards, Windows,
             event_time::{self, EventClock},
             state::Kept,
         },
@@ -143,27 +143,16 @@ impl Parts {
     }
 
     /// Does a partition keep anything in a store?
-    pub(super) fn keeps(&self) -> bool {
+    fn keeps(&self) -> bool {
         self.config.state.is_some() || self.is_persistent()
     }
 
-    /// Opens the store of partition `tp`, of so many, if it keeps anything. Blocks for the disk.
-    pub(super) fn store(
-        &self,
-        worker: &Worker,
-        tp: &TopicPartition,
-        partitions: i32,
-    ) -> Result<Option<Arc<dyn Store>>> {
-        if !self.keeps() {
-            return Ok(None);
-        }
-        let task = TaskName {
-            owner: self.config.name.clone(),
-            topic: tp.topic.to_string(),
-            partition: tp.partition,
-            partitions: partitions.max(tp.partition + 1),
-        };
-        worker.stores.open(&task, &Self::spaces()).map(Some)
+    /// What its tasks keep, if they keep anything.
+    pub(super) fn keeping(&self) -> Option<Keeping> {
+        // Windows in memory would have to be read again from somewhere else.
+        let can_replay = !self.resumes() || self.is_persistent();
+        let spaces = Self::spaces().to_vec();
+        self.keeps().then(|| Keeping::of_subscription(&self.config, spaces, can_replay))
     }
 
     /// Spaces of a subscription's store, as `state::Space` numbers them.
@@ -179,6 +168,7 @@ impl Parts {
         tp: &TopicPartition,
         point: Option<Point>,
         store: Option<Arc<dyn Store>>,
+        changelog: Option<Box<dyn ChangelogWriter>>,
     ) -> Result<Opened> {
         let label = label(&self.config.name, tp);
         let mut windows = self.windows(worker, &label)?;
@@ -211,7 +201,7 @@ impl Parts {
                 let interval = Duration::from_millis(worker.config.checkpoint_interval_ms);
                 let metrics = worker.metrics.state(&label);
                 let state = kept.as_ref().map(|kept| Arc::clone(kept.task_state()));
-                let checkpoints = Checkpoints::new(store, None, interval, metrics)?;
+                let checkpoints = Checkpoints::new(store, changelog, interval, metrics)?;
                 Some(checkpoints.telling(state).with_windows(self.is_persistent()))
             }
         };

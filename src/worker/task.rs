@@ -4,7 +4,8 @@ use super::cuts::Ended;
 use super::opening::Opening;
 use crate::engine::horizon::Point;
 use crate::task::{
-    agent, cut::End, repartition, shelf::Shelf, status::Status, subscription, subscription::Job,
+    agent, cut::End, repartition, restore::Seen, shelf::Shelf, status::State, status::Status,
+    subscription, subscription::Job,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -98,6 +99,17 @@ impl Task {
     pub fn note_missing_state(&self) {
         if let Self::Subscription(task, _) = self {
             task.note_missing_state();
+        }
+    }
+
+    /// How far its state is, while that is brought back.
+    #[must_use]
+    pub fn restoring(&self) -> Option<Seen> {
+        match self {
+            Self::Opening(opening) if opening.status.state() == State::Restoring => {
+                Some(opening.progress.seen())
+            }
+            _ => None,
         }
     }
 

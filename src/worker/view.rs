@@ -3,6 +3,7 @@
 use super::snapshots::SnapshotView;
 use crate::engine::halt::Halt;
 use crate::state::inspect::Opened;
+use crate::task::restore::Seen;
 use serde::Serialize;
 
 /// One line of `/assignments`.
@@ -31,6 +32,9 @@ pub struct AssignmentView {
     /// The same as data, where somebody has to decide: `turbine doctor` explains it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub halt: Option<Halt>,
+    /// How far its state is, while that is brought back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restoring: Option<Seen>,
 }
 
 /// Answer of `/health` and `/ready`.

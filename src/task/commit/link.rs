@@ -64,7 +64,7 @@ impl Gate {
     }
 
     /// Waits, unless it is closed meanwhile.
-    pub(super) fn wait(&self, time: Duration) {
+    pub fn wait(&self, time: Duration) {
         let mut closed = self.closed.lock();
         if !*closed {
             self.changed.wait_for(&mut closed, time);

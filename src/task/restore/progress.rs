@@ -2,6 +2,7 @@
 
 use crate::{kafka::messages::Messages, metrics::RestoreMetrics, types::TopicPartition};
 use parking_lot::Mutex;
+use serde::Serialize;
 use std::{
     fmt,
     sync::atomic::{AtomicI64, AtomicU64, Ordering},
@@ -32,7 +33,7 @@ struct What {
 }
 
 /// What can be seen of it at one moment.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Seen {
     /// What is being done, as `reading app-counts-changelog[0]`.
     pub doing: String,
@@ -41,9 +42,9 @@ pub struct Seen {
     /// Bytes read so far.
     pub bytes: u64,
     /// How much of the present log is read, in percent.
-    pub percent: f64,
+    pub percent: u8,
     /// Keys a second since the beginning.
-    pub keys_per_s: f64,
+    pub keys_per_s: u64,
 }
 
 impl Progress {
@@ -111,19 +112,18 @@ impl Progress {
     }
 
     /// How far it is.
-    #[expect(clippy::cast_precision_loss, reason = "for people")]
     pub fn seen(&self) -> Seen {
         let load = |at: &AtomicI64| at.load(Ordering::Relaxed);
         let (start, position, end) = (load(&self.start), load(&self.position), load(&self.end));
-        let share =
-            if end > start { (position - start) as f64 / (end - start) as f64 } else { 1.0 };
+        let share = if end > start { (position - start).max(0) * 100 / (end - start) } else { 100 };
         let keys = self.keys.load(Ordering::Relaxed);
+        let ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
         Seen {
             doing: self.what.lock().doing.clone(),
             keys,
             bytes: self.bytes.load(Ordering::Relaxed),
-            percent: (share * 100.0).clamp(0.0, 100.0),
-            keys_per_s: keys as f64 / self.began.elapsed().as_secs_f64().max(1e-3),
+            percent: u8::try_from(share.min(100)).unwrap_or(100),
+            keys_per_s: keys.saturating_mul(1_000) / ms,
         }
     }
 }
@@ -135,7 +135,7 @@ impl fmt::Display for Seen {
         let megabytes = *bytes as f64 / 1e6;
         write!(
             f,
-            "restoring, {doing}: {percent:.0} %, {keys} keys, {megabytes:.1} MB, {keys_per_s:.0} keys/s"
+            "restoring, {doing}: {percent} %, {keys} keys, {megabytes:.1} MB, {keys_per_s} keys/s"
         )
     }
 }

@@ -37,6 +37,9 @@ pub(super) async fn commit_outputs(
     let mut at = task.exact.as_ref().and_then(|exact| exact.at);
     let mut waiting = Vec::new();
     while inbox.recv_many(&mut waiting, MOST_BATCHES).await > 0 {
+        if task.replaying().is_some_and(|replaying| replaying.until().is_some()) {
+            replay(&task, &mut sink, &mut waiting).await;
+        }
         let began = Instant::now();
         let (batches, commit) = gather(&task, &mut sink, waiting.drain(..), at).await;
         let Some(last) = batches.last() else { continue };
@@ -54,6 +57,26 @@ pub(super) async fn commit_outputs(
             }
             Err(ended) => give_up(&task, &batches, &ended),
         }
+    }
+}
+
+/// Takes those batches of `waiting` whose records the handler has only seen again, one by one.
+async fn replay(task: &Shared, sink: &mut Sink, waiting: &mut Vec<Outputs>) {
+    let Some(replaying) = task.replaying() else { return };
+    let seen = waiting.iter().take_while(|one| replaying.has(one.next)).count();
+    for one in waiting.drain(..seen).collect::<Vec<_>>() {
+        let (batches, commit) = gather(task, sink, std::iter::once(one), None).await;
+        let Some(batch) = batches.first() else { continue };
+        match replaying.take(&commit) {
+            Ok(()) => task.committed(batch.ticket),
+            Err(halt) => give_up(task, &batches, &Ended::Halted(halt)),
+        }
+    }
+    // Its last records may be gone: what comes behind them ends it.
+    if let Some(first) = waiting.first()
+        && let Err(halt) = replaying.end(&Delta::default())
+    {
+        task.halt(first.ticket, &Ended::Halted(halt).to_string());
     }
 }
 

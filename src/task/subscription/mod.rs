@@ -10,6 +10,7 @@ pub mod event_time;
 mod exact;
 mod job;
 mod origins;
+mod replaying;
 mod resume;
 mod sharded;
 mod shared;
@@ -21,6 +22,7 @@ mod writer;
 
 pub use checkpoints::{ChangelogWriter, Checkpoints};
 pub use job::{Content, Job};
+pub use replaying::Replaying;
 pub use resume::Resume;
 pub use sharded::Shards;
 pub use shared::{Exact, Held, Shared};

@@ -3,6 +3,7 @@
 use super::{
     checkpoints::Checkpoints,
     job::{Extent, Job},
+    replaying::Replaying,
     resume::Resume,
     state::{Kept, TimerClock},
     windows::{Feed, Step, Windows},
@@ -77,7 +78,9 @@ pub struct Exact {
     pub ledger: Arc<Ledger>,
     /// The first record that is not committed; none: nothing ever was.
     pub at: Option<i64>,
-    /// The first record to read: windows in memory may need some in front of it.
+    /// Records in front of that which the handler sees again.
+    pub replaying: Option<Replaying>,
+    /// The first record to read, if that is not `at`.
     pub begins: Option<i64>,
 }
 
@@ -98,7 +101,10 @@ impl Shared {
         let stored = checkpoints.as_ref().and_then(Checkpoints::stored);
         let begins = resume.as_ref().and_then(Resume::begins_at);
         let stored = stored.filter(|_| begins.is_none());
-        let stored = stored.or_else(|| exact.as_ref()?.begins);
+        let stored = stored.or_else(|| {
+            let exact = exact.as_ref()?;
+            begins.or(exact.begins).or(exact.at)
+        });
         Arc::new(Self {
             status,
             config,
@@ -150,9 +156,18 @@ impl Shared {
     /// Records in front of this offset are only read again, up to this watermark: what they lead to was
     /// given out. None once they are through.
     pub(super) fn repeats(&self) -> Option<(i64, i64)> {
-        let (position, watermark) = self.resume.as_ref()?.given_out()?;
+        let given_out = self.resume.as_ref().and_then(Resume::given_out);
+        let (position, watermark) = given_out.or_else(|| {
+            let until = self.replaying()?.until()?;
+            Some((until, watermark::NONE))
+        })?;
         let end = self.tracker.lock().end();
         end.is_none_or(|end| end < position).then_some((position, watermark))
+    }
+
+    /// Records that the handler sees again, if there are any.
+    pub(super) fn replaying(&self) -> Option<&Replaying> {
+        self.exact.as_ref()?.replaying.as_ref()
     }
 
     /// Is a batch that ends in front of `next` one whose results were given out?
@@ -163,7 +178,11 @@ impl Shared {
     /// Where reading goes on although the group may have committed another offset.
     pub fn starts_at(&self) -> Option<i64> {
         let begins = self.resume.as_ref().and_then(Resume::begins_at);
-        begins.or_else(|| self.checkpoints.as_ref()?.stored())
+        let stored = begins.or_else(|| self.checkpoints.as_ref()?.stored());
+        stored.or_else(|| {
+            let exact = self.exact.as_ref()?;
+            exact.begins.or(exact.at)
+        })
     }
 
     /// Does reading begin in front of what was given out?

@@ -26,7 +26,7 @@ use crate::{
         watch::watch,
     },
     types::{Records, TopicPartition},
-    window::{dedup::Dedup, operator::Cause, time::EVENT_TIME},
+    window::{dedup::Dedup, operator::Cause, time::EVENT_TIME, watermark::NONE},
 };
 use arrow::{
     array::{AsArray, RecordBatch},
@@ -199,7 +199,8 @@ impl Source {
         outputs: &mpsc::UnboundedSender<Outputs>,
     ) {
         self.task.skip_to_position();
-        self.move_watermark(Content::Progress, Some(watermark), place, outputs);
+        let watermark = Some(watermark).filter(|&watermark| watermark != NONE);
+        self.move_watermark(Content::Progress, watermark, place, outputs);
     }
 
     fn shelve(
@@ -254,6 +255,7 @@ impl Source {
             };
             if let (Some((position, watermark)), Some(events)) = (repeats, &mut self.events)
                 && position == next
+                && watermark != NONE
             {
                 events.reach(watermark);
             }

@@ -1,0 +1,60 @@
+//! Snapshots in the worker's object store as a rung of the ladder.
+
+use crate::{
+    error::Result,
+    state::{
+        Mark, SpaceName, Store,
+        snapshot::{Archive, Unit, Wanted},
+    },
+    task::restore::Snapshots,
+};
+use std::path::PathBuf;
+use tokio::runtime::Handle;
+
+/// The snapshots of one task.
+pub(in crate::worker) struct FromArchive {
+    pub(in crate::worker) archive: Archive,
+    pub(in crate::worker) unit: Unit,
+    /// Partitions of the topic.
+    pub(in crate::worker) partitions: i32,
+    /// Names of the spaces, in their order.
+    pub(in crate::worker) spaces: Vec<SpaceName>,
+    /// Where parts lie until all of them are there.
+    pub(in crate::worker) staging: PathBuf,
+    pub(in crate::worker) runtime: Handle,
+}
+
+impl Snapshots for FromArchive {
+    fn restore(
+        &self,
+        store: &dyn Store,
+        than: Option<i64>,
+        upto: Option<i64>,
+    ) -> Result<Option<Mark>> {
+        let wanted = Wanted { id: None, upto, partitions: Some(self.partitions) };
+        let fetched = self.runtime.block_on(async {
+            let shelf = self.archive.of(&self.unit)?;
+            let is_newer = |next: i64| {
+                than.is_none_or(|than| next > than) && upto.is_none_or(|upto| next <= upto)
+            };
+            if !shelf.list().await?.iter().any(|listed| is_newer(listed.id.next)) {
+                return Ok(None);
+            }
+            shelf.fetch(&wanted, &self.staging).await
+        });
+        match fetched {
+            Ok(Some(staged)) if than.is_none_or(|than| staged.manifest().mark().next > than) => {
+                Ok(Some(staged.load(store, &self.spaces)?.mark))
+            }
+            Ok(_) => Ok(None),
+            // The changelog may have everything; if not, the gap says so.
+            Err(error) => {
+                tracing::warn!(
+                    target: "turbine.state",
+                    "{}: no snapshot is used: {error}", self.unit
+                );
+                Ok(None)
+            }
+        }
+    }
+}

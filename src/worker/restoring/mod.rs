@@ -1,0 +1,369 @@
+//! What a task keeps, where it may be found, and how it is brought back before the task begins.
+
+mod archive;
+
+use super::{Worker, group::Group, label, opening::Opening};
+use crate::{
+    config::{OnGap, SubscriptionConfig},
+    engine::halt::{Halt, Reason},
+    error::{Error, Result},
+    kafka::{flight::Flight, outgoing::Outgoing, producer::Producer},
+    state::{Delta, Mark, SpaceName, Store, TaskName, snapshot::Unit},
+    task::{
+        changelog::{Changelog, LogRecord, Origin},
+        commit::{Ended, LogRecords, Outbound, Output},
+        restore::{
+            GapPolicy, Goal, Log, Progress, Recover, Replay, Restore, Snapshots, Sources, Table,
+            bring_back,
+        },
+        subscription::ChangelogWriter,
+    },
+    types::TopicPartition,
+};
+use archive::FromArchive;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use std::{
+    path::PathBuf,
+    sync::{Arc, mpsc},
+    time::Duration,
+};
+
+/// Longest wait for the acknowledgement of a commit in the changelog.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Pause before a broker that does not answer is asked again.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+
+/// What every task of a subscription, or of the agents, keeps.
+#[derive(Clone)]
+pub(super) struct Keeping {
+    pub(super) owner: String,
+    /// Name in messages and metrics.
+    pub(super) name: String,
+    pub(super) spaces: Vec<SpaceName>,
+    pub(super) log: Log,
+    pub(super) policy: GapPolicy,
+}
+
+/// The state of one task, and what belongs to it.
+pub(super) struct Kept {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) changelog: Option<Changelog>,
+    /// The replay that is to be done before new records count.
+    pub(super) replay: Arc<Mutex<Option<Replay>>>,
+    pub(super) progress: Arc<Progress>,
+    snapshots: Option<Arc<dyn Snapshots>>,
+    keeping: Keeping,
+    tp: TopicPartition,
+}
+
+impl Keeping {
+    /// That of a subscription with a store.
+    pub(super) fn of_subscription(
+        config: &SubscriptionConfig,
+        spaces: Vec<SpaceName>,
+        can_replay: bool,
+    ) -> Self {
+        let names = spaces.iter().map(|space| Arc::from(space.name())).collect();
+        let log = config.changelog.as_deref();
+        Self {
+            owner: config.name.clone(),
+            name: config.name.clone(),
+            spaces,
+            log: log.map_or(Log::None, |topic| Log::Deltas(topic.into(), names)),
+            policy: GapPolicy {
+                on_gap: config.on_gap,
+                halt_if_exceeds: config.halt_if_gap_exceeds,
+                can_replay,
+            },
+        }
+    }
+
+    /// That of agents with tables, in the order of their spaces.
+    pub(super) fn of_tables(
+        owner: &str,
+        name: &str,
+        spaces: Vec<SpaceName>,
+        tables: Vec<Table>,
+    ) -> Self {
+        let policy = GapPolicy { on_gap: OnGap::Replay, halt_if_exceeds: None, can_replay: false };
+        let log = Log::Tables(tables);
+        Self { owner: owner.to_owned(), name: name.to_owned(), spaces, log, policy }
+    }
+
+    /// Opens the store of the task that reads `tp`, a topic of so many partitions. Blocks for the disk.
+    ///
+    /// # Errors
+    ///
+    /// A halt that says what is wrong with the store.
+    pub(super) fn open(
+        &self,
+        worker: &Worker,
+        tp: &TopicPartition,
+        partitions: i32,
+        opening: &Opening,
+    ) -> Result<Kept, Ended> {
+        self.try_open(worker, tp, partitions, opening).map_err(halted)
+    }
+
+    fn try_open(
+        &self,
+        worker: &Worker,
+        tp: &TopicPartition,
+        partitions: i32,
+        opening: &Opening,
+    ) -> Result<Kept> {
+        let partitions = partitions.max(tp.partition + 1);
+        let task = TaskName {
+            owner: self.owner.clone(),
+            topic: tp.topic.to_string(),
+            partition: tp.partition,
+            partitions,
+        };
+        let store = worker.stores().open(&task, &self.spaces)?;
+        let source = Arc::clone(&tp.topic);
+        let changelog = match &self.log {
+            Log::None => None,
+            Log::Deltas(topic, names) => {
+                Some(Changelog::deltas(Arc::clone(topic), source, tp.partition, Arc::clone(names)))
+            }
+            Log::Tables(tables) => {
+                let topics = tables.iter().map(|one| (one.space, Arc::clone(&one.topic))).collect();
+                Some(Changelog::keys(topics, source, tp.partition))
+            }
+        };
+        Ok(Kept {
+            store,
+            changelog,
+            replay: Arc::default(),
+            progress: Arc::clone(&opening.progress),
+            snapshots: self.snapshots(worker, &task),
+            keeping: self.clone(),
+            tp: tp.clone(),
+        })
+    }
+
+    fn snapshots(&self, worker: &Worker, task: &TaskName) -> Option<Arc<dyn Snapshots>> {
+        let snapshots = worker.snapshots()?;
+        let staging =
+            worker.config.state_dir.as_deref().map_or_else(std::env::temp_dir, PathBuf::from);
+        Some(Arc::new(FromArchive {
+            archive: snapshots.archive().clone(),
+            unit: Unit {
+                app: worker.config.app_id.clone(),
+                name: task.owner.clone(),
+                topic: task.topic.clone(),
+                partition: task.partition,
+            },
+            partitions: task.partitions,
+            spaces: self.spaces.clone(),
+            staging: staging.join("restoring"),
+            runtime: tokio::runtime::Handle::current(),
+        }))
+    }
+}
+
+fn halted(error: Error) -> Ended {
+    Ended::Halted(Halt::of(Reason::StoreFailed).because(error.to_string()))
+}
+
+/// What the group has committed for `tp`. Blocks until a broker says; [`Ended::Gone`] once nobody wants to
+/// know.
+pub(super) fn committed(
+    group: &Group,
+    tp: &TopicPartition,
+    opening: &Opening,
+) -> Result<Option<i64>, Ended> {
+    while !opening.gate.is_closed() {
+        let member = group.member.get();
+        match member.map(|member| member.committed(std::slice::from_ref(tp))) {
+            Some(Ok(found)) => return Ok(found.first().map(|one| one.offset)),
+            Some(Err(error)) => {
+                tracing::warn!(target: "turbine.state", "{tp}: {error}; trying again");
+            }
+            None => {}
+        }
+        opening.gate.wait(RETRY_PAUSE);
+    }
+    Err(Ended::Gone)
+}
+
+impl Kept {
+    fn sources(&self) -> Sources {
+        let (tp, snapshots) = (self.tp.clone(), self.snapshots.clone());
+        Sources { tp, snapshots, log: self.keeping.log.clone() }
+    }
+
+    /// What closes the gap of an exactly-once task.
+    pub(super) fn recover(&self, worker: &Worker, opening: &Opening) -> Recover {
+        let gate = Arc::clone(&opening.gate);
+        Recover {
+            logs: Arc::clone(worker.logs()),
+            store: Arc::clone(&self.store),
+            sources: self.sources(),
+            progress: Arc::clone(&self.progress),
+            is_wanted: Arc::new(move || !gate.is_closed()),
+            policy: self.keeping.policy,
+            metrics: worker.metrics.gaps(&label(&self.keeping.name, &self.tp)),
+            changelog: self.changelog.clone(),
+            replay: Arc::clone(&self.replay),
+        }
+    }
+
+    /// What an exactly-once task writes to the changelog, in its transactions.
+    pub(super) fn log_records(&self) -> Option<LogRecords> {
+        let changelog = self.changelog.clone()?;
+        Some(Box::new(move |delta: &Delta, from: i64, mark: &Mark| {
+            let records = changelog.records(delta, from, mark)?;
+            Ok(records.into_iter().map(output).collect())
+        }))
+    }
+
+    /// What an at-least-once task of a subscription writes to the changelog.
+    pub(super) fn log_writer(&self, worker: &Worker) -> Option<Box<dyn ChangelogWriter>> {
+        let (changelog, producer) = (self.changelog.clone()?, Arc::clone(worker.producer()));
+        Some(Box::new(Writer { changelog, producer }))
+    }
+
+    /// A state that nothing was found of begins anew, and its changelog says so.
+    fn begin_log(&self) -> Result<()> {
+        if let Some(changelog) = &self.changelog
+            && self.store.mark()?.is_none()
+        {
+            changelog.begins_with(Origin::Nothing);
+        }
+        Ok(())
+    }
+
+    /// As [`Kept::begin_log`], of an exactly-once task.
+    pub(super) fn begin_exact(&self) -> Result<(), Ended> {
+        self.begin_log().map_err(halted)
+    }
+
+    /// Brings the state of an at-least-once task back as far as it can be found; where reading begins, none if
+    /// nothing was ever committed. `committed` is the offset of the group. Blocks until a broker answers.
+    pub(super) fn bring_back(
+        &self,
+        worker: &Worker,
+        committed: Option<i64>,
+        opening: &Opening,
+    ) -> Result<Option<i64>, Ended> {
+        let goal = committed.map(|to| Goal { to, token: 0, hash: 0, is_exact: false });
+        let sources = self.sources();
+        let is_wanted = || !opening.gate.is_closed();
+        let restore = Restore {
+            logs: worker.logs(),
+            store: &*self.store,
+            progress: &self.progress,
+            is_wanted: &is_wanted,
+        };
+        loop {
+            if !is_wanted() {
+                return Err(Ended::Gone);
+            }
+            match bring_back(&restore, &sources, goal)
+                .and_then(|mark| Ok((mark, self.begin_log()?)))
+            {
+                Ok((mark, ())) => return self.check_input(worker, mark, committed),
+                Err(Error::Stopped) => return Err(Ended::Gone),
+                Err(error) if error.act() == crate::error::Act::Retry => {
+                    tracing::warn!(target: "turbine.state", "{}: {error}; trying again", self.tp);
+                    opening.gate.wait(RETRY_PAUSE);
+                }
+                Err(error) => return Err(halted(error)),
+            }
+        }
+    }
+
+    /// The records that come next must be there.
+    fn check_input(
+        &self,
+        worker: &Worker,
+        mark: Option<Mark>,
+        committed: Option<i64>,
+    ) -> Result<Option<i64>, Ended> {
+        let at = mark.map(|mark| mark.next);
+        let Some(first) = at.or_else(|| committed.map(|_| 0)) else { return Ok(None) };
+        // Whether records are gone shows again when they are read.
+        let Ok(bounds) = worker.logs().bounds(&self.tp) else { return Ok(at.or(committed)) };
+        if at.is_none() {
+            worker.metrics.gaps(&label(&self.keeping.name, &self.tp)).gaps.inc();
+        }
+        if first >= bounds.start || bounds.start == bounds.end {
+            self.tell_of_nothing(at, committed, "the topic is read again from its beginning");
+            return Ok(Some(first.max(bounds.start)));
+        }
+        if at.is_none() || self.keeping.policy.on_gap == OnGap::Accept {
+            self.tell_of_nothing(
+                at,
+                committed,
+                "its beginning is gone from the topic too, so it begins empty",
+            );
+            return Ok(Some(at.unwrap_or(bounds.start).max(committed.unwrap_or(bounds.start))));
+        }
+        let halt = Halt::of(Reason::InputTruncated);
+        let log = Some((bounds.start, bounds.end));
+        Err(Ended::Halted(Halt { local: at, committed, log, ..halt }))
+    }
+
+    fn tell_of_nothing(&self, at: Option<i64>, committed: Option<i64>, then: &str) {
+        if let (None, Some(committed)) = (at, committed) {
+            tracing::error!(
+                target: "turbine.state",
+                "{} {}: no state although offset {committed} is committed: it is not on this machine, and neither \
+                 changelog nor snapshot has it; {then}", self.keeping.name, self.tp
+            );
+        }
+    }
+}
+
+fn output(record: LogRecord) -> Output {
+    let LogRecord { topic, partition, key, value, headers } = record;
+    let record = Outbound {
+        key: key.map(Bytes::from),
+        value: value.map(Bytes::from),
+        partition: Some(partition),
+        timestamp_ms: None,
+        headers,
+    };
+    Output::Record { topic, record, told: None }
+}
+
+/// Writes commits outside of transactions.
+struct Writer {
+    changelog: Changelog,
+    producer: Arc<Producer>,
+}
+
+impl ChangelogWriter for Writer {
+    fn write(&mut self, delta: &Delta, from: i64, mark: &Mark) -> Result<i64> {
+        let records = self.changelog.records(delta, from, mark)?;
+        let (landed, wait) = mpsc::channel();
+        let flight = Flight::new(move |result| {
+            // Who has waited for too long does not listen any more.
+            let _ = landed.send(result);
+        });
+        let mut last = None;
+        for record in &records {
+            let out = Outgoing {
+                key: record.key.as_deref(),
+                value: record.value.as_deref(),
+                partition: Some(record.partition),
+                timestamp_ms: None,
+                headers: &record.headers,
+            };
+            let answer = Arc::default();
+            last = Some(Arc::clone(&answer));
+            if let Err(error) = self.producer.send(&record.topic, &out, Some(&flight), Some(answer))
+            {
+                flight.failed_whole(error);
+                break;
+            }
+        }
+        flight.seal();
+        let late = || Error::State("the changelog was not written in time".into());
+        wait.recv_timeout(WRITE_TIMEOUT).map_err(|_| late())??;
+        let last = last.and_then(|answer| answer.get()).transpose()?;
+        Ok(last.map_or(-1, |receipt| receipt.offset + 1))
+    }
+}
