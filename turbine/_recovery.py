@@ -36,9 +36,9 @@ class RecoveryOptions(TypedDict, total=False):
     Options of `App.subscribe` about getting state back.
 
     Attributes:
-        changelog: Whether changes of the state go to Kafka too, to ``{app_id}-{name}-changelog``, so
-            that another machine can have it. Without that a lost disk costs a replay of the topic,
-            or what `checkpoint_url` has not saved.
+        changelog: Whether changes of the state go to Kafka too, to ``{app_id}-{name}-changelog``,
+            so that another machine can have it. Without that a lost disk costs a replay of what
+            `checkpoint_url` has not saved.
         on_crash_recovery: What happens, under exactly-once, where the state is behind the committed
             offset and no changelog closes the gap: ``"replay"`` lets the function see the records
             again, without writing, and compares what it returns; ``"accept"`` goes on without them.
@@ -76,8 +76,8 @@ def read_recovery(options: Mapping[str, Any]) -> Recovery:
     changelog = options.get("changelog")
     if changelog is not None and not isinstance(changelog, bool):
         raise DeclarationError(
-            f"changelog={changelog!r} is not possible: write changelog=False to keep changes of the "
-            "state out of Kafka; the topic is named after app and subscription"
+            f"changelog={changelog!r} is not possible: write changelog=False to keep changes of "
+            "the state out of Kafka; the topic is named after app and subscription"
         )
     on_gap = options.get("on_crash_recovery")
     if on_gap is not None:
@@ -108,9 +108,9 @@ def check_recovery(one: "Subscription") -> None:
     ):
         if value is not None:
             raise DeclarationError(
-                f"{one.name}: {option}={value!r} is about a gap between state and committed offset, "
-                "which only exactly-once can have: add processing_guarantee='exactly_once', or "
-                "leave it out"
+                f"{one.name}: {option}={value!r} is about a gap between state and committed "
+                "offset, which only exactly-once can have: leave it out, or add "
+                "processing_guarantee='exactly_once'"
             )
 
 
@@ -153,7 +153,8 @@ def changelogs(app: "App", known: Mapping[str, int]) -> dict[str, int]:
             raise ConfigError(
                 f"the changelog {name} has {known[name]} partitions, and what the subscription "
                 f"{one.name} reads has {partitions}: a partition of its state is restored from the "
-                f"changelog's partition with the same number. {_remedy(name, known[name], partitions)}"
+                "changelog's partition with the same number. "
+                + _remedy(name, known[name], partitions)
             )
         if partitions:
             wanted[name] = partitions
@@ -168,6 +169,6 @@ def _remedy(name: str, has: int, wants: int) -> str:
             "subscription read its topic from the start"
         )
     return (
-        f"Delete it with 'kafka-topics.sh --delete --topic {name}' if it is of an earlier topic; it "
-        "is made again at the next start"
+        f"Delete it with 'kafka-topics.sh --delete --topic {name}' if it is of an earlier topic; "
+        "it is made again at the next start"
     )

@@ -229,7 +229,8 @@ impl Recipe {
         let mut begin = Begin { point, ..Begin::default() };
         let mut begins = None;
         if let Some(kept) = &kept {
-            begins = kept.bring_back(worker, committed, opening)?;
+            let again = begin.point.map(|point| point.offset);
+            begins = kept.bring_back(worker, committed, again, opening)?;
             begin.store = Some(Arc::clone(&kept.store));
             begin.changelog = kept.log_writer(worker);
         }

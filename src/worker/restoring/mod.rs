@@ -241,11 +241,13 @@ impl Kept {
     }
 
     /// Brings the state of an at-least-once task back as far as it can be found; where reading begins, none if
-    /// nothing was ever committed. `committed` is the offset of the group. Blocks until a broker answers.
+    /// nothing was ever committed. `committed` is the offset of the group, `again` the one that windows in memory
+    /// begin at if nothing is found. Blocks until a broker answers.
     pub(super) fn bring_back(
         &self,
         worker: &Worker,
         committed: Option<i64>,
+        again: Option<i64>,
         opening: &Opening,
     ) -> Result<Option<i64>, Ended> {
         let goal = committed.map(|to| Goal { to, token: 0, hash: 0, is_exact: false });
@@ -264,6 +266,8 @@ impl Kept {
             match bring_back(&restore, &sources, goal)
                 .and_then(|mark| Ok((mark, self.begin_log()?)))
             {
+                // Windows in memory are read again from there.
+                Ok((None, ())) if again.is_some() => return Ok(again),
                 Ok((mark, ())) => return self.check_input(worker, mark, committed),
                 Err(Error::Stopped) => return Err(Ended::Gone),
                 Err(error) if error.act() == crate::error::Act::Retry => {
@@ -287,7 +291,7 @@ impl Kept {
         // Whether records are gone shows again when they are read.
         let Ok(bounds) = worker.logs().bounds(&self.tp) else { return Ok(at.or(committed)) };
         if at.is_none() {
-            worker.metrics.gaps(&label(&self.keeping.name, &self.tp)).gaps.inc();
+            worker.metrics.state(&label(&self.keeping.name, &self.tp)).missing.inc();
         }
         if first >= bounds.start || bounds.start == bounds.end {
             self.tell_of_nothing(at, committed, "the topic is read again from its beginning");
@@ -310,7 +314,7 @@ impl Kept {
         if let (None, Some(committed)) = (at, committed) {
             tracing::error!(
                 target: "turbine.state",
-                "{} {}: no state although offset {committed} is committed: it is not on this machine, and neither \
+                "{} {}: no state on this machine although offset {committed} is committed, and neither \
                  changelog nor snapshot has it; {then}", self.keeping.name, self.tp
             );
         }

@@ -1,0 +1,261 @@
+"""State that a machine has lost comes back: from its changelog, or by a checked replay."""
+
+import shutil
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.fixtures import MakeTopic, MakeWorker, Produce
+from support.kafka import Cluster
+from support.wait import eventually
+from support.workers import WorkerProcess
+
+SOURCE = """
+import os
+import random
+import pyarrow as pa
+import turbine
+
+app = turbine.App(
+    os.environ["APP_ID"],
+    broker=os.environ["KAFKA"],
+    datadir=os.environ["DATA"],
+    # A worker that was killed is a member of its group for so long.
+    kafka={"session.timeout.ms": 1_500, "heartbeat.interval.ms": 300},
+    checkpoint_interval=0.05,
+    broker_commit_interval=0.02,
+)
+MORE = {}
+if os.environ["GUARANTEE"] == "exactly_once" and "ON_CRASH" in os.environ:
+    MORE["on_crash_recovery"] = os.environ["ON_CRASH"]
+if "LIMIT" in os.environ:
+    MORE["halt_if_gap_exceeds"] = int(os.environ["LIMIT"])
+
+@app.subscribe(
+    os.environ["SOURCE"],
+    publish_to=os.environ["TARGET"],
+    name="totals",
+    batch_size=7,
+    processing_guarantee=os.environ["GUARANTEE"],
+    changelog=os.environ.get("CHANGELOG") != "no",
+    **MORE,
+)
+def totals(batch, state, ctx):
+    users, seen, before, after = batch["user"].to_pylist(), [], [], []
+    for user in users:
+        entry = state.get(user) or {"n": 0, "nonce": 0}
+        before.append(entry["nonce"])
+        nonce = random.randrange(1, 1 << 50) if os.environ.get("RANDOM") else entry["nonce"] + 3
+        entry = {"n": entry["n"] + 1, "nonce": nonce}
+        state.put(user, entry)
+        seen.append(entry["n"])
+        after.append(entry["nonce"])
+    return pa.record_batch(
+        {"user": users, "n": seen, "before": before, "after": after}
+    )
+"""
+
+USERS = ["ann", "bob", "cid"]
+
+
+@pytest.fixture
+def topics(make_topic: MakeTopic) -> tuple[str, str]:
+    """An input and an output, with a partition and with two."""
+    return make_topic("in", partitions=1), make_topic("out", partitions=1)
+
+
+def rows(count: int, start: int = 0) -> list[dict[str, str]]:
+    """Rows of three users, in turns."""
+    return [{"user": USERS[i % len(USERS)]} for i in range(start, start + count)]
+
+
+def check_chains(outputs: list[dict[str, Any]], each: int, *, exactly: bool) -> None:
+    """Each user was counted up to *each* without a gap; once, in one chain, if *exactly*."""
+    seen: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in outputs:
+        seen[row["user"]].append(row)
+    for user in USERS:
+        numbers = [row["n"] for row in seen[user]]
+        if not exactly:
+            assert set(numbers) == set(range(1, each + 1)), f"{user}: {numbers}"
+            continue
+        assert numbers == list(range(1, each + 1)), f"{user}: {numbers}"
+        links = [row["after"] for row in seen[user]]
+        assert [row["before"] for row in seen[user]] == [0, *links[:-1]], user
+
+
+class Line:
+    """A worker that counts, its input and its output."""
+
+    def __init__(
+        self, make_worker: MakeWorker, topics: tuple[str, str], cluster: Cluster, **env: str
+    ) -> None:
+        self.source, self.target = topics
+        self.cluster = cluster
+        self._make = make_worker
+        self._env = {"SOURCE": self.source, "TARGET": self.target, **env}
+        self.worker = self.make()
+
+    def make(self, data: str = "data") -> WorkerProcess:
+        """Another worker of the same app, with a state directory of its own."""
+        return self._make(SOURCE, app_id=f"app-{self.source}", env={**self._env, "DATA": data})
+
+    @property
+    def data(self) -> Path:
+        return self.worker.directory / "data"
+
+    def outputs(self, count: int) -> list[dict[str, Any]]:
+        """The outputs, at least so many."""
+        return [one.json for one in self.cluster.consume(self.target, count)]
+
+    def crash(self) -> None:
+        """Kill the worker, and lose its disk."""
+        self.worker.kill()
+        assert self.data.is_dir()
+        shutil.rmtree(self.data)
+
+    def error(self) -> str:
+        """Why the partition stands still, once it does."""
+        found = eventually(self._error, 20, "the partition has failed")
+        return str(found)
+
+    def _error(self) -> str | None:
+        failed = [one for one in self.worker.assignments() if one["state"] == "failed"]
+        return failed[0]["error"] if failed else None
+
+
+@pytest.mark.parametrize("guarantee", ["exactly_once", "at_least_once"])
+def test_a_lost_disk_costs_no_state(
+    make_worker: MakeWorker,
+    topics: tuple[str, str],
+    produce: Produce,
+    cluster: Cluster,
+    guarantee: str,
+) -> None:
+    line = Line(make_worker, topics, cluster, GUARANTEE=guarantee, RANDOM="yes")
+    produce(line.source, rows(90))
+    line.worker.start()
+    line.outputs(90)
+    line.crash()
+    produce(line.source, rows(90, 90))
+    line.worker.start()
+    outputs = line.outputs(180)
+    check_chains(outputs, 60, exactly=guarantee == "exactly_once")
+    if guarantee == "exactly_once":
+        assert len(line.outputs(180)) == 180
+        assert "turbine_eos_state_gap_events{" not in line.worker.get("/metrics")[1]
+    assert "commits restored from" in line.worker.output()
+
+
+def test_a_replay_is_silent_and_compared(
+    make_worker: MakeWorker, topics: tuple[str, str], produce: Produce, cluster: Cluster
+) -> None:
+    line = Line(make_worker, topics, cluster, GUARANTEE="exactly_once", CHANGELOG="no")
+    produce(line.source, rows(90))
+    line.worker.start()
+    line.outputs(90)
+    line.crash()
+    produce(line.source, rows(90, 90))
+    line.worker.start()
+    check_chains(line.outputs(180), 60, exactly=True)
+    assert 'turbine_eos_state_gap_events{worker="totals-p0"} 1' in line.worker.get("/metrics")[1]
+    assert "the handler sees 90 records again" in line.worker.output()
+    # What was replayed is in the store: the next start has nothing to do.
+    line.worker.kill()
+    produce(line.source, rows(3, 180))
+    line.worker.start()
+    check_chains(line.outputs(183), 61, exactly=True)
+
+
+def test_a_replay_that_gives_something_else_halts(
+    make_worker: MakeWorker, topics: tuple[str, str], produce: Produce, cluster: Cluster
+) -> None:
+    line = Line(
+        make_worker, topics, cluster, GUARANTEE="exactly_once", CHANGELOG="no", RANDOM="yes"
+    )
+    produce(line.source, rows(30))
+    line.worker.start()
+    line.outputs(30)
+    line.crash()
+    line.worker.start()
+    assert "replay_diverged" in line.error()
+    assert len(line.outputs(30)) == 30, "nothing was written again"
+
+
+def test_a_gap_is_accepted_where_that_is_asked_for(
+    make_worker: MakeWorker, topics: tuple[str, str], produce: Produce, cluster: Cluster
+) -> None:
+    line = Line(
+        make_worker,
+        topics,
+        cluster,
+        GUARANTEE="exactly_once",
+        CHANGELOG="no",
+        ON_CRASH="accept",
+    )
+    produce(line.source, rows(30))
+    line.worker.start()
+    line.outputs(30)
+    line.crash()
+    produce(line.source, rows(30, 30))
+    line.worker.start()
+    outputs = line.outputs(60)[30:]
+    check_chains(outputs, 10, exactly=True)
+    assert "goes on without them" in line.worker.output()
+
+
+def test_a_gap_that_is_too_large_ends_the_worker(
+    make_worker: MakeWorker, topics: tuple[str, str], produce: Produce, cluster: Cluster
+) -> None:
+    line = Line(
+        make_worker,
+        topics,
+        cluster,
+        GUARANTEE="exactly_once",
+        CHANGELOG="no",
+        ON_CRASH="accept",
+        LIMIT="29",
+    )
+    produce(line.source, rows(30))
+    line.worker.start()
+    line.outputs(30)
+    line.crash()
+    line.worker.start()
+    assert line.worker.wait() == 3
+    assert "gap_too_large" in line.worker.output()
+
+
+@pytest.mark.parametrize("guarantee", ["exactly_once", "at_least_once"])
+def test_state_moves_between_workers_without_a_gap(
+    make_worker: MakeWorker,
+    make_topic: MakeTopic,
+    produce: Produce,
+    cluster: Cluster,
+    guarantee: str,
+) -> None:
+    topics = make_topic("in", partitions=2), make_topic("out", partitions=1)
+    line = Line(make_worker, topics, cluster, GUARANTEE=guarantee, RANDOM="yes")
+
+    def write(start: int) -> None:
+        for partition in range(2):
+            named = [{"user": f"{row['user']}{partition}"} for row in rows(30, start)]
+            produce(line.source, named, partition=partition)
+
+    first, second = line.worker, line.make("other")
+    write(0)
+    first.start().wait_ready()
+    line.outputs(60)
+    second.start().wait_ready()
+    eventually(lambda: len(second.assignments()) == 1, 20, "the second worker has a partition")
+    write(30)
+    line.outputs(120)
+    first.terminate()
+    eventually(lambda: len(second.assignments()) == 2, 20, "the second worker has both")
+    write(60)
+    outputs = line.outputs(180)
+    for partition in range(2):
+        mine = [row for row in outputs if row["user"].endswith(str(partition))]
+        named = [{**row, "user": row["user"][:-1]} for row in mine]
+        check_chains(named, 30, exactly=guarantee == "exactly_once")
