@@ -256,7 +256,7 @@ async def test_a_directory_belongs_to_one_worker_at_a_time(
         await until(runtime.native.assignments)
         reason = await failure_of(second)
     assert "in use by another worker of this process" in reason
-    assert "give this worker another state_dir" in reason
+    assert "give each worker on a machine a state_dir of its own" in reason
 
 
 async def test_a_partition_takes_its_windows_along_to_another_worker(
@@ -264,7 +264,7 @@ async def test_a_partition_takes_its_windows_along_to_another_worker(
 ) -> None:
     source, target = make_topic("in", partitions=4), make_topic("out", partitions=1)
     first = app_factory("moved-" + source)
-    second = app_factory(first.conf.id)
+    second = app_factory(first.conf.id, datadir=first.conf.data_path / "elsewhere")
     declare(first, source, target)
     declare(second, source, target)
 
