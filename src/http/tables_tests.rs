@@ -61,6 +61,7 @@ impl View for Shop {
             in_flight: 0,
             error: None,
             halt: None,
+            restoring: None,
         };
         vec![one(1, "running"), one(2, "restoring")]
     }

@@ -10,18 +10,21 @@ use super::{
     epochs::Epochs,
     exact::ledger_parts,
     group::{Group, Spawn},
+    label,
     opening::{Job, Opening},
+    restoring::{Keeping, Kept, committed},
     task::Task,
 };
 use crate::{
-    config::{AgentConfig, Guarantee},
+    config::{AgentConfig, Guarantee, TableConfig},
     error::Result,
     kafka::queue::PartitionQueue,
-    state::{MemoryStore, SpaceName, Store, TaskName},
+    state::{MemoryStore, Space, SpaceName, Store},
     task::{
         agent::{self, Lane},
-        commit::{Ended as NoLedger, Ledger, LedgerParts},
+        commit::{Ended as NoLedger, Ledger},
         cut::Cuts,
+        restore::{Progress, Table},
         tables::Tables,
         watch::watch,
     },
@@ -45,22 +48,16 @@ pub(super) fn agents_spawn(
         let readers: Vec<AgentConfig> =
             configs.iter().filter(|c| c.topics.iter().any(|t| **t == *tp.topic)).cloned().collect();
         let partitions = partitions.get(&*tp.topic).map_or(0, |&count| count);
-        let task = TaskName {
-            owner: group.id.clone(),
-            topic: tp.topic.to_string(),
-            partition: tp.partition,
-            partitions: i32::try_from(partitions).unwrap_or(i32::MAX),
-        };
+        let partitions = i32::try_from(partitions).unwrap_or(i32::MAX);
         let recipe =
             Recipe { worker, runtime: runtime.clone(), epochs: Arc::clone(&epochs), readers };
         // A commit has the offset of all who read the partition: the strongest promise counts.
-        if recipe.readers.iter().any(|reader| reader.guarantee == Guarantee::ExactlyOnce) {
-            return recipe.open(Arc::clone(group), task, tp, queue);
+        let is_exact =
+            recipe.readers.iter().any(|reader| reader.guarantee == Guarantee::ExactlyOnce);
+        if is_exact || !recipe.worker.config.tables.is_empty() {
+            return recipe.open(Arc::clone(group), partitions, is_exact, tp, queue);
         }
-        let begin = (!recipe.worker.config.tables.is_empty())
-            .then(|| open_store(&recipe.worker, &task).and_then(Begin::stored))
-            .transpose();
-        recipe.begin(tp, queue, begin)
+        recipe.begin(tp, queue, None)
     })
 }
 
@@ -73,17 +70,16 @@ struct Begin {
     ledger: Option<Arc<Ledger>>,
 }
 
-impl Begin {
-    /// At the mark of `store`.
-    fn stored(store: Arc<dyn Store>) -> Result<Self> {
-        let at = store.mark()?.map(|mark| mark.next);
-        Ok(Self { store, at, ledger: None })
-    }
-}
-
-fn open_store(worker: &Worker, task: &TaskName) -> Result<Arc<dyn Store>> {
-    let spaces = worker.config.tables.iter().map(|table| SpaceName::by_key(&table.name));
-    worker.stores.open(task, &spaces.collect::<Vec<_>>())
+/// What the agents of group `owner` keep, if the app has tables.
+fn keeping(worker: &Worker, owner: &str, name: &str) -> Option<Keeping> {
+    let tables = &worker.config.tables;
+    let spaces = tables.iter().map(|table| SpaceName::by_key(&table.name)).collect();
+    let table = |(space, table): (u16, &TableConfig)| Table {
+        space: Space(space),
+        topic: table.changelog.as_str().into(),
+    };
+    let logs = (0..).zip(tables).map(table).collect();
+    (!tables.is_empty()).then(|| Keeping::of_tables(owner, name, spaces, logs))
 }
 
 /// What every task of the agents that read one topic is made from.
@@ -99,57 +95,80 @@ impl Recipe {
         self.readers.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join("+")
     }
 
-    /// The task of an exactly-once partition, which finds out first what is committed.
+    /// The task of a partition with tables, or an exactly-once one: its tables are brought back first, to what
+    /// is committed.
     fn open(
         self,
         group: Arc<Group>,
-        task: TaskName,
+        partitions: i32,
+        is_exact: bool,
         tp: TopicPartition,
         queue: PartitionQueue,
     ) -> Task {
-        let status = status(&self.worker, &self.name(), tp.clone());
+        let name = self.name();
+        let status = status(&self.worker, &name, tp.clone());
+        let label = label(&name, &tp);
+        let progress = Progress::new(label.clone(), self.worker.metrics.restore(&label));
         let job: Job = Box::new(move |opening| {
-            let tables = &self.worker.config.tables;
-            let store = if tables.is_empty() {
-                Ok(Arc::new(MemoryStore::default()) as Arc<dyn Store>)
+            let keeping = keeping(&self.worker, &group.id, &name);
+            let kept = keeping.map(|one| one.open(&self.worker, &tp, partitions, opening));
+            let kept = kept.transpose()?;
+            let begin = if is_exact {
+                self.exactly(&group, &tp, kept, opening)?
             } else {
-                open_store(&self.worker, &task)
+                self.at_least(&group, &tp, kept, opening)?
             };
-            let store = store.map_err(|error| {
-                opening.status.fail(&format!("its tables cannot be read: {error}"));
-                NoLedger::Gone
-            })?;
-            let base = ledger_parts(&self.worker, &group, &tp, &self.name(), None, &opening.gate);
-            let parts = LedgerParts {
-                store: (!tables.is_empty()).then(|| Arc::clone(&store)),
-                log: log_records(tables, &tp),
-                ..base
-            };
-            let (ledger, live) = Ledger::boot(parts)?;
-            let begin = Begin { store, at: live.at, ledger: Some(ledger) };
-            let task = self.begin(tp, queue, Ok(Some(begin)));
-            if let Some(at) = live.at {
+            let at = begin.as_ref().and_then(|begin| begin.at);
+            let task = self.begin(tp, queue, begin);
+            if let Some(at) = at.filter(|_| is_exact) {
                 task.status().note_committed(at);
             }
-            Ok((task, live.at))
+            Ok((task, at))
         });
-        Task::Opening(Opening::new(status, job))
+        Task::Opening(Opening::new(status, progress, job))
+    }
+
+    fn exactly(
+        &self,
+        group: &Arc<Group>,
+        tp: &TopicPartition,
+        kept: Option<Kept>,
+        opening: &Opening,
+    ) -> Result<Option<Begin>, NoLedger> {
+        let tables = &self.worker.config.tables;
+        let mut parts = ledger_parts(&self.worker, group, tp, &self.name(), None, &opening.gate);
+        parts.log = log_records(tables, tp);
+        if let Some(kept) = &kept {
+            parts.store = Some(Arc::clone(&kept.store));
+            parts.catch_up = Box::new(kept.recover(&self.worker, opening));
+        }
+        let (ledger, live) = Ledger::boot(parts)?;
+        let store = kept.map_or_else(|| Arc::new(MemoryStore::default()) as _, |kept| kept.store);
+        Ok(Some(Begin { store, at: live.at, ledger: Some(ledger) }))
+    }
+
+    fn at_least(
+        &self,
+        group: &Group,
+        tp: &TopicPartition,
+        kept: Option<Kept>,
+        opening: &Opening,
+    ) -> Result<Option<Begin>, NoLedger> {
+        let Some(kept) = kept else { return Ok(None) };
+        let committed = committed(group, tp, opening)?;
+        let at = kept.bring_back(&self.worker, committed, None, opening)?;
+        Ok(Some(Begin { store: kept.store, at, ledger: None }))
     }
 
     /// The task of a partition; with cuts, if there is something to `begin` them with.
-    fn begin(
-        self,
-        tp: TopicPartition,
-        queue: PartitionQueue,
-        begin: Result<Option<Begin>>,
-    ) -> Task {
+    fn begin(self, tp: TopicPartition, queue: PartitionQueue, begin: Option<Begin>) -> Task {
         let Self { worker, runtime, epochs, readers } = &self;
         let lanes = readers
             .iter()
             .map(|c| Lane::new(c.name.clone(), worker.mailboxes[&c.name].clone()))
             .collect();
         let status = status(worker, &self.name(), tp.clone());
-        let made = begin.and_then(|begin| begin.map(|begin| cuts(worker, begin)).transpose());
+        let made = begin.map(|begin| cuts(worker, begin)).transpose();
         let (cuts, begin) = match made {
             Ok(made) => made.unzip(),
             Err(error) => {

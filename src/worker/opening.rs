@@ -59,12 +59,12 @@ impl Opening {
     }
 
     fn halt(&self, group: &Group, ended: &Ended) {
-        let reason = ended.to_string();
-        if matches!(ended, Ended::Halted(halt) if halt.reason == Reason::GapTooLarge) {
+        let Ended::Halted(halt) = ended else { return self.status.fail(&ended.to_string()) };
+        if halt.reason == Reason::GapTooLarge {
             let (name, partition) = (self.status.name.clone(), self.status.tp.clone());
-            group.events.put(Event::Fatal { name, partition, reason: reason.clone() });
+            group.events.put(Event::Fatal { name, partition, reason: halt.to_string() });
         }
-        self.status.fail(&reason);
+        self.status.halt(halt);
     }
 
     fn give_way(self: &Arc<Self>, group: &Group, task: &Task, begins: Option<i64>) {
