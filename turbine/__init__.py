@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     )
     from turbine.models import Record
     from turbine.settings import Settings
+    from turbine.state import State
     from turbine.streams import Stream
     from turbine.subscriptions import Subscription
     from turbine.tables import Table
@@ -64,6 +65,7 @@ __all__ = [
     "RegistryError",
     "SendError",
     "Settings",
+    "State",
     "StateError",
     "Stream",
     "Subscription",
@@ -102,6 +104,7 @@ _HOMES = {
     ),
     "turbine.models": ("Record",),
     "turbine.settings": ("Settings",),
+    "turbine.state": ("State",),
     "turbine.streams": ("Stream",),
     "turbine.subscriptions": ("Subscription",),
     "turbine.tables": ("Table",),

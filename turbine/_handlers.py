@@ -13,7 +13,7 @@ from turbine.exceptions import DeclarationError, HandlerError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from turbine._native import Batch
+    from turbine._native import Batch, State
     from turbine.subscriptions import Subscription
     from turbine.windowing import HostedWindow
 
@@ -21,29 +21,32 @@ __all__ = ["Call", "Handler", "Shape", "check_keyed", "shape_of"]
 
 
 class Shape(NamedTuple):
-    """What a handler is called with besides the batch."""
+    """What a handler is called with besides the batch; if it is keyed, with the rows of one key."""
 
     takes_state: bool
     takes_ctx: bool
+    is_keyed: bool = False
 
 
 class NoState:
-    """What a handler gets as ``state`` until there are tables: something to pass on."""
+    """What callbacks get as ``state`` if their handler keeps none: something to pass on."""
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(
-            f"state.{name}: state comes with tables, in a later version; until then it can only be "
-            "passed on to update() of a window"
+            f"state.{name}: the handler keeps no state: write 'def process(self, batch, state)', "
+            "and its callbacks have it too"
         )
 
     def __bool__(self) -> bool:
         return False
 
     def __repr__(self) -> str:
-        return "<no state yet>"
+        return "<no state>"
 
 
 NO_STATE = NoState()
+
+_EXTRAS: tuple[list[str], ...] = ([], ["ctx"], ["state"], ["state", "ctx"])
 
 
 def shape_of(fn: Callable[..., Any], name: str, *, in_class: bool) -> Shape:
@@ -51,7 +54,7 @@ def shape_of(fn: Callable[..., Any], name: str, *, in_class: bool) -> Shape:
     Read from the names of its parameters what a handler is to be called with.
 
     Args:
-        fn: The function; of a class, its bound or unbound ``process``.
+        fn: The function; of a class, its bound or unbound ``process`` or ``process_key``.
         name: What messages call it.
         in_class: Whether it is a method, whose first parameter is ``self``.
 
@@ -62,16 +65,16 @@ def shape_of(fn: Callable[..., Any], name: str, *, in_class: bool) -> Shape:
         signature = inspect.signature(fn)
     except (TypeError, ValueError):
         return Shape(takes_state=False, takes_ctx=False)
-    extra = [one.name for one in _declare.parameters(fn)][1 + in_class :]
-    if "state" in extra and not in_class:
-        raise DeclarationError(
-            f"the subscription {name} asks for 'state': state comes with tables, in a later version"
-        )
-    if extra not in ([], ["ctx"], ["state"], ["state", "ctx"]) or not _binds(
-        signature, 1 + in_class + len(extra)
-    ):
-        _refuse(name, signature, in_class=in_class)
-    return Shape(takes_state="state" in extra, takes_ctx="ctx" in extra)
+    names = [one.name for one in _declare.parameters(fn)][in_class:]
+    if in_class:
+        is_keyed = getattr(fn, "__name__", "") == "process_key"
+    else:
+        is_keyed = names[:2] == ["key", "rows"]
+    extra = names[1 + is_keyed :]
+    count = 1 + is_keyed + in_class + len(extra)
+    if extra not in _EXTRAS or len(names) < 1 + is_keyed or not _binds(signature, count):
+        _refuse(name, signature, in_class=in_class, is_keyed=is_keyed)
+    return Shape("state" in extra, "ctx" in extra, is_keyed)
 
 
 def _binds(signature: inspect.Signature, count: int) -> bool:
@@ -82,15 +85,17 @@ def _binds(signature: inspect.Signature, count: int) -> bool:
     return True
 
 
-def _refuse(name: str, signature: inspect.Signature, *, in_class: bool) -> None:
+def _refuse(name: str, signature: inspect.Signature, *, in_class: bool, is_keyed: bool) -> None:
     names = ", ".join(signature.parameters)
+    behind = "with state, ctx or both behind, in this order"
     if in_class:
-        forms = "process(self, batch), with state, ctx or both behind the batch, in this order"
+        forms = "process_key(self, key, rows)" if is_keyed else "process(self, batch)"
     else:
-        forms = f"{name}(batch) or {name}(batch, ctx)"
+        forms = f"{name}(key, rows)" if is_keyed else f"{name}(batch)"
+    what = "(key, rows)" if is_keyed else "one parameter, (batch)"
     raise DeclarationError(
-        f"a subscription takes one parameter, (batch), and ctx if it wants to, and {name} takes "
-        f"({names}): write 'def {forms}'"
+        f"a subscription takes {what}, then state and ctx if it wants to, and {name} takes "
+        f"({names}): write 'def {forms}', {behind}"
     )
 
 
@@ -116,6 +121,8 @@ class Handler:
     Attributes:
         windows: Windows that it created for itself.
         is_async: Whether `call_async` must be used.
+        keeps_state: Whether it gets a state.
+        takes_timers: Whether it has somebody who takes the timers of its state.
     """
 
     def __init__(self, subscription: "Subscription") -> None:
@@ -125,11 +132,18 @@ class Handler:
         self._sides = {name: index for index, name in enumerate(subscription.side_outputs)}
         self.windows: tuple[HostedWindow, ...] = ()
         self._fn: Callable[..., Any] = subscription.fn
+        options = subscription.state
+        self.keeps_state = options.is_kept
+        self.takes_timers = options.on_timer is not None
+        self._on_timer = options.on_timer
+        self._timer_takes_ctx = options.timer_takes_ctx
+        self._partition_key = subscription.line.partition_key
         if isinstance(subscription.fn, type):
             from turbine.windowing import hosted_windows
 
             host = _instance(subscription.fn, subscription.name)
-            self._fn = host.process
+            self._fn = host.process_key if self._shape.is_keyed else host.process
+            self._on_timer = getattr(host, "on_timer", None)
             self.windows = hosted_windows(host)
             for window in self.windows:
                 check_keyed(subscription.line.partition_key, window.name, window.declared.key)
@@ -142,24 +156,43 @@ class Handler:
 
     def call(self, batch: "Batch", rows: Any, window: str | None) -> Call:
         """Run a plain handler on *rows*."""
-        args, call, ctx = self._prepare(batch, rows, window)
+        call = Call([], [])
         with self._feeding(call):
-            returned = self._fn(*args)
-        return _finish(call, ctx, returned)
+            if not self._shape.is_keyed:
+                args, ctx = self._prepare(batch, window, rows)
+                return _finish(call, ctx, [self._fn(*args)])
+            args, ctx = self._prepare(batch, window)
+            calls = self._of_keys(rows, args)
+            return _finish(call, ctx, joined([self._fn(*one) for one in calls]))
 
     async def call_async(self, batch: "Batch", rows: Any, window: str | None) -> Call:
         """Run an async handler on *rows*."""
-        args, call, ctx = self._prepare(batch, rows, window)
+        call = Call([], [])
         with self._feeding(call):
-            returned = await self._fn(*args)
-        return _finish(call, ctx, returned)
+            if not self._shape.is_keyed:
+                args, ctx = self._prepare(batch, window, rows)
+                return _finish(call, ctx, [await self._fn(*args)])
+            args, ctx = self._prepare(batch, window)
+            calls = self._of_keys(rows, args)
+            return _finish(call, ctx, joined([await self._fn(*one) for one in calls]))
 
-    def close(self, results: Sequence[tuple[str, Any]]) -> list[Any]:
+    def fire(self, batch: "Batch", timer_id: str, state: "State") -> Call:
+        """Give a timer to a plain ``on_timer``."""
+        args, ctx = self._timer(batch, timer_id, state)
+        return _finish(Call([], []), ctx, [self._timer_fn(*args)])
+
+    async def fire_async(self, batch: "Batch", timer_id: str, state: "State") -> Call:
+        """Give a timer to an async ``on_timer``."""
+        args, ctx = self._timer(batch, timer_id, state)
+        return _finish(Call([], []), ctx, [await self._timer_fn(*args)])
+
+    def close(self, batch: "Batch", results: Sequence[tuple[str, Any]]) -> list[Any]:
         """Give results of its windows to their callbacks; what these returned."""
         outputs: list[Any] = []
         by_name = {window.name: window for window in self.windows}
+        state = batch.state() if self.keeps_state else None
         for name, rows in results:
-            outputs += by_name[name].call_back(NO_STATE, rows)
+            outputs += by_name[name].call_back(NO_STATE if state is None else state, rows)
         return outputs
 
     def stop(self) -> None:
@@ -169,16 +202,43 @@ class Handler:
         """Divide what goes to the main output among the branches, if there are any."""
         return outputs if self._router is None else self._router.route(outputs)
 
+    @property
+    def _timer_fn(self) -> Callable[..., Any]:
+        assert self._on_timer is not None  # noqa: S101 - the core has no timers without it
+        return self._on_timer
+
+    def _timer(
+        self, batch: "Batch", timer_id: str, state: "State"
+    ) -> tuple[list[Any], Context | None]:
+        args, ctx = [timer_id, state], None
+        if self._timer_takes_ctx:
+            ctx = Context(batch.topic, batch.partition, batch.watermark_ms, None, self._sides)
+            args.append(ctx)
+        return args, ctx
+
     def _prepare(
-        self, batch: "Batch", rows: Any, window: str | None
-    ) -> tuple[list[Any], Call, Context | None]:
-        args, ctx = [rows], None
+        self, batch: "Batch", window: str | None, *first: Any
+    ) -> tuple[list[Any], Context | None]:
+        args, ctx = list(first), None
         if self._shape.takes_state:
-            args.append(NO_STATE)
+            args.append(batch.state())
         if self._shape.takes_ctx:
             ctx = Context(batch.topic, batch.partition, batch.watermark_ms, window, self._sides)
             args.append(ctx)
-        return args, Call([], []), ctx
+        return args, ctx
+
+    def _of_keys(self, rows: Any, args: list[Any]) -> "Iterator[list[Any]]":
+        """Arguments of one call for each key of *rows*."""
+        from turbine._native import group_rows
+
+        assert self._partition_key is not None  # noqa: S101 - checked where it is declared
+        together, keys, starts = group_rows(rows, self._partition_key)
+        ends = [*starts[1:], together.num_rows]
+        for key, start, end in zip(keys, starts, ends, strict=True):
+            extra = list(args)
+            if self._shape.takes_state:
+                extra[0] = extra[0].scope(key)
+            yield [key, together.slice(start, end - start), *extra]
 
     @contextmanager
     def _feeding(self, call: Call) -> "Iterator[None]":
@@ -203,12 +263,22 @@ class Handler:
             feeding.reset(token)
 
 
-def _finish(call: Call, ctx: Context | None, returned: Any) -> Call:
-    if returned is not None:
-        call.outputs.append((None, returned))
+def _finish(call: Call, ctx: Context | None, returned: Sequence[Any]) -> Call:
+    call.outputs.extend((None, one) for one in returned if one is not None)
     if ctx is not None:
         call.outputs.extend(ctx._emitted)  # noqa: SLF001 - two halves of one thing
     return call
+
+
+def joined(returned: Sequence[Any]) -> list[Any]:
+    """Put what was returned for several keys together; columns need not be the same."""
+    import pyarrow as pa
+
+    some = [one for one in returned if one is not None]
+    are_rows = all(hasattr(one, "schema") or hasattr(one, "__arrow_c_stream__") for one in some)
+    if len(some) <= 1 or not are_rows:
+        return some
+    return [pa.concat_tables([pa.table(one) for one in some], promote_options="permissive")]
 
 
 def _instance(cls: type, name: str) -> Any:

@@ -1,6 +1,6 @@
 """Options of a subscription about time, windows and further outputs, checked together."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,6 +10,7 @@ from turbine._event_time import EventTime, event_time
 from turbine._handlers import check_keyed
 from turbine._recovery import Recovery, RecoveryOptions, read_recovery
 from turbine._repartition import Repartition, repartition
+from turbine._state_options import StateFormat
 from turbine.branches import Branch, OnUnmatched, check_branches
 from turbine.dedup import Dedup, check_dedup
 from turbine.exceptions import DeclarationError
@@ -54,6 +55,11 @@ class LineOptions(RecoveryOptions, total=False):
         branch: Where rows go that the handler returns: `turbine.Branch`, the first that fits.
         on_unmatched: What happens to rows that no branch takes: ``"output"`` or ``"drop"``.
         dedup: Rows that are left out because their key was there already: `turbine.Dedup`.
+        state_ttl: How long values of the state live in event time, in ms, by the prefix of their
+            key.
+        state_format: How lists and dicts of the state are kept: ``"json"`` or ``"msgpack"``.
+        on_timer: ``(timer_id, state[, ctx])``, called when a timer of the state is due; a class has
+            a method of that name instead.
     """
 
     event_time: str | None
@@ -71,6 +77,9 @@ class LineOptions(RecoveryOptions, total=False):
     branch: "Branch | Sequence[Branch] | None"
     on_unmatched: OnUnmatched | None
     dedup: Dedup | None
+    state_ttl: Mapping[str, int] | None
+    state_format: StateFormat | None
+    on_timer: Callable[..., Any] | None
 
 
 @dataclass(frozen=True)

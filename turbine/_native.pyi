@@ -11,6 +11,8 @@ from typing import Any, Final, Protocol, Self, TypeAlias, final
 from turbine._native_operator import LocalState as LocalState
 from turbine._native_operator import receipt as receipt
 from turbine._native_snapshots import Snapshots as Snapshots
+from turbine._native_state import State as State
+from turbine._native_state import Undo as Undo
 from turbine._native_stored import StoredState as StoredState
 from turbine._native_tables import Table as Table
 from turbine._native_tables import TableCodec as TableCodec
@@ -345,6 +347,11 @@ class Batch:
         """`pyarrow.RecordBatch` over the same memory."""
     def results(self) -> list[tuple[str, Any]] | None:
         """Results of the windows in front of the handler, with their names; None for rows."""
+    def state(self) -> State | None:
+        """The state of the handler, if it keeps any."""
+    def savepoint(self) -> Undo: ...
+    def next_timer(self) -> tuple[str, State] | None:
+        """The next timer that is due, disarmed, and the state that it was set on."""
     def feed(self, feeds: list[tuple[int, Any]], /) -> list[tuple[str, Any]]:
         """Give rows to windows, by their index, and close what is due; once, after the handler.
         Results come back with the names of their windows.
@@ -494,5 +501,9 @@ def explode(batch: Any, column: str, keep_empty: bool, /) -> Any:
 def shard_rows(batch: Any, column: str, shards: int, /) -> list[Any | None]:
     """Rows by the hash of their key; None for a shard without rows."""
 
+def group_rows(batch: Any, column: str, /) -> tuple[Any, list[str | bytes], list[int]]:
+    """Rows side by side by their key, the keys, and where each begins."""
+
+def shard_of(key: str | bytes, shards: int, /) -> int: ...
 def register_aggregate(name: str, aggregate: Any, /) -> None:
     """Make aggregates ``custom`` with the option *name* by calling *aggregate*'s methods."""

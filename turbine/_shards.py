@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from turbine._handlers import Call, Handler
 
 if TYPE_CHECKING:
-    from turbine._native import Batch
+    from turbine._native import Batch, State
     from turbine.subscriptions import Subscription
 
 __all__ = ["ShardedHandler", "make_handler"]
@@ -64,18 +64,32 @@ class ShardedHandler(Handler):
         ]
         return self._join(await asyncio.gather(*jobs, return_exceptions=True))
 
-    def close(self, results: Sequence[tuple[str, Any]]) -> list[Any]:
+    def fire(self, batch: "Batch", timer_id: str, state: "State") -> Call:
+        """Give a timer to the instance that has the rows of its key."""
+        return Handler.fire(self._of(state), batch, timer_id, state)
+
+    async def fire_async(self, batch: "Batch", timer_id: str, state: "State") -> Call:
+        """Give a timer to the async instance that has the rows of its key."""
+        return await Handler.fire_async(self._of(state), batch, timer_id, state)
+
+    def close(self, batch: "Batch", results: Sequence[tuple[str, Any]]) -> list[Any]:
         """Give results of windows to the callbacks of the instances whose rows they are of."""
         outputs: list[Any] = []
         for name, rows in results:
             for shard, part in self._divide(rows):
-                outputs += Handler.close(shard, [(name, part)])
+                outputs += Handler.close(shard, batch, [(name, part)])
         return outputs
 
     def stop(self) -> None:
         """End the threads; nothing runs in them any more."""
         if self._pool is not None:
             self._pool.shutdown()
+
+    def _of(self, state: "State") -> Handler:
+        from turbine._native import shard_of
+
+        key = state.scope_key
+        return self if key is None else self._shards[shard_of(key, len(self._shards))]
 
     def _divide(self, rows: Any) -> list[tuple[Handler, Any]]:
         from turbine._native import shard_rows

@@ -14,7 +14,7 @@ from turbine.exceptions import TurbineError, WorkerStopped
 from turbine.subscriptions import Subscription
 
 if TYPE_CHECKING:
-    from turbine._native import Batch, Worker
+    from turbine._native import Batch, State, Worker
     from turbine._wake import Wake
 
 __all__ = ["AsyncRunner", "SyncRunner"]
@@ -25,10 +25,18 @@ _POLL_MS = 1_000
 
 
 class Attempt(NamedTuple):
-    """Rows that the handler is to be tried on; *window* names the window that they come from."""
+    """
+    What the handler is to be tried on: rows, or a timer.
+
+    Attributes:
+        rows: The rows; None for a timer.
+        window: Name of the window that they come from.
+        timer: Id of the timer, and the state that it was set on.
+    """
 
     rows: Any
     window: str | None
+    timer: "tuple[str, State] | None" = None
 
 
 Outcome: TypeAlias = Call | BaseException
@@ -75,9 +83,14 @@ class SyncRunner:
             pass
 
     def _attempt(self, batch: "Batch", attempt: Attempt) -> Outcome:
+        undo = batch.savepoint() if self._handler.keeps_state else None
         try:
-            return self._handler.call(batch, *attempt)
+            if attempt.timer is not None:
+                return self._handler.fire(batch, *attempt.timer)
+            return self._handler.call(batch, attempt.rows, attempt.window)
         except BaseException as exc:  # noqa: BLE001 - sys.exit() in a thread would end only the thread
+            if undo is not None:
+                undo.roll_back()
             return exc
 
 
@@ -133,13 +146,19 @@ class AsyncRunner:
             pass
 
     async def _attempt(self, batch: "Batch", attempt: Attempt) -> Outcome:
+        undo = batch.savepoint() if self._handler.keeps_state else None
         try:
-            return await self._handler.call_async(batch, *attempt)
-        except asyncio.CancelledError as exc:
-            if was_cancelled():
+            if attempt.timer is not None:
+                return await self._handler.fire_async(batch, *attempt.timer)
+            return await self._handler.call_async(batch, attempt.rows, attempt.window)
+        except BaseException as exc:
+            if isinstance(exc, asyncio.CancelledError):
+                if was_cancelled():
+                    raise
+            elif not isinstance(exc, Exception):
                 raise
-            return exc
-        except Exception as exc:  # noqa: BLE001 - a handler may raise anything
+            if undo is not None:
+                undo.roll_back()
             return exc
 
 
@@ -171,6 +190,8 @@ def _work_on(
         outputs = [output for call in calls for output in call.outputs]
         if handler.windows:
             outputs += _close_windows(subscription, handler, batch, calls)
+        if handler.takes_timers:
+            outputs += yield from _fire_timers(subscription, batch)
         batch.complete(handler.route(outputs), bad)
     except (Failed, TurbineError) as exc:
         batch.fail(f"{exc}")
@@ -245,9 +266,12 @@ def _close_windows(
     """Give the rows to the windows; what the callbacks for their results returned."""
     outputs: list[tuple[int | None, Any]] = []
     for name, rows in batch.feed([feed for call in calls for feed in call.feeds]):
+        undo = batch.savepoint() if handler.keeps_state else None
         try:
-            returned = handler.close([(name, rows)])
+            returned = handler.close(batch, [(name, rows)])
         except Exception as exc:
+            if undo is not None:
+                undo.roll_back()
             if subscription.on_error != "skip":
                 logger.exception("subscription %s raised", subscription.name)
                 raise Failed(
@@ -264,6 +288,32 @@ def _close_windows(
             )
         else:
             outputs += [(None, one) for one in returned]
+    return outputs
+
+
+def _fire_timers(
+    subscription: Subscription, batch: "Batch"
+) -> Generator[Attempt, Outcome, list[tuple[int | None, Any]]]:
+    """Give due timers to the handler, the earliest first; what it returned for them."""
+    outputs: list[tuple[int | None, Any]] = []
+    while (timer := batch.next_timer()) is not None:
+        outcome = yield Attempt(None, None, timer)
+        if isinstance(outcome, Call):
+            outputs += outcome.outputs
+            continue
+        said = f"on_timer raised {type(outcome).__name__} for the timer {timer[0]!r}: {outcome}"
+        if subscription.on_error != "skip":
+            logger.error("subscription %s raised", subscription.name, exc_info=outcome)
+            raise Failed(
+                f"{said}. Nothing is lost: the partition waits in front of the batch. Mend it and "
+                'restart, or declare on_error="skip" to go on without this timer'
+            )
+        logger.warning(
+            "subscription %s: %s; left out (on_error='skip')",
+            subscription.name,
+            said,
+            exc_info=outcome,
+        )
     return outputs
 
 

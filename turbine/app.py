@@ -277,7 +277,9 @@ class App(Lifecycle):
 
         The function returns a batch, or anything with ``__arrow_c_array__``, or None. With a second
         parameter ``ctx`` it gets a `turbine.context.Context`. A class is instantiated once a
-        worker and its ``process(self, batch)`` called; ``state`` and ``ctx`` may stand behind.
+        worker and its ``process(self, batch)`` called. Behind the batch may stand ``state``, a
+        `turbine.State`, and ``ctx``. ``(key, rows)``, or ``process_key(self, key, rows)``, is
+        called once for each value of *partition_key* in a batch.
 
         Args:
             source: Topic that it reads.

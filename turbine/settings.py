@@ -127,6 +127,11 @@ class Settings:
         read.byte_size, 1 << 30, "Bytes written to a partition's state that make one due."
     )
     snapshot_keep = Setting(read.integer(least=1), 3, "Snapshots of a partition that stay.")
+    state_format = Setting(
+        read.choice("json", "msgpack"),
+        "json",
+        "How handlers' lists and dicts are kept in the state: json or msgpack.",
+    )
     drain_timeout = Setting(
         read.seconds, 10.0, "Longest time that a stop waits for handlers, in seconds."
     )

@@ -12,6 +12,7 @@ from turbine._handlers import Shape, shape_of
 from turbine._line_options import LineOptions, Target, read_line
 from turbine._recovery import check_recovery
 from turbine._repartition import check_shared
+from turbine._state_options import StateOptions, read_state
 from turbine.codecs import Avro, Format, Json, SchemaArg
 from turbine.exceptions import DeclarationError
 from turbine.naming import check_name, function_name, subscription_group
@@ -36,6 +37,7 @@ class Subscription:
         fn: The function, ``(batch[, ctx]) -> batch | None``, or a class with such a ``process``.
         shape: What it is called with besides the batch.
         line: Time, windows and further outputs.
+        state: The state that its handler keeps.
         topics: Names of the topics it is declared for.
         reads: Names of the topics its batches come from.
         publish_to: Name of the topic it writes, if any.
@@ -103,6 +105,7 @@ class Subscription:
             schema=self.schema,
             is_class=isinstance(fn, type),
         )
+        self.state = _state(self, line)
         check_shared(app, self)
         self.guarantee = guarantee(app, processing_guarantee, name=self.name)
         _check_exact(self)
@@ -170,7 +173,7 @@ def _check_handler(fn: Any) -> tuple[bool, Shape]:
     name = getattr(fn, "__name__", type(fn).__name__)
     in_class = isinstance(fn, type)
     if in_class:
-        fn = _process_of(fn)
+        fn = _method_of(fn)
     if not callable(fn):
         raise DeclarationError(f"a subscription is a function, not {fn!r}: write 'def f(batch)'")
     generator = _declare.is_kind(fn, inspect.isasyncgenfunction)
@@ -183,8 +186,37 @@ def _check_handler(fn: Any) -> tuple[bool, Shape]:
     return _declare.is_kind(fn, inspect.iscoroutinefunction), shape
 
 
-def _process_of(cls: type) -> Any:
-    process = getattr(cls, "process", None)
+def _state(one: Subscription, line: LineOptions) -> StateOptions:
+    shape = one.shape
+    if shape.is_keyed and one.line.partition_key is None:
+        raise DeclarationError(
+            f"{one.name} is called with the rows of one key, and which column that is is not said: "
+            "add partition_key='column'"
+        )
+    if shape.is_keyed and one.line.windows:
+        raise DeclarationError(
+            f"{one.name} is called with results of window=, which are not the rows of one key: "
+            "write 'def f(batch, state)'"
+        )
+    return read_state(
+        one.fn,
+        line,
+        name=one.name,
+        default_format=one.app.conf.state_format,
+        takes_state=shape.takes_state,
+        is_async=one.is_async,
+        has_time=one.line.event_time is not None,
+    )
+
+
+def _method_of(cls: type) -> Any:
+    """Find what is called for a batch: ``process``, or ``process_key``."""
+    process, keyed = getattr(cls, "process", None), getattr(cls, "process_key", None)
+    if inspect.isfunction(process) and inspect.isfunction(keyed):
+        raise DeclarationError(
+            f"the handler class {cls.__name__} has process and process_key: keep one of them"
+        )
+    process = keyed if inspect.isfunction(keyed) else process
     if not inspect.isfunction(process):
         raise DeclarationError(
             f"the handler class {cls.__name__} has no process method: "

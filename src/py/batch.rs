@@ -1,6 +1,7 @@
 //! A batch in the hands of a subscription's handler.
 
 use super::{error::EncodeError, state::State};
+use crate::error::Error;
 use crate::task::{
     sink::Outlet,
     state::Savepoint,
@@ -115,7 +116,8 @@ impl Batch {
     fn savepoint(&self) -> PyResult<Undo> {
         let job = self.job.lock();
         let job = job.as_ref().ok_or_else(is_complete)?;
-        Ok(Undo(job.state().map(|state| (Arc::clone(state), state.savepoint()))))
+        let place = |state: &Arc<BatchState>| Ok((Arc::clone(state), state.savepoint()?));
+        Ok(Undo(job.state().map(place).transpose().map_err(|e: Error| PyErr::from(e))?))
     }
 
     /// The next timer that is due, disarmed, with the state that it was set on.

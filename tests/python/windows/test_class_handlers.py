@@ -208,19 +208,6 @@ async def test_a_class_that_cannot_be_made_is_reported_at_the_start(app_factory:
             pass
 
 
-async def test_state_says_that_it_comes_later(
-    app_factory: MakeApp, topics: tuple[str, str], produce: Produce
-) -> None:
-    class Stateful:
-        def process(self, batch: Any, state: Any) -> None:
-            state.put("a", 1)
-
-    app = app_factory()
-    app.subscribe(topics[0])(Stateful)
-    produce(topics[0], ORDERS[:1])
-    assert "state.put: state comes with tables" in await failure_of(app)
-
-
 async def test_an_unknown_side_output_names_those_that_there_are(
     app_factory: MakeApp, topics: tuple[str, str], produce: Produce
 ) -> None:

@@ -140,7 +140,7 @@ impl BatchState {
             Ok((key, Some(Value { kind, expires_ms, payload: &payload }.write())))
         };
         let writes = names.iter().zip(numbers).map(write).collect::<Result<Vec<_>>>()?;
-        self.kept.state.put_many(Space::STATE, writes);
+        self.kept()?.state.put_many(Space::STATE, writes);
         Ok(())
     }
 }

@@ -25,14 +25,8 @@ use crate::{
     task::state::{Savepoint, TaskState},
 };
 use expiry::Lifetimes;
-use parking_lot::Mutex;
-use std::{
-    collections::VecDeque,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use parking_lot::{Mutex, RwLock};
+use std::{collections::VecDeque, sync::Arc};
 
 /// Longest key.
 const MAX_KEY_BYTES: usize = 64 << 10;
@@ -90,12 +84,14 @@ impl Kept {
 
 /// See the module.
 pub struct BatchState {
-    kept: Arc<Kept>,
+    /// None once the batch has ended: who still holds this holds no store open.
+    kept: RwLock<Option<Arc<Kept>>>,
+    is_shared: bool,
+    format: StateFormat,
     /// The watermark in front of the batch: what ends before it is gone.
     before: Option<i64>,
     /// The watermark behind the batch: lifetimes count from it, and timers up to it are due.
     after: Option<i64>,
-    is_open: AtomicBool,
     firing: Mutex<Firing>,
 }
 
@@ -115,20 +111,28 @@ type Scope<'a> = Option<&'a [u8]>;
 
 impl BatchState {
     pub(super) fn new(kept: Arc<Kept>, before: Option<i64>, after: Option<i64>) -> Self {
-        let (is_open, firing) = (AtomicBool::new(true), Mutex::default());
-        Self { kept, before, after, is_open, firing }
+        let (is_shared, format) = (kept.shards > 1, kept.config.format);
+        let (kept, firing) = (RwLock::new(Some(kept)), Mutex::default());
+        Self { kept, is_shared, format, before, after, firing }
+    }
+
+    /// What it is part of, as long as its batch runs.
+    fn kept(&self) -> Result<Arc<Kept>> {
+        let ended = || Error::State("the state was used after its batch had ended".into());
+        self.kept.read().clone().ok_or_else(ended)
     }
 
     /// Ends it and takes everything back.
     pub(super) fn discard(&self) {
-        self.is_open.store(false, Ordering::Release);
-        self.kept.state.discard();
+        if let Some(kept) = self.kept.write().take() {
+            kept.state.discard();
+        }
     }
 
     /// Ends it; what its batch has changed.
     pub(super) fn finish(&self, ticket: Ticket) -> Result<Delta> {
-        self.is_open.store(false, Ordering::Release);
-        let Kept { state, timers, .. } = &*self.kept;
+        let Some(kept) = self.kept.write().take() else { return Ok(Delta::default()) };
+        let Kept { state, timers, .. } = &*kept;
         if let Some(after) = self.after {
             expiry::sweep(state, after)?;
             if self.before != Some(after) {
@@ -141,7 +145,8 @@ impl BatchState {
 
     /// The next timer that is due, disarmed.
     pub(super) fn next_timer(&self) -> Result<Option<Due>> {
-        let Kept { state, timers, clock, .. } = &*self.kept;
+        let kept = self.kept()?;
+        let Kept { state, timers, clock, .. } = &*kept;
         if !timers.are_possible() {
             return Ok(None);
         }
@@ -180,7 +185,7 @@ impl BatchState {
     ///
     /// [`Error::Declaration`] if the handler takes no timers.
     pub fn set_timer(&self, scope: Scope<'_>, id: &[u8], delay_ms: i64) -> Result<()> {
-        let at_ms = self.kept.clock.now_ms().saturating_add(delay_ms.max(0));
+        let at_ms = self.kept()?.clock.now_ms().saturating_add(delay_ms.max(0));
         self.arm(scope, id, TimerClock::Processing, at_ms)
     }
 
@@ -190,7 +195,7 @@ impl BatchState {
     ///
     /// [`Error::Declaration`] if the handler takes no timers, or its rows have no event time.
     pub fn set_event_timer(&self, scope: Scope<'_>, id: &[u8], at_ms: i64) -> Result<()> {
-        if !self.kept.has_time {
+        if !self.kept()?.has_time {
             return Err(Error::Declaration(
                 "a timer of event time needs rows that have one: add event_time= to the \
                  subscription, or use set_timer"
@@ -201,7 +206,8 @@ impl BatchState {
     }
 
     fn arm(&self, scope: Scope<'_>, id: &[u8], clock: TimerClock, at_ms: i64) -> Result<()> {
-        if !self.kept.timers.are_possible() {
+        let kept = self.kept()?;
+        if !kept.timers.are_possible() {
             return Err(Error::Declaration(
                 "nobody takes timers here: give the handler class a method on_timer(self, timer_id, \
                  state), or write on_timer= on the subscription of a function"
@@ -209,7 +215,7 @@ impl BatchState {
             ));
         }
         check(id, scope)?;
-        timers::set(&self.kept.state, scope, id, clock, at_ms)?;
+        timers::set(&kept.state, scope, id, clock, at_ms)?;
         let mut firing = self.firing.lock();
         let until = match clock {
             TimerClock::Event => self.after,
@@ -225,25 +231,25 @@ impl BatchState {
     ///
     /// If the state cannot be read.
     pub fn cancel_timer(&self, scope: Scope<'_>, id: &[u8]) -> Result<bool> {
-        timers::cancel(&self.kept.state, scope, id)
+        timers::cancel(&self.kept()?.state, scope, id)
     }
 
     /// Does its batch still run?
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.is_open.load(Ordering::Acquire)
+        self.kept.read().is_some()
     }
 
     /// How values are kept.
     #[must_use]
     pub fn format(&self) -> StateFormat {
-        self.kept.config.format
+        self.format
     }
 
     /// Do handlers of several shards share it?
     #[must_use]
     pub fn is_shared(&self) -> bool {
-        self.kept.shards > 1
+        self.is_shared
     }
 
     /// The watermark in front of the batch, in ms.
@@ -253,14 +259,19 @@ impl BatchState {
     }
 
     /// Where writes can be taken back to.
-    #[must_use]
-    pub fn savepoint(&self) -> Savepoint {
-        self.kept.state.savepoint()
+    ///
+    /// # Errors
+    ///
+    /// If the batch has ended.
+    pub fn savepoint(&self) -> Result<Savepoint> {
+        Ok(self.kept()?.state.savepoint())
     }
 
-    /// Takes back every write since `savepoint`.
+    /// Takes back every write since `savepoint`; does nothing once the batch has ended.
     pub fn rollback(&self, savepoint: Savepoint) {
-        self.kept.state.rollback(savepoint);
+        if let Ok(kept) = self.kept() {
+            kept.state.rollback(savepoint);
+        }
     }
 
     /// What is stored under `key`, as [`Value::read`] takes it.
@@ -269,7 +280,7 @@ impl BatchState {
     ///
     /// For a key that cannot be one, or if the store cannot be read.
     pub fn get(&self, scope: Scope<'_>, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        let stored = self.kept.state.get(Space::STATE, &self.key(scope, key)?)?;
+        let stored = self.kept()?.state.get(Space::STATE, &self.key(scope, key)?)?;
         Ok(stored.filter(|stored| self.lives(stored)))
     }
 
@@ -281,7 +292,7 @@ impl BatchState {
     pub fn get_many(&self, scope: Scope<'_>, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>> {
         let joined: Vec<_> = keys.iter().map(|key| self.key(scope, key)).collect::<Result<_>>()?;
         let joined: Vec<_> = joined.iter().map(Vec::as_slice).collect();
-        let mut all = self.kept.state.get_many(Space::STATE, &joined)?;
+        let mut all = self.kept()?.state.get_many(Space::STATE, &joined)?;
         for stored in &mut all {
             if !stored.as_ref().is_none_or(|stored| self.lives(stored)) {
                 *stored = None;
@@ -306,7 +317,7 @@ impl BatchState {
         let joined = self.key(scope, key)?;
         let expires_ms = self.expires(&joined, key, ttl_ms)?;
         let stored = Value { kind, expires_ms, payload }.write();
-        self.kept.state.put(Space::STATE, joined, Some(stored));
+        self.kept()?.state.put(Space::STATE, joined, Some(stored));
         Ok(())
     }
 
@@ -316,7 +327,7 @@ impl BatchState {
     ///
     /// For a key that cannot be one.
     pub fn delete(&self, scope: Scope<'_>, key: &[u8]) -> Result<()> {
-        self.kept.state.put(Space::STATE, self.key(scope, key)?, None);
+        self.kept()?.state.put(Space::STATE, self.key(scope, key)?, None);
         Ok(())
     }
 
@@ -335,7 +346,7 @@ impl BatchState {
         let skipped = prefix(scope).len();
         let mut found = Vec::new();
         let prefix = join(scope, beginning);
-        self.kept.state.visit(Space::STATE, &prefix, &mut |key, stored| {
+        self.kept()?.state.visit(Space::STATE, &prefix, &mut |key, stored| {
             if found.len() >= limit {
                 return Ok(Break(()));
             }
@@ -359,17 +370,18 @@ impl BatchState {
 
     /// Until when a value lives that is written now; its end is noted.
     fn expires(&self, joined: &[u8], key: &[u8], ttl_ms: Option<i64>) -> Result<Option<i64>> {
-        if ttl_ms.is_some() && !self.kept.has_time {
+        let kept = self.kept()?;
+        if ttl_ms.is_some() && !kept.has_time {
             return Err(Error::Declaration(
                 "ttl_ms counts event time, and the rows have none: add event_time= to the \
                  subscription"
                     .into(),
             ));
         }
-        let ttl_ms = ttl_ms.or_else(|| self.kept.lifetimes.of(key));
+        let ttl_ms = ttl_ms.or_else(|| kept.lifetimes.of(key));
         let (Some(ttl_ms), Some(now)) = (ttl_ms, self.after) else { return Ok(None) };
         let expires = now.saturating_add(ttl_ms);
-        expiry::note(&self.kept.state, joined, expires, ttl_ms);
+        expiry::note(&kept.state, joined, expires, ttl_ms);
         Ok(Some(expires))
     }
 }
