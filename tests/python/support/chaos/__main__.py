@@ -40,6 +40,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--each", action="store_true", help="first end a worker at each failpoint")
     parser.add_argument("--points", default="", help="only failpoints with this in their name")
     parser.add_argument("--stateless", action="store_true", help="an app without state")
+    parser.add_argument("--local", action="store_true", help="no state is ever deleted")
+    parser.add_argument("--agents", action="store_true", help="an agent with tables")
     parser.add_argument("--rate", type=int, default=1_000, help="records a second")
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--pause", type=float, default=2.0, help="mean seconds between two deeds")
@@ -64,13 +66,15 @@ def main() -> int:
         points=known,
         troubles=TROUBLES if given.guarantee == "exactly_once" else (),
         pause_s=given.pause,
-        wipes=given.wipes,
+        wipes=0.0 if given.local else given.wipes,
         at_points=shares[given.mode],
     )
     setting = Setting(
         plan=plan,
         guarantee=given.guarantee,
         has_state=not given.stateless,
+        with_agents=given.agents,
+        ends_from_nothing=not given.local,
         workers=given.workers,
         rate=given.rate,
         seed=given.seed,

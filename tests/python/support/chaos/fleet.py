@@ -25,6 +25,7 @@ class Slot:
         broker: ``host:port``.
         app_id: Id of the app.
         env: Variables of all its lives.
+        source: File of the app.
 
     Attributes:
         life: Name of this life.
@@ -36,7 +37,14 @@ class Slot:
     """
 
     def __init__(
-        self, name: str, directory: Path, *, broker: str, app_id: str, env: Mapping[str, str]
+        self,
+        name: str,
+        directory: Path,
+        *,
+        broker: str,
+        app_id: str,
+        env: Mapping[str, str],
+        source: str,
     ) -> None:
         self.name = name
         self.directory = directory
@@ -48,6 +56,7 @@ class Slot:
         self.reached: set[str] = set()
         self.fired: Counter[str] = Counter()
         self._broker, self._app_id, self._env = broker, app_id, dict(env)
+        self._source = source
         self._lives = itertools.count(1)
         self._worker: WorkerProcess | None = None
 
@@ -71,7 +80,7 @@ class Slot:
         self.armed, self.is_stopped = armed, False
         self._worker = WorkerProcess(
             self.directory,
-            (HERE / "app.py").read_text(encoding="utf-8"),
+            (HERE / self._source).read_text(encoding="utf-8"),
             broker=self._broker,
             app_id=self._app_id,
             args=["--datadir", str(self.state)],

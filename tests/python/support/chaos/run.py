@@ -37,6 +37,7 @@ class Setting:
         plan: What is done to the workers.
         guarantee: ``exactly_once`` or ``at_least_once``.
         has_state: Whether the app has state.
+        with_agents: Whether the app is an agent with tables.
         workers: How many processes.
         rate: Records a second.
         seed: Of all random numbers.
@@ -50,6 +51,7 @@ class Setting:
     plan: Plan
     guarantee: str = "exactly_once"
     has_state: bool = True
+    with_agents: bool = False
     workers: int = 3
     rate: int = 1_000
     seed: int = 0
@@ -132,8 +134,14 @@ class Run:
             "STATELESS": "" if self.setting.has_state else "1",
             **self.setting.env,
         }
-        directory = self.directory / name
-        return Slot(name, directory, broker=self.address, app_id=self.app_id, env=env)
+        return Slot(
+            name,
+            self.directory / name,
+            broker=self.address,
+            app_id=self.app_id,
+            env=env,
+            source="agents_app.py" if self.setting.with_agents else "app.py",
+        )
 
     def __call__(self) -> Result:
         """Do it."""
@@ -191,7 +199,7 @@ class Run:
             lambda: self.watch.read() >= written and self.watch.outstanding() == 0,
             f"all {written} records have their outputs",
         )
-        group = f"{self.app_id}-chain"
+        group = self.app_id if self.setting.with_agents else f"{self.app_id}-chain"
         ends = self.cluster.ends(self.topics.source)
         self._until(
             lambda: self.cluster.committed(group, self.topics.source) == ends,
@@ -222,6 +230,7 @@ class Run:
         fired: Counter[str] = sum((slot.fired for slot in self.slots), Counter())
         return {
             "guarantee": self.setting.guarantee,
+            "app": "agents" if self.setting.with_agents else "subscription",
             "seed": self.setting.seed,
             "workers": self.setting.workers,
             "partitions": PARTITIONS,
