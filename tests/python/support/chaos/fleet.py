@@ -1,6 +1,7 @@
 """The worker processes: each with its own state directory, ended and started again and again."""
 
 import itertools
+import os
 import random
 import shutil
 import signal
@@ -71,7 +72,7 @@ class Slot:
         self.life = f"{self.name}.{next(self._lives)}"
         record = self.directory / "failpoints"
         record.unlink(missing_ok=True)
-        env = self._env | {"WORKER": self.life, "PYTHONPATH": str(HERE.parents[3])}
+        env = self._env | {"WORKER": self.life, "PYTHONPATH": os.environ.get("PYTHONPATH", str(HERE.parents[3]))}
         if self.is_static:
             env["STATIC"] = self.name
         if spec:
