@@ -33,6 +33,7 @@ pub const POINTS: &[(&str, &str)] = &[
     ("commit::produced", "all records of an open transaction are with the producer"),
     ("line::checkpoint_begins", "outputs are acknowledged, nothing of the batch is in the store"),
     ("line::checkpoint_ends", "the store has the batch, the group has not its offset"),
+    ("line::checkpoint_logged", "the changelog has the batch, the store has not"),
     ("line::landed", "outputs are acknowledged, nobody has been told"),
     ("line::offsets_begin", "the store has the batch, its offset is about to be sent"),
     ("line::offsets_end", "the group has the offset, the worker does not know it"),

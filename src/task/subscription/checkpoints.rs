@@ -4,6 +4,7 @@
 use crate::{
     engine::tracker::{Ticket, Tracker},
     error::Result,
+    failpoints::failpoint,
     metrics::StateMetrics,
     state::{Delta, Mark, Space, Store, Writes},
     task::state::TaskState,
@@ -155,10 +156,13 @@ impl Checkpoints {
             return Ok(());
         }
         let mut mark = Mark { next, token: 0, hash: 0, log: -1 };
+        failpoint!("line::checkpoint_begins");
         if let Some(changelog) = changelog {
             mark.log = changelog.write(&delta, from, &mark)?;
         }
+        failpoint!("line::checkpoint_logged");
         store.commit(&delta, mark)?;
+        failpoint!("line::checkpoint_ends");
         self.stored.store(next, Ordering::Release);
         self.metrics.checkpoints.inc();
         *batches = batches.split_off(&ticket.saturating_add(1));

@@ -72,7 +72,10 @@ class Slot:
         self.life = f"{self.name}.{next(self._lives)}"
         record = self.directory / "failpoints"
         record.unlink(missing_ok=True)
-        env = self._env | {"WORKER": self.life, "PYTHONPATH": os.environ.get("PYTHONPATH", str(HERE.parents[3]))}
+        env = self._env | {
+            "WORKER": self.life,
+            "PYTHONPATH": os.environ.get("PYTHONPATH", str(HERE.parents[3])),
+        }
         if self.is_static:
             env["STATIC"] = self.name
         if spec:

@@ -14,6 +14,7 @@ from support.chaos.watch import Watch
 TURN_S = 0.02
 STUCK_S = 90.0
 TAKEN_OVER_S = 60.0
+NO_BROKER = "no broker answers"
 KEPT_EVENTS = 40
 
 
@@ -194,7 +195,10 @@ class Nemesis:
         if slot.is_alive():
             return False
         code, armed = slot.worker.wait(), slot.armed
-        if slot.note_points():
+        if code == 1 and NO_BROKER in slot.log_tail(5) and self.done["broker kill"]:
+            # It was started while there was none; whoever runs workers starts it again.
+            self.events.append(f"{slot.name} found no broker")
+        elif slot.note_points():
             self.note("failpoint", f"{slot.name} at {armed}")
         else:
             self._fault("died", f"{slot.name} ended with {code}\n{slot.log_tail()}")
