@@ -38,6 +38,11 @@ pub const POINTS: &[(&str, &str)] = &[
     ("line::offsets_begin", "the store has the batch, its offset is about to be sent"),
     ("line::offsets_end", "the group has the offset, the worker does not know it"),
     ("line::written", "outputs of the batch are with the producer, none is waited for"),
+    ("snapshot::cleared", "a store is about to be filled from a snapshot, and is empty"),
+    ("snapshot::completed", "a snapshot is complete, older ones and their parts are still there"),
+    ("snapshot::fetched", "a snapshot is fetched and verified, the store was not touched"),
+    ("snapshot::loaded", "a store has all rows of a snapshot, and no mark"),
+    ("snapshot::uploaded", "all parts of a snapshot are there, its manifest is not"),
     (
         "store::writes",
         "a write to the disk is about to begin; as an error: the disk has refused it",

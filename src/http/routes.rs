@@ -26,12 +26,15 @@ pub(super) enum Access {
     Token,
 }
 
+/// What is said of a worker.
+type Answer = fn(&dyn View) -> Response;
+
 /// One route.
 struct Route {
     path: &'static str,
     about: &'static str,
     access: Access,
-    answer: fn(&dyn View) -> Response,
+    answer: Answer,
 }
 
 const ROUTES: &[Route] = &[
@@ -69,7 +72,7 @@ const ROUTES: &[Route] = &[
 ];
 
 /// What a POST to a path does.
-const ACTIONS: &[(&str, fn(&dyn View) -> Response)] = &[("/snapshots", take_snapshots)];
+const ACTIONS: &[(&str, Answer)] = &[("/snapshots", take_snapshots)];
 
 /// Who may read `path`; an unknown path is as closed as a known one.
 pub(super) fn access(path: &str) -> Access {

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
+    failpoints::failpoint,
     state::{Delta, Mark, Space, SpaceName, Store, Writes},
 };
 use bytes::Bytes;
@@ -159,7 +160,9 @@ impl Staged {
     /// If the store cannot be written or the local copy of a part has changed meanwhile; the store is
     /// without a mark then.
     pub fn load(self, store: &dyn Store, spaces: &[SpaceName]) -> Result<Restored> {
+        failpoint!("snapshot::fetched");
         store.clear()?;
+        failpoint!("snapshot::cleared");
         let mut left_out = Vec::new();
         for space in &self.manifest.spaces {
             let at = spaces.iter().position(|known| known.name() == space.name);
@@ -176,6 +179,7 @@ impl Staged {
         if let Some(note) = self.manifest.note() {
             store.set_note(&note)?;
         }
+        failpoint!("snapshot::loaded");
         let mark = self.manifest.mark();
         store.commit(&Delta::default(), mark)?;
         let Self { manifest, passed_over, .. } = self;

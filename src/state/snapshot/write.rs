@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
+    failpoints::failpoint,
     state::{Frozen, Mark, Space, SpaceName, Store},
 };
 use bytes::Bytes;
@@ -172,6 +173,7 @@ impl Writer {
             return Ok(Taken::Unchanged);
         };
         let mark = content.mark;
+        failpoint!("snapshot::uploaded");
         let newest = latest_owner(&self.shelf).await?;
         if newest > self.epoch {
             return Ok(Taken::Fenced { by: newest });
@@ -183,6 +185,7 @@ impl Writer {
         if self.shelf.create("manifests", &id.file(), bytes).await? == Created::Taken {
             return Ok(Taken::Fenced { by: self.epoch });
         }
+        failpoint!("snapshot::completed");
         self.known = manifest.parts().map(|p| (p.sha256.clone(), p.clone())).collect();
         self.last = Some((mark, written));
         let (created_ms, rows) = (manifest.created_ms, manifest.rows);

@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -48,8 +48,12 @@ pub(super) async fn writer(shelf: &Shelf) -> Writer {
     Writer::claim(shelf.clone(), 8, spaces(), "a test").await.unwrap().with_cut(SMALL)
 }
 
-pub(super) fn runtime() -> Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+pub(super) fn runtime() -> &'static Runtime {
+    static SHARED: LazyLock<Runtime> = LazyLock::new(|| {
+        let mut threads = tokio::runtime::Builder::new_multi_thread();
+        threads.worker_threads(2).enable_all().build().unwrap()
+    });
+    &SHARED
 }
 
 pub(super) fn mark(next: i64) -> Mark {
