@@ -2,8 +2,13 @@
 
 use crate::error::{Error, Result};
 use object_store::{
-    ClientOptions, ObjectStore, RetryConfig, aws::AmazonS3Builder, azure::MicrosoftAzureBuilder,
-    gcp::GoogleCloudStorageBuilder, local::LocalFileSystem, memory::InMemory, path::Path,
+    ClientConfigKey, ObjectStore, RetryConfig,
+    aws::{AmazonS3Builder, AmazonS3ConfigKey},
+    azure::{AzureConfigKey, MicrosoftAzureBuilder},
+    gcp::{GoogleCloudStorageBuilder, GoogleConfigKey},
+    local::LocalFileSystem,
+    memory::InMemory,
+    path::Path,
 };
 use parking_lot::Mutex;
 use std::{
@@ -128,14 +133,19 @@ fn options<'a>(scheme: &str, query: &'a str) -> Result<BTreeMap<&'a str, &'a str
     Ok(found)
 }
 
-fn client_options(address: &Address<'_>) -> ClientOptions {
+/// Settings of the HTTP client, on top of those of the environment.
+fn client_settings(address: &Address<'_>) -> Vec<(ClientConfigKey, String)> {
+    let seconds = |duration: Duration| format!("{}s", duration.as_secs());
+    let mut settings = vec![
+        (ClientConfigKey::Timeout, seconds(REQUEST_TIMEOUT)),
+        (ClientConfigKey::ConnectTimeout, seconds(CONNECT_TIMEOUT)),
+    ];
     let endpoint = address.options.get("endpoint").copied().unwrap_or_default();
-    let asked = address.options.get("allow_http").is_some_and(|value| *value == "true");
-    let from_environment = std::env::var("AWS_ALLOW_HTTP").is_ok_and(|value| value == "true");
-    ClientOptions::new()
-        .with_timeout(REQUEST_TIMEOUT)
-        .with_connect_timeout(CONNECT_TIMEOUT)
-        .with_allow_http(asked || from_environment || endpoint.starts_with("http://"))
+    let is_asked = address.options.get("allow_http").is_some_and(|value| *value == "true");
+    if is_asked || endpoint.starts_with("http://") {
+        settings.push((ClientConfigKey::AllowHttp, "true".into()));
+    }
+    settings
 }
 
 fn retries() -> RetryConfig {
@@ -150,7 +160,10 @@ fn s3(address: &Address<'_>) -> object_store::Result<impl ObjectStore> {
     if let Some(region) = address.options.get("region") {
         builder = builder.with_region(*region);
     }
-    builder.with_retry(retries()).with_client_options(client_options(address)).build()
+    for (key, value) in client_settings(address) {
+        builder = builder.with_config(AmazonS3ConfigKey::Client(key), value);
+    }
+    builder.with_retry(retries()).build()
 }
 
 fn gcs(address: &Address<'_>) -> object_store::Result<impl ObjectStore> {
@@ -158,7 +171,10 @@ fn gcs(address: &Address<'_>) -> object_store::Result<impl ObjectStore> {
     if let Some(endpoint) = address.options.get("endpoint") {
         builder = builder.with_base_url(endpoint);
     }
-    builder.with_retry(retries()).with_client_options(client_options(address)).build()
+    for (key, value) in client_settings(address) {
+        builder = builder.with_config(GoogleConfigKey::Client(key), value);
+    }
+    builder.with_retry(retries()).build()
 }
 
 fn azure(address: &Address<'_>) -> object_store::Result<impl ObjectStore> {
@@ -169,7 +185,10 @@ fn azure(address: &Address<'_>) -> object_store::Result<impl ObjectStore> {
     if let Some(endpoint) = address.options.get("endpoint") {
         builder = builder.with_endpoint((*endpoint).to_owned());
     }
-    builder.with_retry(retries()).with_client_options(client_options(address)).build()
+    for (key, value) in client_settings(address) {
+        builder = builder.with_config(AzureConfigKey::Client(key), value);
+    }
+    builder.with_retry(retries()).build()
 }
 
 /// What went wrong, on one line and without what may be a signature: the query of a URL.

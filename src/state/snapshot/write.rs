@@ -103,7 +103,10 @@ impl Writer {
         let above = newest.as_ref().map_or(0, |listed| listed.id.epoch);
         let mut epoch = latest_owner(&shelf).await?.max(above) + 1;
         let first = epoch;
-        let claim = serde_json::json!({ "epoch": epoch, "owner": owner, "at_ms": now_ms() });
+        // Two claims are never the same bytes: whoever finds its own there knows that it was first.
+        let claim = serde_json::json!({
+            "claim": uuid::Uuid::new_v4(), "owner": owner, "at_ms": now_ms(),
+        });
         let claim = Bytes::from(claim.to_string());
         while shelf.create("owners", &names::owner_file(epoch), claim.clone()).await?
             == Created::Taken

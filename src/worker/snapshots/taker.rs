@@ -199,9 +199,13 @@ impl Taker {
                 snapshots.settings.deadline.as_secs()
             )))
         });
-        round.due = Instant::now() + snapshots.settings.interval;
+        // What has failed is due at once, and waits for its turn as long as the failures say.
+        round.due = Instant::now();
         if taken.is_ok() {
+            round.due += snapshots.settings.interval;
             round.written = written;
+        }
+        if matches!(taken, Ok(Taken::Done(_))) {
             metrics.seconds.observe(began.elapsed().as_secs_f64());
         }
         let taken = taken.map(Some);

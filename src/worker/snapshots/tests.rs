@@ -146,7 +146,7 @@ async fn a_store_that_fails_is_counted_and_tried_again() {
     assert!(view.failures > 0 && view.snapshot.is_none());
     assert!(snapshots.troubles()[0].contains("place"), "{:?}", snapshots.troubles());
     std::fs::remove_file(&place).unwrap();
-    snapshots.ask();
+    // Without being asked again.
     until("it is mended", || snapshots.troubles().is_empty()).await;
     until_listed(&url, &[1]).await;
 }
