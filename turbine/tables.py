@@ -29,7 +29,7 @@ V = TypeVar("V")
 T = TypeVar("T")
 
 _MISSING: Any = object()
-_PAGE = 512
+_PAGE = 4_096
 """Keys that one step of an iteration takes from the core."""
 
 _REFUSED = {

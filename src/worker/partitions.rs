@@ -20,9 +20,6 @@ use std::{
     sync::{Arc, Weak},
 };
 
-/// Keys looked at together when all are counted.
-const COUNT_PAGE: usize = 1024;
-
 /// See the module.
 #[derive(Default)]
 pub struct Partitions {
@@ -166,19 +163,7 @@ impl Partitions {
     ///
     /// If a store cannot be read.
     pub fn count(&self, task: Option<&Shared>, space: Space) -> Result<usize> {
-        let mut count = 0;
-        for task in self.seen_by(task, space) {
-            let mut after: Option<Vec<u8>> = None;
-            loop {
-                let page = tables(&task)?.page(space, after.as_deref(), COUNT_PAGE)?;
-                count += page.rows.len();
-                after = page.end;
-                if after.is_none() {
-                    break;
-                }
-            }
-        }
-        Ok(count)
+        self.seen_by(task, space).iter().map(|task| tables(task)?.count(space)).sum()
     }
 
     /// The partitions of the table that are here.

@@ -51,6 +51,9 @@ struct Inner {
     cut: u64,
 }
 
+/// About as many bytes of a store are in one page.
+const PAGE_BYTES: usize = 1 << 20;
+
 /// What a record costs beside its bytes, about.
 const RECORD_BYTES: usize = 200;
 
@@ -164,6 +167,21 @@ impl Tables {
         Ok(Page { rows: rows.collect(), end })
     }
 
+    /// How many keys there are; reads all of them, once.
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot be read.
+    pub fn count(&self, space: Space) -> Result<usize> {
+        let (keys, _) = self.inner.lock().overlay.page(space, None, usize::MAX);
+        let mut count = keys.values().flatten().count();
+        self.store()?.scan(space, &[], &mut |key, _| {
+            count += usize::from(!keys.contains_key(key));
+            Ok(())
+        })?;
+        Ok(count)
+    }
+
     /// Ends the cut: its writes and its records. Later ones belong to the next.
     pub(super) fn seal(&self) -> (Arc<Layer>, Vec<Output>) {
         let mut inner = self.inner.lock();
@@ -201,12 +219,13 @@ fn stored(
     after: Option<&[u8]>,
     limit: usize,
 ) -> Result<(Rows, Option<Vec<u8>>)> {
-    let (mut rows, mut is_full) = (Rows::new(), false);
+    let (mut rows, mut is_full, mut bytes) = (Rows::new(), false, 0);
     let result = store.scan_after(space, &[], after, &mut |key, value| {
-        if rows.len() == limit {
+        if rows.len() == limit || bytes >= PAGE_BYTES {
             is_full = true;
             return Err(Error::Stopped);
         }
+        bytes += key.len() + value.len();
         rows.push((key.to_vec(), value.to_vec()));
         Ok(())
     });
