@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 from collections import Counter
 from typing import Any
 
@@ -226,3 +227,34 @@ def test_killed_workers_repeat_nothing(  # noqa: PLR0917 - fixtures
     assert last == {key.encode(): str(count).encode() for key, count in of_key.items()}
     sums = {one.partition: int(one.value or b"") for one in consume(f"{group}-sums-changelog", 2)}
     assert sum(sums.values()) == sum(range(total))
+
+
+def test_tables_come_back_on_another_machine(
+    worker_process: MakeWorker,
+    cluster: Cluster,
+    make_topic: MakeTopic,
+    produce: Produce,
+    consume: Consume,
+) -> None:
+    topic, out = make_topic("in", partitions=2), make_topic("out", partitions=2)
+    worker = worker_process(COUNTS, env={"IN": topic, "OUT": out}, web=False)
+    group, total = worker._env["APP_ID"], 0
+
+    for end in (worker.kill, worker.terminate, worker.terminate):
+        numbers = range(total, total + 2_000)
+        produce(topic, numbers, keys=[f"k{n % 37}" for n in numbers])
+        before, total = total, total + 2_000
+        worker.start()
+        wanted = before + 500 if end == worker.kill else total
+
+        def reached(wanted: int = wanted) -> bool:
+            return sum(cluster.committed(group, topic).values()) >= wanted
+
+        eventually(reached, 30)
+        end()
+        shutil.rmtree(worker.directory / f"{group}-data")
+    outputs = [json.loads(one.value or b"") for one in consume(out, total)]
+    assert sorted(one["n"] for one in outputs) == list(range(total))
+    for key, count in Counter(f"k{n % 37}" for n in range(total)).items():
+        seen = [one["count"] for one in outputs if one["key"] == key]
+        assert seen == list(range(1, count + 1))
