@@ -156,8 +156,9 @@ def _check_exact(one: Subscription) -> None:
     if one.line.repartition is not None:
         raise DeclarationError(
             f"{one.name}: repartition_by= cannot be exactly-once: what writes the internal topic "
-            "may write a record twice after a crash. Write that topic with a subscription of its "
-            "own, exactly-once, with message_key=, and subscribe to it"
+            "may write a record twice after a crash. Write a topic with message_key= in a "
+            "subscription of its own, exactly-once, and subscribe to that; or write "
+            "processing_guarantee='at_least_once' here"
         )
     if not (one.publish_to or one.line.topics or one.keeps_state):
         raise DeclarationError(

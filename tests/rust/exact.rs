@@ -16,7 +16,12 @@ use turbine::{
         outgoing::Outgoing,
         producer::Producer,
         queue::PartitionQueue,
-        transaction::Remedy,
+        transaction::{GroupMetadata, Remedy},
+    },
+    metrics::Metrics,
+    state::{Delta, MemoryStore, Space, Store, Writes},
+    task::commit::{
+        Commit, Ended, Ledger, LedgerParts, Link, Live, Member, NothingToCatchUp, Outbound, Output,
     },
     types::{Records as _, TopicPartition},
 };
@@ -191,4 +196,117 @@ fn a_second_producer_shuts_the_first_one_out() {
     assert_eq!(refusal.remedy, Remedy::Fenced, "{refusal:?}");
     assert_eq!(first.is_over(), Some(Remedy::Fenced));
     assert!(first.is_suspicious());
+}
+
+/// A member of a group as a task sees it.
+struct OfGroup(Arc<GroupConsumer>);
+
+impl Member for OfGroup {
+    fn metadata(&self) -> Option<GroupMetadata> {
+        self.0.group_metadata()
+    }
+
+    fn committed(&self, tp: &TopicPartition) -> turbine::error::Result<Option<GroupOffset>> {
+        Ok(self.0.committed(std::slice::from_ref(tp))?.pop())
+    }
+
+    fn log(&self, tp: &TopicPartition) -> Option<(i64, i64)> {
+        self.0.log(tp)
+    }
+
+    fn owns(&self, _: &TopicPartition) -> bool {
+        true
+    }
+}
+
+fn parts(broker: &Broker, member: &Arc<GroupConsumer>, store: &Arc<MemoryStore>) -> LedgerParts {
+    let address = broker.address();
+    let make =
+        move || Producer::transactional(&address, &BTreeMap::new(), "task", 1 << 20, counter());
+    LedgerParts {
+        link: Link {
+            tp: tp(),
+            make: Box::new(make),
+            member: Arc::new(OfGroup(Arc::clone(member))),
+        },
+        store: Some(Arc::clone(store) as Arc<dyn Store>),
+        log: None,
+        catch_up: Box::new(NothingToCatchUp),
+        metrics: Metrics::new().exact("task"),
+        heartbeat: Duration::from_millis(200),
+        gate: Arc::default(),
+    }
+}
+
+/// A member of a group on a topic that is there.
+fn join_held(broker: &Broker) -> (Arc<GroupConsumer>, Arc<Everything>) {
+    let writer = transactional(broker, "writer");
+    writer.begin().unwrap();
+    write(&writer, "t", &["record"; 20]);
+    writer.commit().unwrap();
+    let (member, all) = join(broker, "g", Begin::Held);
+    (Arc::new(member), all)
+}
+
+fn commit(from: i64, next: i64, value: &'static str) -> Commit {
+    let mut delta = Delta::default();
+    delta.push(Space::STATE, Writes(vec![(b"key".to_vec(), Some(value.into()))]));
+    let record = Outbound { value: Some(value.into()), ..Outbound::default() };
+    let outputs = vec![Output::Record { topic: "out".into(), record, told: None }];
+    Commit { from, next, delta, outputs, ..Commit::default() }
+}
+
+/// State, offset and outputs are where the commit says; a later owner begins there, and the earlier one
+/// finds itself shut out.
+#[test]
+fn a_ledger_goes_on_where_the_last_one_committed() {
+    let (broker, store) = (broker(), Arc::new(MemoryStore::default()));
+    let (member, all) = join_held(&broker);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let boot = |store: &Arc<MemoryStore>| {
+        let parts = parts(&broker, &member, store);
+        runtime
+            .block_on(async { tokio::task::spawn_blocking(|| Ledger::boot(parts)).await.unwrap() })
+    };
+    let (first, live) = boot(&store).unwrap();
+    assert_eq!(live, Live { at: None, receipt: None });
+    runtime.block_on(first.commit(commit(0, 7, "a"))).unwrap();
+    runtime.block_on(first.commit(commit(7, 9, "b"))).unwrap();
+    assert_eq!(store.get(Space::STATE, b"key").unwrap().as_deref(), Some(&b"b"[..]));
+    let (second, live) = boot(&store).unwrap();
+    assert_eq!(live.at, Some(9));
+    let mark = store.mark().unwrap().unwrap();
+    let receipt = live.receipt.unwrap();
+    assert_eq!((mark.token, mark.hash), (receipt.token, receipt.hash));
+    runtime.block_on(second.commit(commit(9, 10, "c"))).unwrap();
+    // It asks who has the partition, and being told that it has, finds that somebody else went on.
+    let ended = runtime.block_on(first.commit(commit(9, 11, "d"))).unwrap_err();
+    assert!(matches!(ended, Ended::Void | Ended::Halted(_)), "{ended}");
+    assert_eq!(member.committed(&[tp()]).unwrap()[0].offset, 10);
+    all.queues.lock().clear();
+    member.leave();
+}
+
+/// An idle task says again what it said last, so that the broker does not forget it.
+#[test]
+fn an_idle_ledger_repeats_its_last_commit() {
+    let (broker, store) = (broker(), Arc::new(MemoryStore::default()));
+    let (member, all) = join_held(&broker);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let parts = parts(&broker, &member, &store);
+    let (ledger, _) = runtime
+        .block_on(async { tokio::task::spawn_blocking(|| Ledger::boot(parts)).await.unwrap() })
+        .unwrap();
+    runtime.block_on(ledger.commit(commit(0, 7, "a"))).unwrap();
+    let said = member.committed(&[tp()]).unwrap();
+    let lost = GroupOffset { tp: tp(), offset: 1, metadata: String::new() };
+    member.commit(std::slice::from_ref(&lost)).unwrap();
+    let end = Instant::now() + TIMEOUT;
+    while member.committed(&[tp()]).unwrap() != said {
+        assert!(Instant::now() < end, "the offset was not said again");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    runtime.block_on(ledger.commit(commit(7, 8, "b"))).unwrap();
+    all.queues.lock().clear();
+    member.leave();
 }

@@ -77,7 +77,6 @@ pub(super) struct Driver {
 /// Where the machine has come to.
 #[derive(Default)]
 pub(super) struct Outcome {
-    pub(super) live: Option<Option<i64>>,
     pub(super) is_done: bool,
     pub(super) ended: Option<Ended>,
 }
@@ -160,7 +159,6 @@ impl Driver {
     fn note(&mut self, effect: Effect) {
         match effect {
             Effect::Done { .. } => self.done(),
-            Effect::Live { at } => self.outcome.live = Some(at),
             Effect::DropProducer => {
                 self.metrics.recycled.inc();
                 self.drop_producer();
@@ -173,8 +171,11 @@ impl Driver {
             }
             Effect::Halt(halt) => {
                 self.drop_producer();
-                let halt = match (&halt.detail, self.trouble.take()) {
+                let halt = match (halt.detail.clone(), self.trouble.take()) {
                     (None, Some(trouble)) => halt.because(trouble),
+                    (Some(detail), Some(trouble)) if !detail.contains(&trouble) => {
+                        halt.because(format!("{detail}, the last time because {trouble}"))
+                    }
                     _ => halt,
                 };
                 self.outcome.ended = Some(Ended::Halted(halt));
@@ -193,6 +194,10 @@ impl Driver {
         };
         let answer = self.answer(producer.init(INIT_TIMEOUT));
         self.producer = Some(producer);
+        if let (true, Some(trouble)) = (answer != Answer::Ok, &self.trouble) {
+            let tp = &self.link.tp;
+            tracing::warn!(target: "turbine.commit", "{tp}: {trouble}; trying again");
+        }
         failpoint!("boot::initialised");
         answer
     }
