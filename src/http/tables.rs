@@ -164,6 +164,9 @@ fn fresh(part: &Part, assigned: &[AssignmentView]) -> Value {
         "topic": task.topic, "partition": task.partition, "position": position, "end": end, "lag": lag,
         "state": owner.map_or("revoked", |one| one.state),
     });
+    if let Some(seen) = owner.and_then(|one| one.restoring.as_ref()) {
+        fresh["restoring"] = json!(seen);
+    }
     if let Some(error) = error.or_else(|| owner.and_then(|one| one.error.clone())) {
         fresh["error"] = error.into();
     }

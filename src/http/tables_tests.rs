@@ -4,6 +4,7 @@ use super::{guard::Guard, routes::router};
 use crate::{
     error::{Error, Result},
     state::{Delta, Mark, MemoryStore, Space, SpaceName, Store, TaskName, Writes, inspect::Opened},
+    task::restore::Seen,
     worker::view::{AssignmentView, Health, SnapshotsView, View},
 };
 use axum::{
@@ -38,6 +39,12 @@ impl Shop {
     }
 }
 
+/// How far partition 2 is.
+fn seen() -> Seen {
+    let doing = "reading shop-counts-changelog[2]".into();
+    Seen { doing, keys: 2, bytes: 40, percent: 25, keys_per_s: 1 }
+}
+
 impl View for Shop {
     fn app_id(&self) -> String {
         "shop".into()
@@ -61,7 +68,7 @@ impl View for Shop {
             in_flight: 0,
             error: None,
             halt: None,
-            restoring: None,
+            restoring: (state == "restoring").then(seen),
         };
         vec![one(1, "running"), one(2, "restoring")]
     }
@@ -101,7 +108,10 @@ async fn ok(path: &str) -> Value {
 async fn the_list_says_how_fresh_each_partition_is() {
     let answer = ok("/tables").await;
     let partition = |partition: i32, state: &str| json!({"topic": "orders", "partition": partition, "position": 40, "end": 100, "lag": 60, "state": state});
-    let expected = [partition(1, "running"), partition(2, "restoring")];
+    let mut expected = [partition(1, "running"), partition(2, "restoring")];
+    expected[1]["restoring"] = json!({
+        "doing": "reading shop-counts-changelog[2]", "keys": 2, "bytes": 40, "percent": 25, "keys_per_s": 1,
+    });
     assert_eq!(answer, json!({"tables": [{"name": "counts", "partitions": expected}]}));
 }
 

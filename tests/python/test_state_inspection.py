@@ -99,6 +99,45 @@ def test_a_table_is_looked_at_while_its_worker_runs_and_afterwards(worker: Worke
     assert "there is no table nothing here; there are: counts" in wrong.output
 
 
+TOTALS = """
+import os
+import turbine
+
+app = turbine.App(
+    os.environ["APP_ID"],
+    broker="kafka://" + os.environ["KAFKA"],
+    datadir="data",
+    checkpoint_interval=0.05,
+)
+
+@app.subscribe(os.environ["IN"], publish_to=os.environ["OUT"], name="totals")
+def totals(batch, state):
+    for user in batch["user"].to_pylist():
+        state.put(user, {"n": (state.get(user) or {"n": 0})["n"] + 1})
+    return batch
+"""
+
+
+def test_state_of_a_handler_is_shown_as_it_was_put(
+    worker_process: MakeWorker, make_topic: MakeTopic, produce: Produce
+) -> None:
+    topics = {"IN": make_topic("in"), "OUT": make_topic("out")}
+    worker = worker_process(TOTALS, env=topics).start().wait_ready()
+    users = ["ada", "bob", "ada"]
+    produce(topics["IN"], [{"user": user} for user in users], keys=users)
+
+    def shows(user: str, count: int) -> bool:
+        status, answer = worker.get(f"/tables/totals/{user}")
+        return status == 200 and answer["rows"][0]["value"] == {"n": count}
+
+    eventually(lambda: shows("ada", 2) and shows("bob", 1), why="every row is counted")
+    worker.terminate()
+    directory = str(worker.directory / "data" / "state")
+    assert run("get", "totals", "ada", "--dir", directory).output == '{"n": 2}\n'
+    found = {row["key"]: row["value"] for row in shown("scan", "totals", "--dir", directory)}
+    assert found == {"ada": {"n": 2}, "bob": {"n": 1}}
+
+
 def test_what_is_not_there_is_said_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no state in"):
         DirectorySource(tmp_path)

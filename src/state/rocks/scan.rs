@@ -14,7 +14,7 @@ use std::{
 };
 
 /// Rows of all slots that are in memory at a time.
-const TAKEN_BYTES: usize = 1 << 20;
+const TAKEN_BYTES: usize = 4 << 20;
 /// Least of one slot: a row, and more if it is small.
 const LEAST_BYTES: usize = 1 << 10;
 

@@ -67,7 +67,7 @@ fn partitions_do_not_see_each_other_and_are_cleared_alone() {
 fn a_scan_over_slots_is_in_the_order_of_the_keys() {
     let directory = tempfile::tempdir().unwrap();
     let db = open(directory.path());
-    for (partitions, rows, bytes) in [(1, 5_000, 100), (960, 2_000, 5_000), (480, 2_000, 2_000)] {
+    for (partitions, rows, bytes) in [(1, 5_000, 1_000), (960, 2_000, 5_000), (480, 4_000, 2_000)] {
         let task = TaskName { topic: format!("t{partitions}"), ..task(0, partitions) };
         let store = db.store(&task, &counts()).unwrap();
         let row = |n: u32| {
