@@ -191,7 +191,7 @@ fn without_offset(local: &Local, mark: Mark, remote: &Remote) -> Decision {
 }
 
 fn without_state(local: &Local, to: i64, remote: &Remote) -> Decision {
-    if is_committed(local, remote) {
+    if is_committed(local, remote) && !is_of_another_generation(local, remote) {
         return Decision { pending: Undo::RollForward, then: Then::Live(to) };
     }
     settle(local, catch_up(None, to, remote))
