@@ -22,8 +22,7 @@ class Bench:
 
     def app(self, handler: Any, **options: Any) -> turbine.App:
         """Make an app with *handler*; always the same app, as far as its state goes."""
-        settings = {name: options.pop(name) for name in ("state_format",) if name in options}
-        app = self._make("bench-" + self.source, **settings)
+        app = self._make("bench-" + self.source)
         app.subscribe(self.source, name="bench", **options)(handler)
         return app
 
