@@ -212,7 +212,7 @@ class Handler:
     ) -> tuple[list[Any], Context | None]:
         args, ctx = [timer_id, state], None
         if self._timer_takes_ctx:
-            ctx = Context(batch.topic, batch.partition, batch.watermark_ms, None, self._sides)
+            ctx = Context(batch, None, self._sides)
             args.append(ctx)
         return args, ctx
 
@@ -223,7 +223,7 @@ class Handler:
         if self._shape.takes_state:
             args.append(batch.state())
         if self._shape.takes_ctx:
-            ctx = Context(batch.topic, batch.partition, batch.watermark_ms, window, self._sides)
+            ctx = Context(batch, window, self._sides)
             args.append(ctx)
         return args, ctx
 

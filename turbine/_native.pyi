@@ -341,6 +341,11 @@ class Batch:
     def watermark_ms(self) -> int | None:
         """The watermark in front of the first row; None before any event time."""
     @property
+    def first_offset(self) -> int: ...
+    @property
+    def is_replay(self) -> bool:
+        """Whether the outputs of these rows were written before, and are not written again."""
+    @property
     def is_silence(self) -> bool:
         """Whether there are no rows, and only windows to close because nothing came for a while."""
     def to_arrow(self) -> Any:

@@ -1,7 +1,10 @@
 """What a batch handler may ask about its batch, and where it may write besides."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from turbine._native import Batch
 
 __all__ = ["Context"]
 
@@ -15,22 +18,31 @@ class Context:
         partition: Partition that it is from.
         watermark_ms: The watermark in front of its first row, in ms since the Unix epoch; None
             without event time, and before any row had one.
+        is_replay: Whether the handler sees rows again to make its state whole: what it returns was
+            written before, and is compared with that instead. Leave out what it does elsewhere.
+        batch_id: Names the batch by topic, partition and first offset, the same whenever it is
+            handled again: a key for whatever must not be done twice elsewhere. A batch that comes
+            again may have more rows, or fewer.
         window: With ``window=`` on the subscription, the name of the window that gave the results.
     """
 
-    __slots__ = ("_emitted", "_sides", "partition", "topic", "watermark_ms", "window")
+    __slots__ = (
+        "_emitted",
+        "_sides",
+        "batch_id",
+        "is_replay",
+        "partition",
+        "topic",
+        "watermark_ms",
+        "window",
+    )
 
-    def __init__(
-        self,
-        topic: str,
-        partition: int,
-        watermark_ms: int | None,
-        window: str | None,
-        sides: Mapping[str, int],
-    ) -> None:
-        self.topic = topic
-        self.partition = partition
-        self.watermark_ms = watermark_ms
+    def __init__(self, batch: "Batch", window: str | None, sides: Mapping[str, int]) -> None:
+        self.topic = batch.topic
+        self.partition = batch.partition
+        self.watermark_ms = batch.watermark_ms
+        self.is_replay = batch.is_replay
+        self.batch_id = f"{batch.topic}-{batch.partition}-{batch.first_offset}"
         self.window = window
         self._sides = sides
         self._emitted: list[tuple[int | None, Any]] = []

@@ -19,6 +19,8 @@ pub struct Batch {
     batch: RecordBatch,
     content: Content,
     watermark_ms: Option<i64>,
+    first_offset: i64,
+    is_replay: bool,
     topic: String,
     partition: i32,
     job: Mutex<Option<Job>>,
@@ -49,6 +51,8 @@ impl Batch {
             batch: job.batch.clone(),
             content: job.content.clone(),
             watermark_ms: job.watermark(),
+            first_offset: job.first(),
+            is_replay: job.is_replay(),
             topic: tp.topic.to_string(),
             partition: tp.partition,
             job: Mutex::new(Some(job)),
@@ -86,6 +90,16 @@ impl Batch {
     #[getter]
     fn watermark_ms(&self) -> Option<i64> {
         self.watermark_ms
+    }
+
+    #[getter]
+    fn first_offset(&self) -> i64 {
+        self.first_offset
+    }
+
+    #[getter]
+    fn is_replay(&self) -> bool {
+        self.is_replay
     }
 
     #[getter]

@@ -103,6 +103,20 @@ impl Job {
         self.extent.before
     }
 
+    /// Offset of its first record.
+    #[must_use]
+    pub fn first(&self) -> i64 {
+        self.extent.first
+    }
+
+    /// Does the handler see records again whose outputs were written? Then nothing that it gives out is.
+    #[must_use]
+    pub fn is_replay(&self) -> bool {
+        let (task, next) = (&self.task, self.extent.next);
+        let replays = |one: &super::Replaying| one.until().is_some() && one.has(next);
+        task.is_repeat(next) || task.replaying().is_some_and(replays)
+    }
+
     /// Notes that the handler begins now.
     pub fn hand_over(&mut self) {
         self.handed = Some(Instant::now());
