@@ -19,6 +19,9 @@ use pyo3::{
 };
 use std::{borrow::Cow, sync::Arc};
 
+/// Partition, rows, and where the next page begins.
+type Found<'py> = (i32, Bound<'py, PyList>, Option<Bound<'py, PyBytes>>);
+
 /// Keys that are removed together.
 const PAGE: usize = 512;
 
@@ -227,7 +230,7 @@ impl Table {
         after: Option<&[u8]>,
         limit: usize,
         what: &str,
-    ) -> PyResult<Option<(i32, Bound<'py, PyList>, Option<Bound<'py, PyBytes>>)>> {
+    ) -> PyResult<Option<Found<'py>>> {
         let partitions = &self.worker.partitions;
         let task = turn.map(|turn| &*turn.task);
         let found = py.detach(|| partitions.page(task, self.space, partition, after, limit))?;
