@@ -57,7 +57,9 @@ def main() -> int:
     """Run, print what came of it, and return the exit code."""
     given = arguments()
     print(f"seed {given.seed}; again: make chaos CHAOS='{again(sys.argv[1:], given.seed)}'")
-    known = [name for name in points(given.guarantee) if given.points in name]
+    known = [
+        name for name in points(given.guarantee, with_agents=given.agents) if given.points in name
+    ]
     shares = {"random": 0.0, "failpoints": 1.0, "mixed": 0.3}
     plan = Plan(
         kills=given.kills,

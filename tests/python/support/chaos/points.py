@@ -15,8 +15,11 @@ TROUBLES = (
 )
 _ENTRY = re.compile(r'\(\s*"([a-z_]+::[a-z_]+)",')
 
-EXACT_ONLY = ("commit::", "boot::")
-RELAXED_ONLY = ("line::",)
+EVERYWHERE = ("store::",)
+EXACT = ("commit::", "boot::")
+"""Points of commits in transactions."""
+LINE, TABLES = ("line::",), ("tables::",)
+"""Points of commits without: of subscriptions, and of agents with tables."""
 REFUSED = "commit::flushed=1*return(refused on purpose)->off"
 
 
@@ -54,12 +57,12 @@ _KNOWN = {
 _FROM_NOTHING = ("restore::", "changelog::")
 
 
-def points(guarantee: str) -> list[str]:
+def points(guarantee: str, *, with_agents: bool = False) -> list[str]:
     """Names of all points that a worker with *guarantee* can reach."""
     names = _ENTRY.findall(SOURCE.read_text(encoding="utf-8"))
-    others = RELAXED_ONLY if guarantee == "exactly_once" else EXACT_ONLY
-    # The points of snapshots have their own test: these workers take none.
-    return [name for name in names if not name.startswith(("test::", "snapshot::", *others))]
+    relaxed = TABLES if with_agents else LINE
+    own = EXACT if guarantee == "exactly_once" else relaxed
+    return [name for name in names if name.startswith((*EVERYWHERE, *own))]
 
 
 def way_to(point: str) -> Way:
