@@ -14,6 +14,7 @@ from turbine._native_snapshots import Snapshots as Snapshots
 from turbine._native_state import State as State
 from turbine._native_state import Undo as Undo
 from turbine._native_stored import StoredState as StoredState
+from turbine._native_tables import Cursor as Cursor
 from turbine._native_tables import Table as Table
 from turbine._native_tables import TableCodec as TableCodec
 from turbine._native_tables import Turn as Turn
@@ -370,47 +371,6 @@ class Batch:
         """
     def fail(self, message: str, /) -> None:
         """Stop the partition in front of this batch."""
-
-@final
-class Cursor:
-    """Decoded rows of one partition for one agent instance; an iterator of values.
-    Asking for the next row marks the one before as done.
-    """
-
-    @property
-    def topic(self) -> str: ...
-    @property
-    def partition(self) -> int: ...
-    def __iter__(self) -> Self: ...
-    def __next__(self) -> Any: ...
-    def finish(self) -> None:
-        """Mark every row handed out so far as done."""
-    def hold(self) -> None:
-        """From now on rows are done only by `done_through`, for `take` and batches."""
-    def follow(self) -> None:
-        """Take `hold` back: asking for a row marks the one before as done again."""
-    def handed(self) -> int:
-        """Rows handed out so far."""
-    def done_through(self, rows: int, /) -> None:
-        """Mark the first *rows* rows as done."""
-    def abandon(self) -> None:
-        """Give back the rows that are not done; they will be read again."""
-    def turn(self) -> Turn | None:
-        """What the rows in hand belong to; None where nothing but their offset is committed."""
-    def is_hurried(self) -> bool:
-        """Whether a commit waits for the rows in hand."""
-    def key(self) -> Any:
-        """Key of the row handed out last, decoded."""
-    def raw(self) -> tuple[bytes | None, bytes | None]:
-        """Key and value bytes of that row."""
-    def envelope(self) -> tuple[Any, list[tuple[str, bytes | None]], int, int]:
-        """(key, headers, offset, timestamp in ms) of that row."""
-    def bad(self, message: str, /) -> None:
-        """Apply the agent's `on_error` to the row handed out last."""
-    def bad_rows(self, start: int, end: int, message: str, /) -> None:
-        """As `bad`, for the rows handed out from *start* up to *end*."""
-    def rest_to_arrow(self, limit: int) -> tuple[Any, int]:
-        """Up to *limit* more rows as a `pyarrow.RecordBatch`, and how many rows that took."""
 
 @final
 class Worker:
