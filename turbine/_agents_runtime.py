@@ -10,7 +10,7 @@ from turbine._turns import leave
 from turbine._wake import was_cancelled
 from turbine.agents import Agent
 from turbine.channels import Channel
-from turbine.exceptions import WorkerStopped
+from turbine.exceptions import StateError, WorkerStopped
 from turbine.streams import Stream
 from turbine.topics import Topic
 
@@ -84,6 +84,10 @@ class AgentInstance:
                     raise
                 message = f"{type(exc).__name__}: {exc}"
                 logger.exception("agent %s raised", self.name)
+                if isinstance(exc, StateError):
+                    # No row is to blame: each would be left out, and be missing in the tables.
+                    self._native.agent_failed(self.agent.name, message)
+                    return
                 if not self._go_on(message):
                     return
             else:

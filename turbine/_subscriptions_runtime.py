@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from turbine._handlers import Call, Handler
 from turbine._wake import was_cancelled
-from turbine.exceptions import TurbineError, WorkerStopped
+from turbine.exceptions import StateError, TurbineError, WorkerStopped
 from turbine.subscriptions import Subscription
 
 if TYPE_CHECKING:
@@ -211,6 +211,7 @@ def _attempts(batch: "Batch") -> list[Attempt]:
 
 
 def _check_may_go_on(subscription: Subscription, attempt: Attempt, error: BaseException) -> None:
+    _check_is_of_rows(error)
     policy = subscription.on_error
     if policy == "skip" or (policy == "dlq" and attempt.window is None):
         return
@@ -224,6 +225,13 @@ def _check_may_go_on(subscription: Subscription, attempt: Attempt, error: BaseEx
     raise Failed(
         said + 'on_error="skip" or on_error="dlq" to go on without the rows that it cannot handle'
     )
+
+
+def _check_is_of_rows(error: BaseException) -> None:
+    """Stop where state cannot be read or written: no row is to blame, and each would be buried."""
+    if isinstance(error, StateError):
+        said = f"{error}. Nothing is lost: the partition waits in front of the batch"
+        raise Failed(said) from error
 
 
 def _bisect(
@@ -242,6 +250,7 @@ def _bisect(
         if isinstance(outcome, Call):
             calls.append(outcome)
         else:
+            _check_is_of_rows(outcome)
             _split(parts, bad, start, rows, outcome)
 
 
@@ -272,6 +281,7 @@ def _close_windows(
         except Exception as exc:
             if undo is not None:
                 undo.roll_back()
+            _check_is_of_rows(exc)
             if subscription.on_error != "skip":
                 logger.exception("subscription %s raised", subscription.name)
                 raise Failed(
@@ -301,6 +311,7 @@ def _fire_timers(
         if isinstance(outcome, Call):
             outputs += outcome.outputs
             continue
+        _check_is_of_rows(outcome)
         said = f"on_timer raised {type(outcome).__name__} for the timer {timer[0]!r}: {outcome}"
         if subscription.on_error != "skip":
             logger.error("subscription %s raised", subscription.name, exc_info=outcome)

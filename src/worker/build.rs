@@ -186,7 +186,7 @@ fn subscription_spawn(
             if is_exact {
                 recipe.open_exact(&worker, &group, tp, queue, kept, opening)
             } else {
-                recipe.open(&worker, &group, tp, queue, point, kept, opening)
+                recipe.open(&worker, &group, (tp, queue), point, kept, opening)
             }
         });
         Task::Opening(Opening::new(status, progress, job))
@@ -219,8 +219,7 @@ impl Recipe {
         &self,
         worker: &Arc<Worker>,
         group: &Group,
-        tp: TopicPartition,
-        queue: PartitionQueue,
+        (tp, queue): (TopicPartition, PartitionQueue),
         point: Option<Point>,
         kept: Option<Kept>,
         opening: &Opening,
