@@ -206,7 +206,7 @@ mod tests {
     use super::*;
 
     fn step() -> Result<u8, String> {
-        failpoint!("test::step", |text| Err(text));
+        failpoint!("test::step", Err);
         Ok(1)
     }
 

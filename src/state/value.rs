@@ -128,7 +128,7 @@ impl<'a> Value<'a> {
 
     /// As people are shown it; bytes, and what is not text, as `{"bytes": "<hex>"}`.
     #[must_use]
-    pub fn to_json(&self) -> Json {
+    pub fn to_json(self) -> Json {
         let hex = || {
             let digits: String = self.payload.iter().map(|byte| format!("{byte:02x}")).collect();
             json!({ "bytes": digits })

@@ -34,6 +34,9 @@ pub struct TaskState {
     inner: Mutex<Inner>,
 }
 
+/// Keys of one space.
+type Written = (Space, Vec<Vec<u8>>);
+
 #[derive(Default)]
 struct Inner {
     /// Writes of the batch in hand.
@@ -43,7 +46,7 @@ struct Inner {
     undoes: bool,
     sealed: HashMap<Space, Sealed>,
     /// Batches on their way to the store, oldest first, and the keys that they wrote.
-    waiting: VecDeque<(Ticket, Vec<(Space, Vec<Vec<u8>>)>)>,
+    waiting: VecDeque<(Ticket, Vec<Written>)>,
 }
 
 /// A place that writes can be taken back to.
@@ -278,11 +281,14 @@ impl Inner {
 
 type Change<'a> = (&'a [u8], Option<&'a [u8]>);
 
+/// What is left of a map, from some key on.
+type Rest<'a, V> = Peekable<Range<'a, Vec<u8>, V>>;
+
 /// Changes of two maps in the order of their keys; without a value a key is removed.
 struct Merged<'a> {
     prefix: &'a [u8],
-    open: Option<Peekable<Range<'a, Vec<u8>, Option<Vec<u8>>>>>,
-    sealed: Option<Peekable<Range<'a, Vec<u8>, (Ticket, Option<Vec<u8>>)>>>,
+    open: Option<Rest<'a, Option<Vec<u8>>>>,
+    sealed: Option<Rest<'a, (Ticket, Option<Vec<u8>>)>>,
 }
 
 impl<'a> Merged<'a> {

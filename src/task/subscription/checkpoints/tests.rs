@@ -17,9 +17,12 @@ fn put(key: u8, value: u8) -> Delta {
     Delta(vec![(Space::STATE, Writes(vec![(vec![key], Some(vec![value]))]))])
 }
 
+/// Offsets that each record goes from and to.
+type Logged = Mutex<Vec<(i64, i64)>>;
+
 /// A changelog that can be down.
 #[derive(Clone, Default)]
-struct Log(Arc<(AtomicBool, Mutex<Vec<(i64, i64)>>)>);
+struct Log(Arc<(AtomicBool, Logged)>);
 
 impl ChangelogWriter for Log {
     fn write(&mut self, _: &Delta, from: i64, mark: &Mark) -> Result<i64> {
