@@ -178,3 +178,14 @@ fn a_broken_layer_is_noticed() {
     assert_eq!(fault(&layers, "worker", "kafka"), None);
     assert_eq!(fault(&layers, "codec", "codec"), None);
 }
+
+/// One that nobody can reach any more would be waited for in vain.
+#[test]
+fn every_failpoint_of_the_list_is_in_the_code_too() {
+    let texts = files(&src()).unwrap().into_iter().map(|file| fs::read_to_string(file).unwrap());
+    let all: String = texts.collect();
+    for (name, _) in turbine::failpoints::POINTS {
+        let times = all.matches(&format!("\"{name}\"")).count();
+        assert!(times > 1, "{name} is only in src/failpoints/points.rs");
+    }
+}

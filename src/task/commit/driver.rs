@@ -32,6 +32,10 @@ use std::{
 /// How long a new producer waits for the last transaction of its id at a time.
 const INIT_TIMEOUT: Duration = Duration::from_secs(8);
 
+/// A member of a group knows after its next heartbeat, every 3 s, what it has lost.
+const GROUP_SAYS: Duration = Duration::from_secs(4);
+const LOOK: Duration = Duration::from_millis(20);
+
 /// Brings the state of a task to what is committed.
 pub trait CatchUp: Send {
     /// Brings it from offset `from` (none: from nothing) to exactly `to`, where its mark has `token` and
@@ -72,6 +76,8 @@ pub(super) struct Driver {
     pub(super) outcome: Outcome,
     /// The last refusal, for whoever is told of a halt.
     pub(super) trouble: Option<String>,
+    /// Has another producer taken the transactional id since the owner was asked for?
+    pub(super) was_fenced: bool,
 }
 
 /// Where the machine has come to.
@@ -89,6 +95,7 @@ impl Driver {
             if let Event::Submitted { token, .. } | Event::WaitedFor { token } = &event {
                 self.token = *token;
             }
+            self.was_fenced |= is_fenced(&event);
             let effects = self.machine.on(event);
             for effect in effects {
                 if self.gate.is_closed() {
@@ -149,7 +156,7 @@ impl Driver {
                 self.gate.wait(pause(failures));
                 Some(Event::WaitedFor { token: token() })
             }
-            Effect::AskOwner => Some(Event::Owner(self.link.member.owns(&self.link.tp))),
+            Effect::AskOwner => Some(Event::Owner(self.is_owner())),
             other => return self.note(other),
         };
         events.extend(answer);
@@ -350,6 +357,21 @@ impl Driver {
         }
     }
 
+    /// Is the partition still ours? Who has slept through the loss of it is fenced before the group has
+    /// said so: it would shut out its successor. So the word of the group is waited for.
+    fn is_owner(&mut self) -> bool {
+        let patience =
+            if std::mem::take(&mut self.was_fenced) { GROUP_SAYS } else { Duration::ZERO };
+        let until = Instant::now() + patience;
+        while self.link.member.owns(&self.link.tp) {
+            if Instant::now() >= until || self.gate.is_closed() {
+                return true;
+            }
+            self.gate.wait(LOOK);
+        }
+        false
+    }
+
     /// Tells the machine, in front of an answer, if the producer had trouble.
     fn note_suspicion(&self, events: &mut VecDeque<Event>) {
         if self.producer.as_ref().is_some_and(|producer| producer.is_suspicious()) {
@@ -393,4 +415,16 @@ impl Driver {
 
 fn store_failed(reason: Reason, error: &crate::error::Error) -> Event {
     Event::StoreFailed(Halt::of(reason).because(error.to_string()))
+}
+
+fn is_fenced(event: &Event) -> bool {
+    use Event::{Aborted, Committed, Flushed, Initialised, OffsetsSent};
+    matches!(
+        event,
+        Initialised(Answer::Fenced)
+            | Flushed(Answer::Fenced)
+            | OffsetsSent(Answer::Fenced)
+            | Committed(Answer::Fenced)
+            | Aborted(Answer::Fenced)
+    )
 }

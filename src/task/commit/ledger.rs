@@ -203,6 +203,7 @@ impl Driver {
             hash: 0,
             outcome: Outcome::default(),
             trouble: None,
+            was_fenced: false,
         }
     }
 

@@ -45,6 +45,7 @@ class Setting:
         tour: Failpoints that the first worker is brought to, while it is alone.
         ends_from_nothing: Whether all workers are killed in the end, their state deleted, and some
             records more have to go on from what the changelog has.
+        finish_s: How long, in the end, is waited for what is missing.
         least: Outputs before anything is done to the workers.
     """
 
@@ -59,6 +60,7 @@ class Setting:
     tour: Sequence[str] = ()
     ends_from_nothing: bool = True
     least: int = 1
+    finish_s: float = FINISH_S
 
 
 @dataclass
@@ -187,7 +189,7 @@ class Run:
             return condition() or bool(self.nemesis.faults) or self.watch.is_full
 
         try:
-            eventually(is_done, FINISH_S, why)
+            eventually(is_done, self.setting.finish_s, why)
         except AssertionError as exc:
             logs = "\n".join(f"-- {slot.name}\n{slot.log_tail()}" for slot in self.slots)
             self.nemesis.faults.append(Fault("stuck", f"{exc}\n{logs}"))

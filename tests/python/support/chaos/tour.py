@@ -29,20 +29,21 @@ class Tour:
         self.faults: list[Fault] = []
 
     def run(self) -> None:
-        """Visit all of them; each begins with a worker that works."""
+        """Visit all of them: each life begins with what the end of the one before it left."""
+        self._work()
+        self.slot.kill()
         for name in self.names:
             way = way_to(name)
-            self._work()
-            self.slot.kill()
             if way.earlier is not None:
                 self._end_at(Way(way.earlier))
             if way.is_wiped:
                 self.slot.wipe()
             self._end_at(way)
-            self.slot.start()
+        self.slot.start()
+        self._work()
 
     def _work(self) -> None:
-        """Wait for an output of this life: the next one has something to find."""
+        """Wait for an output of this life."""
         end = time.monotonic() + REACHED_S
         life = self.slot.life
         while not self.watch.outputs_of.get(life) and time.monotonic() < end:
