@@ -201,6 +201,7 @@ def test_the_core_is_told_what_is_declared() -> None:
             "concurrency": 2,
             "on_error": "dlq",
             "dlq": "dead",
+            "guarantee": "at_least_once",
         }
     ]
     (one,) = config["subscriptions"]
