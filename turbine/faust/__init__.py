@@ -1,0 +1,63 @@
+"""
+Programs written for Faust, with the import changed: ``from turbine import faust``.
+
+Only what differs from `turbine` lives here; everything else is the native class. Names are loaded
+when they are used first. New programs do without this package.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from turbine._native import __version__
+    from turbine.agents import Agent
+    from turbine.channels import Channel
+    from turbine.events import Event
+    from turbine.faust.app import App
+    from turbine.settings import Settings
+    from turbine.streams import Stream
+    from turbine.tables import Table
+    from turbine.topics import Topic
+    from turbine.types import TP, RecordMetadata
+
+__all__ = [
+    "TP",
+    "Agent",
+    "App",
+    "Channel",
+    "Event",
+    "RecordMetadata",
+    "Settings",
+    "Stream",
+    "Table",
+    "Topic",
+    "__version__",
+]
+
+_HOMES = {
+    "turbine._native": ("__version__",),
+    "turbine.agents": ("Agent",),
+    "turbine.channels": ("Channel",),
+    "turbine.events": ("Event",),
+    "turbine.faust.app": ("App",),
+    "turbine.settings": ("Settings",),
+    "turbine.streams": ("Stream",),
+    "turbine.tables": ("Table",),
+    "turbine.topics": ("Topic",),
+    "turbine.types": ("TP", "RecordMetadata"),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    module = _HOME_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module 'turbine.faust' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,42 @@
+"""
+`App` as Faust programs make and use it.
+
+What differs from `turbine.App`: an agent's failing event is left out and counted
+(``on_error="skip"``), as those programs expect.
+"""
+
+from collections.abc import Callable
+from typing import Any, overload
+
+from turbine import app as native
+from turbine.agents import Agent, Source
+from turbine.channels import Channel
+from turbine.topics import Topic
+
+__all__ = ["App"]
+
+
+class App(native.App):
+    """
+    An app with the defaults of Faust.
+
+    Args:
+        id: Names the consumer group, changelogs and agents' topics.
+        **settings: As `turbine.App`; names of Faust without a meaning here are left out.
+    """
+
+    def __init__(self, id: str, **settings: Any) -> None:  # noqa: A002 - the word of Faust
+        super().__init__(id, **settings)
+
+    @overload
+    def agent(self, channel: Callable[..., Any], /) -> Agent: ...
+    @overload
+    def agent(
+        self, channel: Source = None, /, **options: Any
+    ) -> Callable[[Callable[..., Any]], Agent]: ...
+    def agent(self, channel: Any = None, /, **options: Any) -> Any:
+        """Declare an agent that leaves failing events out unless ``on_error`` says otherwise."""
+        options.setdefault("on_error", "skip")
+        if callable(channel) and not isinstance(channel, Topic | Channel):
+            return self._add_agent(Agent(self, channel, **options))
+        return super().agent(channel, **options)
