@@ -14,6 +14,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import settings_page
+
 ROOT = Path(__file__).resolve().parent.parent
 SECTION = re.compile(r"^(Args|Returns|Raises|Example):\n", re.MULTILINE)
 ENTRY = re.compile(r"^(\*{0,2}[\w.]+): ", re.MULTILINE)
@@ -158,20 +160,22 @@ def text_of(page: Page) -> str:
     return "\n\n".join([note, *(part for part in parts if part)]) + "\n"
 
 
-def stale() -> list[Page]:
-    """List the pages that are not what the code says."""
-    written = {page: page.path.read_text("utf-8") if page.path.exists() else "" for page in PAGES}
-    return [page for page, text in written.items() if text != text_of(page)]
+def stale() -> dict[Path, str]:
+    """Give the pages that are not what the code says, as they should be."""
+    wanted = {page.path: text_of(page) for page in PAGES}
+    wanted[ROOT / "docs" / "reference" / "settings.md"] = settings_page.text()
+    written = {path: path.read_text("utf-8") if path.exists() else "" for path in wanted}
+    return {path: text for path, text in wanted.items() if written[path] != text}
 
 
 def main() -> int:
     """Write the pages, or with ``--check`` only say which are stale."""
     pages = stale()
-    for page in pages:
+    for path, text in pages.items():
         if "--check" in sys.argv:
-            print(f"{page.path.relative_to(ROOT)} is stale: run `make fix`")
+            print(f"{path.relative_to(ROOT)} is stale: run `make fix`")
         else:
-            page.path.write_text(text_of(page), encoding="utf-8")
+            path.write_text(text, encoding="utf-8")
     return 1 if pages and "--check" in sys.argv else 0
 
 

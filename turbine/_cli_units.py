@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from turbine.exceptions import ConfigError
-from turbine.naming import app_group, changelog_topic
+from turbine.naming import changelog_topic
 
 if TYPE_CHECKING:
     from turbine.app import App
@@ -50,7 +50,7 @@ def _subscriptions(app: "App") -> Iterator[Unit]:
 
 
 def _agents(app: "App") -> Iterator[Unit]:
-    group = app_group(app.conf.id, app.conf.version)
+    group = app.conf.group
     changelogs = tuple(changelog_topic(app.conf.id, name) for name in app.tables)
     topics = dict.fromkeys(topic for one in app.agents.values() for topic in one.topics)
     for topic in topics:

@@ -1,109 +1,288 @@
-"""Settings that programs written for Faust bring along, and what becomes of each."""
+"""
+Settings that programs written for Faust bring along: rows of `turbine.settings.Settings`.
 
-from collections.abc import Callable
+Some go to the client library under its own name, some have an effect here, and the rest are read,
+can be asked for, and change nothing.
+"""
+
+from typing import Any
 
 from turbine import _parsers as read
+from turbine._brokers import parse_brokers
+from turbine._credentials import credentials, ssl_context
+from turbine._setting import Setting
 
-__all__ = ["KAFKA_SETTINGS", "KEPT_QUIETLY", "REFUSED"]
+__all__ = ["FaustRows"]
 
-
-def _ms(value: object) -> str:
-    return str(round(read.seconds(value) * 1_000))
-
-
-def _text(value: object) -> str:
-    return read.text(str(value))
-
-
-def _compression(value: object) -> str:
-    return read.choice("none", "gzip", "snappy", "lz4", "zstd")(value)
+_SECONDS = read.optional(read.seconds)
+_TEXT = read.optional(read.text)
+_SIZE = read.optional(read.integer(least=1))
 
 
-def _integer(value: object) -> str:
-    return str(read.integer(least=1)(value))
+def _ignored(
+    default: object,
+    why: str,
+    *legacy_env: str,
+    aliases: tuple[str, ...] = (),
+) -> Setting[Any]:
+    """Make a row without an effect; *why* says what there is instead."""
+    return Setting[Any](
+        read.anything, default, why, aliases=aliases, legacy_env=legacy_env, has_effect=False
+    )
 
 
-KAFKA_SETTINGS: dict[str, tuple[str, Callable[[object], str]]] = {
-    "broker_client_id": ("client.id", _text),
-    "broker_heartbeat_interval": ("heartbeat.interval.ms", _ms),
-    "broker_request_timeout": ("socket.timeout.ms", _ms),
-    "broker_session_timeout": ("session.timeout.ms", _ms),
-    "consumer_group_instance_id": ("group.instance.id", _text),
-    "consumer_max_fetch_size": ("max.partition.fetch.bytes", _integer),
-    "producer_compression_type": ("compression.type", _compression),
-    "producer_linger": ("linger.ms", _ms),
-    "producer_max_batch_size": ("batch.size", _integer),
-    "producer_max_request_size": ("message.max.bytes", _integer),
-}
-"""Faust's name to the client library's name, and how the value is written there."""
+class FaustRows:
+    """The rows; what reads them is `turbine.settings.Settings`."""
 
-REFUSED: dict[str, str] = {
-    "broker_credentials": (
-        "set kafka={'security.protocol': 'sasl_ssl', 'sasl.mechanism': ..., 'sasl.username': ..., "
-        "'sasl.password': ...}"
-    ),
-    "ssl_context": "set kafka={'security.protocol': 'ssl', 'ssl.ca.location': ...}",
-}
-"""Leaving these out quietly would open a connection without security."""
+    # -- names and serializers -------------------------------------------------------------
 
-KEPT_QUIETLY: frozenset[str] = frozenset(
-    {
-        "agent_supervisor",
-        "blocking_timeout",
-        "broker_api_version",
-        "broker_check_crcs",
-        "broker_commit_every",
-        "broker_commit_livelock_soft_timeout",
-        "broker_consumer",
-        "broker_max_poll_interval",
-        "broker_max_poll_records",
-        "broker_producer",
-        "broker_rebalance_timeout",
-        "cache",
-        "canonical_url",
-        "consumer_api_version",
-        "consumer_connections_max_idle_ms",
-        "consumer_metadata_max_age_ms",
-        "env_prefix",
-        "id_format",
-        "key_serializer",
-        "loghandlers",
-        "logging_config",
-        "producer_acks",
-        "producer_api_version",
-        "producer_connections_max_idle_ms",
-        "producer_metadata_max_age_ms",
-        "producer_partitioner",
-        "producer_request_timeout",
-        "producer_threaded",
-        "recovery_consistency_check",
-        "reply_create_topic",
-        "reply_expires",
-        "reply_to",
-        "reply_to_prefix",
-        "store_check_exists",
-        "stream_processing_timeout",
-        "stream_publish_on_commit",
-        "stream_recovery_delay",
-        "stream_wait_empty",
-        "table_cleanup_interval",
-        "table_key_index_size",
-        "table_standby_replicas",
-        "tabledir",
-        "topic_disable_leader",
-        "value_serializer",
-        "web_bind",
-        "web_cors_options",
-        "web_graph_enabled",
-        "web_in_thread",
-        "web_metrics_enabled",
-        "web_router_enabled",
-        "web_ssl_context",
-        "web_stats_enabled",
-        "web_tables_enabled",
-        "web_transport",
-        "worker_redirect_stdouts",
-        "worker_redirect_stdouts_level",
-    }
-)
-"""Known settings without a meaning here: left out with a debug line."""
+    id_format = Setting(
+        read.text,
+        "{id}-v{self.version}",
+        "Name of the consumer group and prefix of the app's topics from version 2 on.",
+        legacy_env=("APP_ID_FORMAT",),
+    )
+    env_prefix = Setting(
+        _TEXT,
+        None,
+        "Put in front of the variables of Faust, in programs of turbine.faust.",
+        legacy_env=("APP_ENV_PREFIX",),
+    )
+    key_serializer = Setting[Any](
+        read.anything,
+        "raw",
+        "Codec of keys without a type, in programs of turbine.faust.",
+        legacy_env=("APP_KEY_SERIALIZER",),
+    )
+    value_serializer = Setting[Any](
+        read.anything,
+        "json",
+        "Codec of values without a type, in programs of turbine.faust.",
+        legacy_env=("APP_VALUE_SERIALIZER",),
+    )
+
+    # -- agents ----------------------------------------------------------------------------
+
+    agent_supervisor = Setting[Any](
+        read.anything,
+        None,
+        "Supervisor of agents that name none, in programs of turbine.faust.",
+        legacy_env=("AGENT_SUPERVISOR",),
+    )
+    reply_to = Setting(_TEXT, None, "Topic of the answers to this worker; a name of its own.")
+    reply_to_prefix = Setting(
+        read.text,
+        "f-reply-",
+        "How the names of topics of answers begin.",
+        legacy_env=("APP_REPLY_TO_PREFIX",),
+    )
+    reply_create_topic = Setting(
+        read.boolean,
+        False,
+        "Whether the topic of the answers is created.",
+        aliases=("create_reply_topic",),
+        legacy_env=("APP_REPLY_CREATE_TOPIC",),
+    )
+    reply_expires = Setting(
+        read.seconds,
+        86_400.0,
+        "How long answers are kept in their topic, in seconds.",
+        legacy_env=("APP_REPLY_EXPIRES",),
+    )
+
+    # -- security --------------------------------------------------------------------------
+
+    broker_credentials = Setting(
+        credentials,
+        None,
+        "What the brokers ask for: an ssl.SSLContext or credentials of turbine.faust.",
+        legacy_env=("BROKER_CREDENTIALS",),
+    )
+    ssl_context = Setting(ssl_context, None, "TLS to the brokers, as Python's ssl describes it.")
+
+    # -- the client library ----------------------------------------------------------------
+
+    broker_consumer = Setting(
+        read.optional(parse_brokers),
+        None,
+        "Brokers to read from; the same cluster as broker.",
+        legacy_env=("BROKER_CONSUMER_URL",),
+    )
+    broker_producer = Setting(
+        read.optional(parse_brokers),
+        None,
+        "Brokers to write to; the same cluster as broker.",
+        legacy_env=("BROKER_PRODUCER_URL",),
+    )
+    broker_client_id = Setting(
+        _TEXT,
+        None,
+        "Name of this client in the brokers' logs.",
+        aliases=("client_id",),
+        legacy_env=("BROKER_CLIENT_ID",),
+        client="client.id",
+    )
+    broker_heartbeat_interval = Setting(
+        _SECONDS,
+        None,
+        "Time between two heartbeats of a group member.",
+        legacy_env=("BROKER_HEARTBEAT_INTERVAL",),
+        client="heartbeat.interval.ms",
+    )
+    broker_max_poll_interval = Setting(
+        _SECONDS,
+        None,
+        "Longest time without a poll before a member counts as gone; polls never wait for "
+        "handlers.",
+        legacy_env=("BROKER_MAX_POLL_INTERVAL",),
+        client="max.poll.interval.ms",
+    )
+    broker_request_timeout = Setting(
+        _SECONDS,
+        None,
+        "Longest wait for an answer of a broker.",
+        legacy_env=("BROKER_REQUEST_TIMEOUT",),
+        client="socket.timeout.ms",
+    )
+    broker_session_timeout = Setting(
+        _SECONDS,
+        None,
+        "Time without a heartbeat after which a member is gone.",
+        legacy_env=("BROKER_SESSION_TIMEOUT",),
+        client="session.timeout.ms",
+    )
+    consumer_group_instance_id = Setting(
+        _TEXT,
+        None,
+        "Static member of the group: a restart within the session moves no partition.",
+        legacy_env=("CONSUMER_GROUP_INSTANCE_ID",),
+        client="group.instance.id",
+    )
+    consumer_max_fetch_size = Setting(
+        _SIZE,
+        None,
+        "Most bytes of a partition in one fetch.",
+        legacy_env=("CONSUMER_MAX_FETCH_SIZE",),
+        client="max.partition.fetch.bytes",
+    )
+    producer_compression_type = Setting(
+        read.optional(read.choice("none", "gzip", "snappy", "lz4", "zstd")),
+        None,
+        "Compression of written records.",
+        legacy_env=("PRODUCER_COMPRESSION_TYPE",),
+        client="compression.type",
+    )
+    producer_linger = Setting(
+        _SECONDS,
+        None,
+        "How long a record waits for others to go with it.",
+        legacy_env=("PRODUCER_LINGER",),
+        client="linger.ms",
+    )
+    producer_max_batch_size = Setting(
+        _SIZE,
+        None,
+        "Most bytes of a batch of records.",
+        legacy_env=("PRODUCER_MAX_BATCH_SIZE",),
+        client="batch.size",
+    )
+    producer_max_request_size = Setting(
+        _SIZE,
+        None,
+        "Most bytes of a record.",
+        legacy_env=("PRODUCER_MAX_REQUEST_SIZE",),
+        client="message.max.bytes",
+    )
+    producer_request_timeout = Setting(
+        _SECONDS,
+        None,
+        "Longest time until a sent record is acknowledged.",
+        legacy_env=("PRODUCER_REQUEST_TIMEOUT",),
+        client="message.timeout.ms",
+    )
+    producer_partitioner = Setting(
+        read.no_partitioner, None, "Only None: keys meet the partition that Java clients choose."
+    )
+
+    # -- logging ---------------------------------------------------------------------------
+
+    logging_config = Setting[Any](
+        read.anything, None, "Argument of logging.config.dictConfig, instead of the worker's own."
+    )
+    loghandlers = Setting[Any](read.anything, (), "Handlers that get the worker's log lines too.")
+
+    # -- without effect --------------------------------------------------------------------
+
+    blocking_timeout = _ignored(None, "USR1 shows what blocks the event loop.", "BLOCKING_TIMEOUT")
+    broker_api_version = _ignored("auto", "The client asks the brokers.", "BROKER_API_VERSION")
+    broker_check_crcs = _ignored(True, "Checksums are always checked.", "BROKER_CHECK_CRCS")
+    broker_commit_every = _ignored(
+        10_000, "Commits go by time: broker_commit_interval.", "BROKER_COMMIT_EVERY"
+    )
+    broker_commit_livelock_soft_timeout = _ignored(
+        300.0, "Metrics show a partition that stands.", "BROKER_COMMIT_LIVELOCK_SOFT_TIMEOUT"
+    )
+    broker_max_poll_records = _ignored(
+        None, "Buffers are bounded by bytes: fetch_buffer_bytes.", "BROKER_MAX_POLL_RECORDS"
+    )
+    broker_rebalance_timeout = _ignored(
+        60.0,
+        "Only partitions that move are drained, within drain_timeout.",
+        "BROKER_REBALANCE_TIMEOUT",
+    )
+    cache = _ignored("memory://", "Pages have no cache.", "CACHE_URL")
+    consumer_api_version = _ignored("auto", "The client asks the brokers.", "CONSUMER_API_VERSION")
+    consumer_connections_max_idle_ms = _ignored(
+        540_000, "The client's own rule.", "CONSUMER_CONNECTIONS_MAX_IDLE_MS"
+    )
+    consumer_metadata_max_age_ms = _ignored(
+        300_000, "The client's own rule.", "CONSUMER_METADATA_MAX_AGE_MS"
+    )
+    producer_acks = _ignored(
+        -1, "Records are always acknowledged by all replicas in sync.", "PRODUCER_ACKS"
+    )
+    producer_api_version = _ignored("auto", "The client asks the brokers.", "PRODUCER_API_VERSION")
+    producer_connections_max_idle_ms = _ignored(
+        540_000, "The client's own rule.", "PRODUCER_CONNECTIONS_MAX_IDLE_MS"
+    )
+    producer_metadata_max_age_ms = _ignored(
+        300_000, "The client's own rule.", "PRODUCER_METADATA_MAX_AGE_MS"
+    )
+    producer_threaded = _ignored(
+        False, "The producer has a thread of its own.", "PRODUCER_THREADED"
+    )
+    recovery_consistency_check = _ignored(
+        True, "State and offsets are always compared.", "RECOVERY_CONSISTENCY_CHECK"
+    )
+    store_check_exists = _ignored(True, "The store does what is needed.", "STORE_CHECK_EXISTS")
+    stream_processing_timeout = _ignored(
+        300.0, "A handler may take as long as it needs.", "STREAM_PROCESSING_TIMEOUT"
+    )
+    stream_publish_on_commit = _ignored(
+        False, "processing_guarantee='exactly_once' does this.", "STREAM_PUBLISH_ON_COMMIT"
+    )
+    stream_recovery_delay = _ignored(0.0, "Nothing waits after it.", "STREAM_RECOVERY_DELAY")
+    stream_wait_empty = _ignored(
+        True, "A partition that moves is drained, and no other waits.", "STREAM_WAIT_EMPTY"
+    )
+    table_cleanup_interval = _ignored(
+        30.0, "Windows close by event time.", "TABLE_CLEANUP_INTERVAL"
+    )
+    table_key_index_size = _ignored(1_000, "Windows find their keys.", "TABLE_KEY_INDEX_SIZE")
+    table_standby_replicas = _ignored(
+        1,
+        "Snapshots make a restart quick: checkpoint_url.",
+        "TABLE_STANDBY_REPLICAS",
+        aliases=("num_standby_replicas",),
+    )
+    tabledir = _ignored(None, "State is below datadir.", "APP_TABLEDIR")
+    topic_disable_leader = _ignored(False, "There is no leader topic.", "TOPIC_DISABLE_LEADER")
+    web = _ignored(None, "There is one web server.", "WEB_URL")
+    web_in_thread = _ignored(False, "Pages share the loop with the agents.")
+    web_transport = _ignored(None, "Pages are served over TCP.")
+    worker_redirect_stdouts = _ignored(
+        False, "What is printed stays on standard output.", "WORKER_REDIRECT_STDOUTS"
+    )
+    worker_redirect_stdouts_level = _ignored(
+        None, "What is printed stays on standard output.", "WORKER_REDIRECT_STDOUTS_LEVEL"
+    )

@@ -3,14 +3,16 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta, tzinfo
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from turbine.exceptions import ConfigError
 
 __all__ = [
+    "anything",
     "boolean",
     "byte_size",
     "choice",
@@ -18,12 +20,15 @@ __all__ = [
     "guarantee",
     "integer",
     "kafka_properties",
+    "mapping",
+    "no_partitioner",
     "optional",
     "registry_urls",
     "seconds",
     "store",
     "text",
     "timezone",
+    "url",
 ]
 
 T = TypeVar("T")
@@ -42,6 +47,24 @@ def text(value: object) -> str:
     if not isinstance(value, str) or not value:
         raise ConfigError(f"expects text, not {value!r}")
     return value
+
+
+def anything(value: object) -> object:
+    """Leave a value as it is."""
+    return value
+
+
+def no_partitioner(value: object) -> None:
+    """
+    Read nothing but None.
+
+    Raises:
+        ConfigError: A partitioner; leaving it out would place records elsewhere.
+    """
+    if value is not None:
+        raise ConfigError(
+            "expects None: choose a partition where you send, as send(..., partition=number)"
+        )
 
 
 def boolean(value: object) -> bool:
@@ -67,26 +90,25 @@ def integer(
         most: Largest allowed number; no limit if None.
         none_of: What the number is, for the hint about a Kubernetes service link.
     """
+    return partial(_whole_number, least=least, most=most, none_of=none_of)
+
+
+def _whole_number(value: object, *, least: int, most: int | None, none_of: str | None) -> int:
     limits = f"a whole number from {least}" + ("" if most is None else f" to {most}")
-
-    def read(value: object) -> int:
-        if none_of is not None and isinstance(value, str) and _SERVICE_LINK.fullmatch(value):
-            raise ConfigError(
-                f"expects {none_of}, not {value!r}: that is what Kubernetes sets for a service of "
-                "this "
-                f"name; set enableServiceLinks: false in the pod, or rename the service"
-            )
-        if isinstance(value, bool):
-            raise ConfigError(f"expects {limits}, not {value!r}")
-        try:
-            number = int(value) if isinstance(value, str | int) else None
-        except ValueError:
-            number = None
-        if number is None or number < least or (most is not None and number > most):
-            raise ConfigError(f"expects {limits}, not {value!r}")
-        return number
-
-    return read
+    if none_of is not None and isinstance(value, str) and _SERVICE_LINK.fullmatch(value):
+        raise ConfigError(
+            f"expects {none_of}, not {value!r}: that is what Kubernetes sets for a service of "
+            "this name; set enableServiceLinks: false in the pod, or rename the service"
+        )
+    if isinstance(value, bool):
+        raise ConfigError(f"expects {limits}, not {value!r}")
+    try:
+        number = int(value) if isinstance(value, str | int) else None
+    except ValueError:
+        number = None
+    if number is None or number < least or (most is not None and number > most):
+        raise ConfigError(f"expects {limits}, not {value!r}")
+    return number
 
 
 def seconds(value: object) -> float:
@@ -117,14 +139,14 @@ def byte_size(value: object) -> int:
 
 def choice(*allowed: str) -> Callable[[object], str]:
     """Make a reader of one of the *allowed* words; an enum member counts by its value."""
+    return partial(_one_of, allowed)
 
-    def read(value: object) -> str:
-        word = getattr(value, "value", value)
-        if isinstance(word, str) and word.lower() in allowed:
-            return word.lower()
-        raise ConfigError(f"expects {' or '.join(map(repr, allowed))}, not {value!r}")
 
-    return read
+def _one_of(allowed: Sequence[str], value: object) -> str:
+    word = getattr(value, "value", value)
+    if isinstance(word, str) and word.lower() in allowed:
+        return word.lower()
+    raise ConfigError(f"expects {' or '.join(map(repr, allowed))}, not {value!r}")
 
 
 def guarantee(value: object) -> str:
@@ -186,6 +208,23 @@ def _property(name: str, value: object) -> str:
     raise ConfigError(f"expects text or a number for {name!r}, not {value!r}")
 
 
+def url(value: object) -> str:
+    """Address of a web server, without the slash at its end."""
+    word = str(value)
+    if urlsplit(word).scheme not in {"http", "https"} or not urlsplit(word).hostname:
+        raise ConfigError(f"expects an address as 'http://host:6066', not {value!r}")
+    return word.rstrip("/")
+
+
+def mapping(value: object) -> Mapping[Any, Any]:
+    """A dict; None is an empty one."""
+    if value is None:
+        return {}
+    if isinstance(value, Mapping):
+        return value
+    raise ConfigError(f"expects a dict, not {value!r}")
+
+
 def registry_urls(value: object) -> tuple[str, ...]:
     """Addresses of a schema registry, with commas between or as a list."""
     parts = value.split(",") if isinstance(value, str) else value
@@ -200,4 +239,8 @@ def registry_urls(value: object) -> tuple[str, ...]:
 
 def optional(read: Callable[[object], T]) -> Callable[[object], T | None]:
     """Make a reader that also takes None."""
-    return lambda value: None if value is None else read(value)
+    return partial(_or_none, read)
+
+
+def _or_none(read: Callable[[object], T], value: object) -> T | None:
+    return None if value is None else read(value)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
 from turbine import _declare
 from turbine.exceptions import ConfigError, DeclarationError
-from turbine.naming import app_group, changelog_topic, check_topic_name
+from turbine.naming import changelog_topic, check_topic_name
 
 if TYPE_CHECKING:
     from turbine.app import App
@@ -119,7 +119,7 @@ def changelog_of(one: "Subscription") -> str | None:
     if not (one.keeps_state and one.line.recovery.changelog):
         return None
     app = one.app
-    return check_topic_name(changelog_topic(app_group(app.conf.id, app.conf.version), one.name))
+    return check_topic_name(changelog_topic(app.conf.group, one.name))
 
 
 def recovery_config(one: "Subscription") -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from turbine import _declare
 from turbine.exceptions import ConfigError, DeclarationError
-from turbine.naming import app_group, check_topic_name, repartition_topic
+from turbine.naming import check_topic_name, repartition_topic
 
 if TYPE_CHECKING:
     from turbine.app import App
@@ -88,7 +88,7 @@ def repartition(
         )
     if partitions is not None:
         _declare.whole_number("repartition_partitions", partitions, least=1)
-    prefix = app_group(app.conf.id, app.conf.version)
+    prefix = app.conf.group
     return Repartition(
         column=column,
         partitions=partitions if isinstance(partitions, int) else None,

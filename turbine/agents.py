@@ -9,7 +9,7 @@ from turbine._decoders import decoder_for
 from turbine._guarantee import guarantee
 from turbine.channels import Channel
 from turbine.exceptions import DeclarationError
-from turbine.naming import agent_topic, app_group, check_name, function_name
+from turbine.naming import agent_topic, check_name, function_name
 from turbine.topics import Topic
 from turbine.types import OnError
 
@@ -86,7 +86,7 @@ class Agent:
     @property
     def group(self) -> str:
         """Consumer group, shared by the agents of the app."""
-        return app_group(self.app.conf.id, self.app.conf.version)
+        return self.app.conf.group
 
     @property
     def key_type(self) -> Any:
@@ -150,7 +150,7 @@ class Agent:
     ) -> Topic | Channel:
         types = {"key_type": key_type, "value_type": value_type}
         if channel is None:
-            own = agent_topic(self.app.conf.id, self.name, self.app.conf.version)
+            own = agent_topic(self.app.conf.group, self.name)
             return self.app.topic(own, partitions=partitions, internal=True, **types)
         if isinstance(channel, str):
             return self.app.topic(channel, partitions=partitions, **types)

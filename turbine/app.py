@@ -110,6 +110,8 @@ class App(Lifecycle):
         on_partition_failed: Signal ``(app, partition: TP, reason: str)`` after one has stopped.
     """
 
+    _settings: type[Settings] = Settings
+
     def __init__(
         self,
         id: str | None = None,  # noqa: A002 - the word that programs use
@@ -119,7 +121,7 @@ class App(Lifecycle):
         **settings: Any,
     ) -> None:
         given = {"id": id, "broker": broker, "kafka": kafka}
-        self.conf = Settings(**{k: v for k, v in given.items() if v is not None}, **settings)
+        self.conf = self._settings(**{k: v for k, v in given.items() if v is not None}, **settings)
         self.agents: dict[str, Agent] = {}
         self.subscriptions: dict[str, Subscription] = {}
         self.topics: dict[str, Topic] = {}

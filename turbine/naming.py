@@ -33,14 +33,32 @@ _TOPIC_LIMIT = 249
 """Longest topic name that Kafka accepts, in characters."""
 
 
-def app_group(app_id: str, version: int = 1) -> str:
-    """Consumer group that the agents of an app share; ``{app_id}-v{version}`` from version 2 on."""
-    return app_id if version == 1 else f"{app_id}-v{version}"
+def app_group(app_id: str, version: int = 1, template: str = "{id}-v{version}") -> str:
+    """
+    Name of the consumer group that the agents of an app share, and prefix of the app's topics.
+
+    Args:
+        app_id: Name of the app.
+        version: 1 leaves the name as it is.
+        template: The name from version 2 on; ``{id}`` and ``{version}`` stand in it.
+
+    Raises:
+        ConfigError: *template* has something else in braces.
+    """
+    if version == 1:
+        return app_id
+    try:
+        # Faust writes {self.version}.
+        return template.replace("{self.", "{").format(id=app_id, version=version)
+    except (KeyError, IndexError, ValueError, AttributeError):
+        raise ConfigError(
+            f"id_format={template!r} cannot be filled: write {{id}} and {{version}} in it"
+        ) from None
 
 
-def subscription_group(app_id: str, name: str, version: int = 1) -> str:
-    """Consumer group of one subscription."""
-    return f"{app_group(app_id, version)}-{name}"
+def subscription_group(group: str, name: str) -> str:
+    """Consumer group of one subscription; *group* is the app's."""
+    return f"{group}-{name}"
 
 
 def transactional_id(app_id: str, topic: str, partition: int, name: str | None = None) -> str:
@@ -59,9 +77,9 @@ def repartition_topic(app_id: str, topic: str, key: str) -> str:
     return f"{app_id}-{topic}-{key}-repartition"
 
 
-def agent_topic(app_id: str, agent: str, version: int = 1) -> str:
-    """Topic of an agent that is declared without one."""
-    return f"{app_group(app_id, version)}-{agent}"
+def agent_topic(group: str, agent: str) -> str:
+    """Topic of an agent that is declared without one; *group* is the app's."""
+    return f"{group}-{agent}"
 
 
 def worker_label(name: str, partition: int) -> str:

@@ -13,67 +13,31 @@ import difflib
 import ipaddress
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, tzinfo
 from pathlib import Path
-from typing import Any, Generic, Self, TypeVar, overload
+from typing import Any, ClassVar, TypeVar
 
 from turbine import _parsers as read
 from turbine._brokers import parse_brokers
-from turbine._faust_settings import KAFKA_SETTINGS, KEPT_QUIETLY, REFUSED
+from turbine._credentials import client_settings
+from turbine._faust_settings import FaustRows
+from turbine._setting import ENV_PREFIX, Setting
+from turbine._web_settings import LAST_PORT, WebRows
 from turbine.exceptions import ConfigError
 from turbine.naming import app_group, check_app_id
 
-__all__ = ["Setting", "Settings"]
+__all__ = ["BY_NAME", "ROWS", "Setting", "Settings", "parse_value"]
 
 logger = logging.getLogger("turbine.settings")
 
 T = TypeVar("T")
 
-_ENV_PREFIX = "TURBINE_"
 _OTHER_ENV = frozenset({"TURBINE_APP", "TURBINE_HOME", "TURBINE_CACHE", "TURBINE_TEST_KAFKA"})
-_LAST_PORT = 65_535
 _SECRETS = frozenset({"api_token", "schema_registry_password", "schema_registry_token"})
 
 
-class Setting(Generic[T]):
-    """One row: how a setting is read, its default, its variable and its help."""
-
-    name: str
-
-    def __init__(
-        self,
-        parse: Callable[[object], T],
-        default: object,
-        help: str,  # noqa: A002 - the word that users read in `--help`
-        *,
-        aliases: tuple[str, ...] = (),
-    ) -> None:
-        self.parse = parse
-        self.default = default
-        self.help = help
-        self.aliases = aliases
-
-    def __set_name__(self, owner: type["Settings"], name: str) -> None:
-        self.name = name
-
-    @property
-    def env_names(self) -> tuple[str, ...]:
-        """Variables that are read, the preferred one first."""
-        return tuple(f"{_ENV_PREFIX}{name.upper()}" for name in (self.name, *self.aliases))
-
-    @overload
-    def __get__(self, conf: None, owner: type["Settings"]) -> Self: ...
-    @overload
-    def __get__(self, conf: "Settings", owner: type["Settings"]) -> T: ...
-    def __get__(self, conf: "Settings | None", owner: type["Settings"]) -> Self | T:
-        return self if conf is None else conf._read(self)  # noqa: SLF001 - two halves of one class
-
-    def __set__(self, conf: "Settings", value: Any) -> None:
-        conf._assign(self, value)  # noqa: SLF001 - two halves of one class
-
-
-class Settings:
+class Settings(WebRows, FaustRows):
     """What is set for one app; read as attributes, ``app.conf.broker``."""
 
     id = Setting(
@@ -83,9 +47,14 @@ class Settings:
         read.integer(least=1),
         1,
         "From 2 on, part of the group names: a new version reads from the start.",
+        legacy_env=("APP_VERSION",),
     )
     broker = Setting(
-        parse_brokers, "kafka://localhost:9092", "Broker addresses.", aliases=("brokers", "url")
+        parse_brokers,
+        "kafka://localhost:9092",
+        "Broker addresses.",
+        aliases=("brokers", "url"),
+        legacy_env=("BROKER_URL",),
     )
     kafka = Setting(
         read.kafka_properties,
@@ -93,9 +62,17 @@ class Settings:
         "Settings of the Kafka client (librdkafka), by their own names; name=value;... in the "
         "environment.",
     )
-    processing_guarantee = Setting(read.guarantee, "at_least_once", "Guarantee of every handler.")
+    processing_guarantee = Setting(
+        read.guarantee,
+        "at_least_once",
+        "Guarantee of every handler.",
+        legacy_env=("PROCESSING_GUARANTEE",),
+    )
     consumer_auto_offset_reset = Setting(
-        read.choice("earliest", "latest"), "earliest", "Where a group without offsets starts."
+        read.choice("earliest", "latest"),
+        "earliest",
+        "Where a group without offsets starts.",
+        legacy_env=("CONSUMER_AUTO_OFFSET_RESET",),
     )
     from_earliest = Setting(
         read.boolean, False, "Start a group without offsets at the oldest record."
@@ -108,6 +85,7 @@ class Settings:
         0.1,
         "Longest time between two commits of a partition, in seconds.",
         aliases=("commit_interval",),
+        legacy_env=("BROKER_COMMIT_INTERVAL",),
     )
     checkpoint_interval = Setting(
         read.seconds,
@@ -142,7 +120,10 @@ class Settings:
         read.byte_size, 64 << 20, "Sent records that may wait for their acknowledgement, in bytes."
     )
     stream_buffer_maxsize = Setting(
-        read.integer(least=1), 4_096, "Most values that wait in an in-process channel."
+        read.integer(least=1),
+        4_096,
+        "Most values that wait in an in-process channel.",
+        legacy_env=("STREAM_BUFFER_MAXSIZE",),
     )
     schema_registry = Setting(
         read.registry_urls,
@@ -173,8 +154,15 @@ class Settings:
         None,
         "Directory for local state; {id}-data if not set.",
         aliases=("state_dir",),
+        legacy_env=("APP_DATADIR",),
+        flag="-D, --datadir",
     )
-    store = Setting(read.store, "rocksdb", "Where state is kept: rocksdb (on disk) or memory.")
+    store = Setting(
+        read.store,
+        "rocksdb",
+        "Where state is kept: rocksdb (on disk) or memory.",
+        legacy_env=("APP_STORE",),
+    )
     state_memory_bytes = Setting(
         read.byte_size, 256 << 20, "Memory for state on disk: caches and write buffers, in bytes."
     )
@@ -183,52 +171,67 @@ class Settings:
         8,
         "Partitions of a topic that the app creates.",
         aliases=("default_partitions",),
+        legacy_env=("TOPIC_PARTITIONS",),
     )
     topic_replication_factor = Setting(
         read.integer(least=-1),
         -1,
         "Replicas of a topic that the app creates; -1: the broker's default.",
         aliases=("replication_factor",),
+        legacy_env=("TOPIC_REPLICATION_FACTOR",),
     )
-    topic_allow_declare = Setting(read.boolean, True, "Whether missing topics are created.")
+    topic_allow_declare = Setting(
+        read.boolean,
+        True,
+        "Whether missing topics are created.",
+        legacy_env=("TOPIC_ALLOW_DECLARE",),
+    )
     api_host = Setting(
         read.text,
         "127.0.0.1",
         "Address of the worker's HTTP server; anything but loopback needs a token.",
+        flag="worker --api-host",
     )
     api_port = Setting(
-        read.integer(least=0, most=_LAST_PORT, none_of="a port"),
+        read.integer(least=0, most=LAST_PORT, none_of="a port"),
         8_400,
         "Port of the worker's HTTP server. The default moves to the next free port when it is "
         "taken.",
+        flag="worker --api-port",
     )
     api_token = Setting(
         read.optional(read.text),
         None,
         "Bearer token that every route but /health and /ready asks for.",
     )
-    web_enabled = Setting(read.boolean, True, "Whether the worker serves HTTP.")
-    web_port = Setting(
-        read.integer(least=0, most=_LAST_PORT, none_of="a port"),
-        6_066,
-        "Port of the app's own pages.",
+    timezone = Setting[tzinfo](
+        read.timezone,
+        UTC,
+        "Time zone of crontabs that name none.",
+        legacy_env=("TIMEZONE",),
     )
-    web_host = Setting(read.text, "127.0.0.1", "Address of the app's own pages.")
-    timezone = Setting[tzinfo](read.timezone, UTC, "Time zone of crontabs that name none.")
     autodiscover = Setting[Any](
         lambda value: value,
         False,
         "Modules to import before the start: True, a list, or a function.",
     )
     origin = Setting(read.optional(read.text), None, "Package that autodiscover=True searches.")
-    debug = Setting(read.boolean, False, "Log more, and show tracebacks.")
+    debug = Setting(
+        read.boolean,
+        False,
+        "Log more, and show tracebacks.",
+        legacy_env=("APP_DEBUG",),
+        flag="--debug",
+    )
+
+    _defaults: ClassVar[Mapping[str, object]] = {}
+    """Defaults that are not those of the rows."""
 
     def __init__(self, **keywords: object) -> None:
         self._assigned: dict[str, Any] = {}
         self._keywords: dict[str, Any] = {}
         self._object: dict[str, Any] = {}
         self._warned: set[str] = set()
-        self._client: dict[str, str] = {}
         self._load(keywords, self._keywords, "App()")
 
     # -- reading ---------------------------------------------------------------------------
@@ -253,8 +256,8 @@ class Settings:
                 return value
         found = _from_environment(row)
         if found is None:
-            return row.parse(row.default)
-        return _parse(row, found[1], found[0])
+            return row.parse(self._defaults.get(row.name, row.default))
+        return parse_value(row, found[1], found[0])
 
     # -- writing ---------------------------------------------------------------------------
 
@@ -265,7 +268,9 @@ class Settings:
             self._load({name: value}, self._assigned, "app.conf")
 
     def _assign(self, row: Setting[Any], value: object) -> None:
-        self._assigned[row.name] = _parse(row, value, f"app.conf.{row.name}")
+        self._assigned[row.name] = parse_value(row, value, f"app.conf.{row.name}")
+        if not row.has_effect:
+            self._tell_ignored(row, "app.conf")
 
     def update_from_object(self, source: object) -> None:
         """
@@ -277,37 +282,36 @@ class Settings:
         if isinstance(source, Mapping):
             self._load(dict(source), self._object, "config_from_object()")
             return
-        known = {**BY_NAME, **dict.fromkeys(KEPT_QUIETLY), **dict.fromkeys(KAFKA_SETTINGS)}
         found = {
             name: getattr(source, name)
             for name in dir(source)
-            if not name.startswith("_") and (name.lower() in known or name.lower() in REFUSED)
+            if not name.startswith("_") and name.lower() in BY_NAME
         }
         self._load(found, self._object, f"config_from_object({source!r})")
 
     def _load(self, values: Mapping[str, object], layer: dict[str, Any], where: str) -> None:
         for spelling, value in values.items():
-            name = spelling.lower()
-            row = BY_NAME.get(name)
-            if row is not None:
-                self._store(row, spelling, value, layer, where)
-            elif name in REFUSED:
-                raise ConfigError(f"{where}: {spelling} is not taken: {REFUSED[name]}")
-            elif name in KAFKA_SETTINGS:
-                self._client.update(_client_setting(name, value))
-            elif name in KEPT_QUIETLY:
-                logger.debug("%s: %s has no meaning here and is left out", where, spelling)
-            else:
+            row = BY_NAME.get(spelling.lower())
+            if row is None:
                 self._warn_unknown(spelling, where)
+                continue
+            self._store(row, spelling, value, layer, where)
+            if not row.has_effect:
+                self._tell_ignored(row, where)
 
     def _store(
         self, row: Setting[Any], spelling: str, value: object, layer: dict[str, Any], where: str
     ) -> None:
-        parsed = _parse(row, value, spelling)
+        parsed = parse_value(row, value, spelling)
         if layer is self._keywords and layer.get(row.name, parsed) != parsed:
             names = " and ".join(f"{name}=" for name in (row.name, *row.aliases) if name != "url")
             raise ConfigError(f"{where}: {names} mean the same and have different values: keep one")
         layer[row.name] = parsed
+
+    def _tell_ignored(self, row: Setting[Any], where: str) -> None:
+        if row.name not in self._warned:
+            self._warned.add(row.name)
+            logger.debug("%s: %s has no effect here. %s", where, row.name, row.help)
 
     def _warn_unknown(self, name: str, where: str) -> None:
         if name in self._warned:
@@ -322,7 +326,7 @@ class Settings:
     @property
     def group(self) -> str:
         """Consumer group of the agents."""
-        return app_group(self.id, self.version)
+        return app_group(self.id, self.version, self.id_format)
 
     @property
     def bootstrap(self) -> str:
@@ -331,8 +335,11 @@ class Settings:
 
     @property
     def client(self) -> dict[str, str]:
-        """Settings of the Kafka client: Faust's names translated, then ``kafka``."""
-        return {**self._client, **self.kafka}
+        """Settings of the Kafka client: credentials, rows that go there, then ``kafka``."""
+        given = ((row, self._read(row)) for row in ROWS.values() if row.client)
+        rows = {row.client: row.client_text(value) for row, value in given if value is not None}
+        secrets = client_settings(self.broker_credentials, self.ssl_context)
+        return {**secrets, **rows, **self.kafka}
 
     @property
     def start_at(self) -> str:
@@ -358,10 +365,21 @@ class Settings:
         for row in ROWS.values():
             self._read(row)
         _ = self.start_at
+        check_app_id(self.group)
+        self._check_one_cluster()
         self.registry()
         if self.web_enabled:
             self._check_http()
         _warn_unknown_environment()
+
+    def _check_one_cluster(self) -> None:
+        for row in (ROWS["broker_consumer"], ROWS["broker_producer"]):
+            other = self._read(row)
+            if other is not None and set(other).isdisjoint(self.broker):
+                raise ConfigError(
+                    f"{row.name}={','.join(other)} is not among the brokers {self.bootstrap}: "
+                    "one worker reads from and writes to one cluster"
+                )
 
     def _check_http(self) -> None:
         token = self.api_token
@@ -426,7 +444,10 @@ class Settings:
 
 
 ROWS: dict[str, Setting[Any]] = {
-    name: row for name, row in vars(Settings).items() if isinstance(row, Setting)
+    name: row
+    for owner in (Settings, WebRows, FaustRows)
+    for name, row in vars(owner).items()
+    if isinstance(row, Setting)
 }
 """Every row by its name, in the order of the class."""
 
@@ -444,23 +465,14 @@ def _from_environment(row: Setting[Any]) -> tuple[str, str] | None:
     return None
 
 
-def _parse(row: Setting[T], value: object, where: str) -> T:
+def parse_value(row: Setting[T], value: object, where: str) -> T:
+    """Read *value* for *row*; a `ConfigError` names *where* it was."""
     try:
         return row.parse(value)
     except ConfigError as exc:
         message = str(exc)
         sentence = f"{where} {message}" if message.startswith(("expects", "does not")) else message
         raise ConfigError(sentence) from None
-
-
-def _client_setting(name: str, value: object) -> dict[str, str]:
-    key, convert = KAFKA_SETTINGS[name]
-    if value is None:
-        return {}
-    try:
-        return {key: convert(value)}
-    except ConfigError as exc:
-        raise ConfigError(f"{name} {exc}") from None
 
 
 def _is_loopback(host: str) -> bool:
@@ -475,7 +487,7 @@ def _is_loopback(host: str) -> bool:
 def _warn_unknown_environment() -> None:
     known = {name for row in ROWS.values() for name in row.env_names} | _OTHER_ENV
     for name in os.environ:
-        if not name.startswith(_ENV_PREFIX) or name in known:
+        if not name.startswith(ENV_PREFIX) or name in known:
             continue
         # Kubernetes sets TURBINE_* for a service called "turbine": only near misses are named.
         close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.85)

@@ -142,7 +142,7 @@ class Subscription:
     @property
     def group(self) -> str:
         """Its own consumer group: it sees every record, and fails alone."""
-        return subscription_group(self.app.conf.id, self.name, self.app.conf.version)
+        return subscription_group(self.app.conf.group, self.name)
 
     def __repr__(self) -> str:
         target = f", writes {self.publish_to}" if self.publish_to else ""

@@ -13,7 +13,7 @@ from turbine._table_types import codec_for
 from turbine._table_views import TableItems, TableKeys, TableValues
 from turbine._turns import TURN
 from turbine.exceptions import DeclarationError, EncodeError, NotRunning
-from turbine.naming import app_group, changelog_topic, check_name, check_topic_name
+from turbine.naming import changelog_topic, check_name, check_topic_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -324,4 +324,4 @@ _OPTIONS = (
 def _changelog(app: "App", name: str, declared: str | None) -> str:
     if declared is not None:
         return check_topic_name(declared)
-    return changelog_topic(app_group(app.conf.id, app.conf.version), name)
+    return changelog_topic(app.conf.group, name)

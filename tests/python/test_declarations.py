@@ -317,7 +317,7 @@ def test_names_are_the_documented_ones() -> None:
     assert naming.app_group("orders") == "orders"
     assert naming.app_group("orders", 2) == "orders-v2"
     assert naming.subscription_group("orders", "sums") == "orders-sums"
-    assert naming.subscription_group("orders", "sums", 2) == "orders-v2-sums"
+    assert naming.subscription_group("orders-v2", "sums") == "orders-v2-sums"
     assert naming.transactional_id("orders", "in", 3) == "orders-in-3"
     assert naming.transactional_id("orders", "in", 3, "sums") == "orders-in-3-sums"
     assert naming.changelog_topic("orders", "totals") == "orders-totals-changelog"

@@ -13,7 +13,13 @@ if TYPE_CHECKING:
     from turbine.channels import Channel
     from turbine.events import Event
     from turbine.faust.app import App
-    from turbine.settings import Settings
+    from turbine.faust.auth import (
+        GSSAPICredentials,
+        OAuthCredentials,
+        SASLCredentials,
+        SSLCredentials,
+    )
+    from turbine.faust.settings import Settings
     from turbine.streams import Stream
     from turbine.tables import Table
     from turbine.topics import Topic
@@ -25,7 +31,11 @@ __all__ = [
     "App",
     "Channel",
     "Event",
+    "GSSAPICredentials",
+    "OAuthCredentials",
     "RecordMetadata",
+    "SASLCredentials",
+    "SSLCredentials",
     "Settings",
     "Stream",
     "Table",
@@ -39,7 +49,13 @@ _HOMES = {
     "turbine.channels": ("Channel",),
     "turbine.events": ("Event",),
     "turbine.faust.app": ("App",),
-    "turbine.settings": ("Settings",),
+    "turbine.faust.auth": (
+        "GSSAPICredentials",
+        "OAuthCredentials",
+        "SASLCredentials",
+        "SSLCredentials",
+    ),
+    "turbine.faust.settings": ("Settings",),
     "turbine.streams": ("Stream",),
     "turbine.tables": ("Table",),
     "turbine.topics": ("Topic",),

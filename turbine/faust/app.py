@@ -11,6 +11,7 @@ from typing import Any, overload
 from turbine import app as native
 from turbine.agents import Agent, Source
 from turbine.channels import Channel
+from turbine.faust.settings import Settings
 from turbine.topics import Topic
 
 __all__ = ["App"]
@@ -24,6 +25,9 @@ class App(native.App):
         id: Names the consumer group, changelogs and agents' topics.
         **settings: As `turbine.App`; names of Faust without a meaning here are left out.
     """
+
+    conf: Settings
+    _settings = Settings
 
     def __init__(self, id: str, **settings: Any) -> None:  # noqa: A002 - the word of Faust
         super().__init__(id, **settings)
