@@ -19,7 +19,13 @@ if TYPE_CHECKING:
         SASLCredentials,
         SSLCredentials,
     )
+    from turbine.faust.models.base import maybe_model, registry
+    from turbine.faust.models.options import ModelOptions
+    from turbine.faust.models.record import Record
+    from turbine.faust.serializers.codecs import Codec
+    from turbine.faust.serializers.schemas import Schema
     from turbine.faust.settings import Settings
+    from turbine.faust.utils import uuid
     from turbine.streams import Stream
     from turbine.tables import Table
     from turbine.topics import Topic
@@ -30,17 +36,24 @@ __all__ = [
     "Agent",
     "App",
     "Channel",
+    "Codec",
     "Event",
     "GSSAPICredentials",
+    "ModelOptions",
     "OAuthCredentials",
+    "Record",
     "RecordMetadata",
     "SASLCredentials",
     "SSLCredentials",
+    "Schema",
     "Settings",
     "Stream",
     "Table",
     "Topic",
     "__version__",
+    "maybe_model",
+    "registry",
+    "uuid",
 ]
 
 _HOMES = {
@@ -56,6 +69,12 @@ _HOMES = {
         "SSLCredentials",
     ),
     "turbine.faust.settings": ("Settings",),
+    "turbine.faust.models.base": ("maybe_model", "registry"),
+    "turbine.faust.models.options": ("ModelOptions",),
+    "turbine.faust.models.record": ("Record",),
+    "turbine.faust.serializers.codecs": ("Codec",),
+    "turbine.faust.serializers.schemas": ("Schema",),
+    "turbine.faust.utils": ("uuid",),
     "turbine.streams": ("Stream",),
     "turbine.tables": ("Table",),
     "turbine.topics": ("Topic",),
