@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, cast
 from turbine import _discover
 from turbine.exceptions import NotRunning
 from turbine.settings import Settings
+from turbine.signals import Signal
 
 if TYPE_CHECKING:
     from turbine._native import Producer
@@ -31,15 +32,51 @@ class Attached(Protocol):
 
 
 class Lifecycle:
-    """The part of `turbine.App` that runs; nothing in it exists before a start."""
+    """
+    The part of `turbine.App` that runs; nothing in it exists before a start.
+
+    Attributes:
+        on_before_configured: Signal ``(app)`` before the settings are final.
+        on_configured: Signal ``(app, conf)`` in which they may be changed still.
+        on_after_configured: Signal ``(app)`` when they are final, and before modules are imported.
+        on_worker_init: Signal ``(app)`` before a worker starts.
+        on_partitions_assigned: Signal ``(app, partitions: set[TP])`` after partitions were given.
+        on_partitions_revoked: Signal ``(app, partitions: set[TP])`` after partitions were taken.
+        on_rebalance_complete: Signal ``(app)`` when what was given is restored and runs.
+        on_partition_failed: Signal ``(app, partition: TP, reason: str)`` after one has stopped.
+        on_before_shutdown: Signal ``(app)`` before a worker drains.
+    """
 
     conf: Settings
     _module: str
 
     def __init__(self) -> None:
+        self.on_before_configured = Signal("on_before_configured")
+        self.on_configured = Signal("on_configured")
+        self.on_after_configured = Signal("on_after_configured")
+        self.on_worker_init = Signal("on_worker_init")
+        self.on_partitions_assigned = Signal("on_partitions_assigned")
+        self.on_partitions_revoked = Signal("on_partitions_revoked")
+        self.on_rebalance_complete = Signal("on_rebalance_complete")
+        self.on_partition_failed = Signal("on_partition_failed")
+        self.on_before_shutdown = Signal("on_before_shutdown")
+        self._finalized = False
         self._attached: Attached | None = None
         self._producer: Producer | None = None
         self._discovered = False
+
+    def finalize(self) -> None:
+        """
+        Send the signals around the settings, once; a start does it if nobody has.
+
+        Settings may be assigned later too, until a worker starts.
+        """
+        if self._finalized:
+            return
+        self._finalized = True
+        self.on_before_configured.send_now(self)
+        self.on_configured.send_now(self, self.conf)
+        self.on_after_configured.send_now(self)
 
     def discover(self, *modules: str) -> None:
         """
@@ -47,6 +84,7 @@ class Lifecycle:
 
         Called once before a start; calling it again does nothing more.
         """
+        self.finalize()
         _discover.import_all(modules)
         if not self._discovered:
             self._discovered = True
@@ -115,6 +153,21 @@ class Lifecycle:
         client, self._runtime = self._attached, None
         if isinstance(client, Client):
             await client.stop()
+
+    def is_leader(self) -> bool:
+        """
+        Whether this worker is the one that runs what only one is to run.
+
+        It is the worker that has partition 0 of the setting ``leader_topic``. While partitions
+        move, no worker may be it, and for a moment two.
+        """
+        return bool(getattr(self._attached, "leader", True))
+
+    async def until_leader(self) -> None:
+        """Wait until this worker is the leader."""
+        leader = getattr(self._attached, "leader", None)
+        if leader is not None:
+            await leader.wait()
 
     # -- the parts of a running app --------------------------------------------------------
 

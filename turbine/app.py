@@ -16,7 +16,6 @@ from turbine.agents import Agent, Sink, Source
 from turbine.channels import Channel
 from turbine.exceptions import DeclarationError
 from turbine.settings import Settings
-from turbine.signals import Signal
 from turbine.subscriptions import Subscription, Tombstones
 from turbine.tables import Table
 from turbine.timers import Clock, Crontab, Job, SystemClock, Task, Timer
@@ -105,9 +104,6 @@ class App(Lifecycle):
         jobs: Tasks, timers and crontabs.
         clock: Where timers and crontabs read the time; ``app.clock.now(UTC)`` gives it to handlers,
             so that a test can turn it.
-        on_partitions_assigned: Signal ``(app, partitions: set[TP])`` after partitions were given.
-        on_partitions_revoked: Signal ``(app, partitions: set[TP])`` after partitions were taken.
-        on_partition_failed: Signal ``(app, partition: TP, reason: str)`` after one has stopped.
     """
 
     _settings: type[Settings] = Settings
@@ -128,9 +124,6 @@ class App(Lifecycle):
         self.tables: dict[str, Table[Any, Any]] = {}
         self.jobs: list[Job] = []
         self.clock: Clock = SystemClock()
-        self.on_partitions_assigned = Signal("on_partitions_assigned")
-        self.on_partitions_revoked = Signal("on_partitions_revoked")
-        self.on_partition_failed = Signal("on_partition_failed")
         super().__init__()
         self._module = _discover.calling_module()
 
@@ -355,18 +348,20 @@ class App(Lifecycle):
         self, /, *, name: str | None = None, on_leader: bool = False
     ) -> Callable[[Callable[..., Any]], Task]: ...
     def task(self, fn: Any = None, /, *, name: str | None = None, on_leader: bool = False) -> Any:
-        """Declare ``async def f()`` or ``async def f(app)`` to be run once after the start."""
-        _refuse_on_leader(on_leader)
+        """
+        Declare ``async def f()`` or ``async def f(app)`` to be run once after the start.
+
+        With *on_leader* it runs when the worker becomes the leader first; see `is_leader`.
+        """
         if fn is not None:
             return self._add_job(Task(self, fn, name=name))
-        return lambda fn: self._add_job(Task(self, fn, name=name))
+        return lambda fn: self._add_job(Task(self, fn, name=name, on_leader=on_leader))
 
     def timer(
         self, interval: float | timedelta, *, name: str | None = None, on_leader: bool = False
     ) -> Callable[[Callable[..., Any]], Timer]:
         """Declare ``async def f()`` or ``async def f(app)`` to be run every *interval* seconds."""
-        _refuse_on_leader(on_leader)
-        return lambda fn: self._add_job(Timer(self, fn, interval, name=name))
+        return lambda fn: self._add_job(Timer(self, fn, interval, name=name, on_leader=on_leader))
 
     def crontab(
         self,
@@ -386,11 +381,12 @@ class App(Lifecycle):
             timezone: Time zone of the fields; the app's ``timezone`` setting if None.
             tz: Another word for it.
             name: ``module.function`` if None.
-            on_leader: Not there yet.
+            on_leader: Whether only the leader runs it; see `is_leader`.
         """
-        _refuse_on_leader(on_leader)
         zone = timezone if timezone is not None else tz
-        return lambda fn: self._add_job(Crontab(self, fn, expression, timezone=zone, name=name))
+        return lambda fn: self._add_job(
+            Crontab(self, fn, expression, timezone=zone, name=name, on_leader=on_leader)
+        )
 
     def config_from_object(self, source: object) -> None:
         """Take settings from a module, its name, a dict or an object; keywords of `App` win."""
@@ -451,13 +447,6 @@ class App(Lifecycle):
     def __repr__(self) -> str:
         agents, subscriptions = len(self.agents), len(self.subscriptions)
         return f"<App {self.conf.id!r}: {agents} agents, {subscriptions} subscriptions>"
-
-
-def _refuse_on_leader(on_leader: object) -> None:
-    if on_leader:
-        raise DeclarationError(
-            "on_leader=True is not there yet: leave it out, every worker runs the job"
-        )
 
 
 Turbine = App

@@ -22,6 +22,7 @@ from turbine import _parsers as read
 from turbine._brokers import parse_brokers
 from turbine._credentials import client_settings
 from turbine._faust_settings import FaustRows
+from turbine._registry_settings import RegistryRows
 from turbine._setting import ENV_PREFIX, Setting
 from turbine._web_settings import LAST_PORT, WebRows
 from turbine.exceptions import ConfigError
@@ -37,7 +38,7 @@ _OTHER_ENV = frozenset({"TURBINE_APP", "TURBINE_HOME", "TURBINE_CACHE", "TURBINE
 _SECRETS = frozenset({"api_token", "schema_registry_password", "schema_registry_token"})
 
 
-class Settings(WebRows, FaustRows):
+class Settings(WebRows, RegistryRows, FaustRows):
     """What is set for one app; read as attributes, ``app.conf.broker``."""
 
     id = Setting(
@@ -125,30 +126,6 @@ class Settings(WebRows, FaustRows):
         "Most values that wait in an in-process channel.",
         legacy_env=("STREAM_BUFFER_MAXSIZE",),
     )
-    schema_registry = Setting(
-        read.registry_urls,
-        (),
-        "Addresses of the schema registry, http://host:8081; several are of the same registry.",
-    )
-    schema_registry_username = Setting(
-        read.optional(read.text), None, "User of the schema registry."
-    )
-    schema_registry_password = Setting(read.optional(read.text), None, "Their password.")
-    schema_registry_token = Setting(
-        read.optional(read.text), None, "Bearer token for the schema registry, instead of a user."
-    )
-    schema_registry_ca_location = Setting(
-        read.optional(read.text), None, "PEM file of certificates that the registry may show."
-    )
-    schema_registry_certificate_location = Setting(
-        read.optional(read.text), None, "PEM file of the certificate that is shown to the registry."
-    )
-    schema_registry_key_location = Setting(
-        read.optional(read.text), None, "PEM file (PKCS #8) of the key of that certificate."
-    )
-    schema_registry_timeout = Setting(
-        read.seconds, 10.0, "Longest wait for an answer of the registry at a time, in seconds."
-    )
     datadir = Setting(
         read.optional(read.directory),
         None,
@@ -203,6 +180,11 @@ class Settings(WebRows, FaustRows):
         read.optional(read.text),
         None,
         "Bearer token that every route but /health and /ready asks for.",
+    )
+    leader_topic = Setting(
+        read.optional(read.text),
+        None,
+        "Topic whose partition 0 makes its worker the leader; the first by name if not set.",
     )
     timezone = Setting[tzinfo](
         read.timezone,
@@ -445,7 +427,7 @@ class Settings(WebRows, FaustRows):
 
 ROWS: dict[str, Setting[Any]] = {
     name: row
-    for owner in (Settings, WebRows, FaustRows)
+    for owner in (Settings, RegistryRows, WebRows, FaustRows)
     for name, row in vars(owner).items()
     if isinstance(row, Setting)
 }

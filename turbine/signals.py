@@ -51,6 +51,23 @@ class Signal:
             if inspect.isawaitable(result):
                 await result
 
+    def send_now(self, sender: object, *args: Any) -> None:
+        """
+        Call every handler where no event loop runs yet.
+
+        Raises:
+            DeclarationError: A handler is async.
+        """
+        for handler in list(self._handlers):
+            result = handler(sender, *args)
+            if inspect.isawaitable(result):
+                if inspect.iscoroutine(result):
+                    result.close()
+                raise DeclarationError(
+                    f"{self.name} is sent before an event loop runs: write 'def', not "
+                    f"'async def', for {getattr(handler, '__name__', handler)}"
+                )
+
     def __bool__(self) -> bool:
         return bool(self._handlers)
 

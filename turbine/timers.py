@@ -80,12 +80,20 @@ class Job(ABC):
         calls: Finished calls.
         errors: Calls that raised.
         missed: Ticks left out because a call took too long.
+        on_leader: Whether only the leader of the app's workers runs it; see `App.is_leader`.
     """
 
     kind = "job"
     fn: Callable[..., Any]
 
-    def __init__(self, app: "App", fn: Callable[..., Any], *, name: str | None = None) -> None:
+    def __init__(
+        self,
+        app: "App",
+        fn: Callable[..., Any],
+        *,
+        name: str | None = None,
+        on_leader: bool = False,
+    ) -> None:
         # Decorators can be stacked: a job may be declared on a job.
         inner = fn.fn if isinstance(fn, Job) else fn
         self.app = app
@@ -94,6 +102,7 @@ class Job(ABC):
         self.calls = 0
         self.errors = 0
         self.missed = 0
+        self.on_leader = on_leader
         self._takes_app = _check_job(inner, self.kind)
 
     @abstractmethod
@@ -110,6 +119,11 @@ class Job(ABC):
         finally:
             self.calls += 1
 
+    async def tick(self) -> None:
+        """Call the function, unless that is for the leader to do and this worker is not it."""
+        if not self.on_leader or self.app.is_leader():
+            await self.call()
+
     def __call__(self, *args: Any) -> Any:
         """Call the function itself, as a unit test does."""
         return self.fn(*args)
@@ -119,13 +133,15 @@ class Job(ABC):
 
 
 class Task(Job):
-    """Runs once when the worker has started."""
+    """Runs once when the worker has started; on the leader, once the worker is the leader."""
 
     kind = "task"
 
     async def run(self, clock: Clock | None = None) -> None:
         """Call the function."""
         del clock
+        if self.on_leader:
+            await self.app.until_leader()
         await self.call()
 
 
@@ -145,9 +161,10 @@ class Timer(Job):
         interval: float | timedelta,
         *,
         name: str | None = None,
+        on_leader: bool = False,
     ) -> None:
         self.interval_s = _interval(interval)
-        super().__init__(app, fn, name=name)
+        super().__init__(app, fn, name=name, on_leader=on_leader)
 
     async def run(self, clock: Clock | None = None) -> None:
         """Call the function at every tick."""
@@ -157,7 +174,7 @@ class Timer(Job):
         while True:
             while (delay_s := start + tick * self.interval_s - clock.monotonic()) > 0:
                 await clock.sleep(delay_s)
-            await self.call()
+            await self.tick()
             passed = math.floor((clock.monotonic() - start) / self.interval_s)
             late = max(passed - tick, 0)
             if late:
@@ -191,10 +208,11 @@ class Crontab(Job):
         *,
         timezone: tzinfo | str | None = None,
         name: str | None = None,
+        on_leader: bool = False,
     ) -> None:
         self.expression = _cron_expression(expression)
         self._zone = None if timezone is None else _zone(timezone)
-        super().__init__(app, fn, name=name)
+        super().__init__(app, fn, name=name, on_leader=on_leader)
 
     @property
     def timezone(self) -> tzinfo:
@@ -209,7 +227,7 @@ class Crontab(Job):
         while (due := next(CronSim(self.expression, after), None)) is not None:
             while (delay_s := due.timestamp() - clock.now(zone).timestamp()) > 0:
                 await clock.sleep(min(delay_s, _LONGEST_SLEEP_S) if clock.can_be_set else delay_s)
-            await self.call()
+            await self.tick()
             after = max(due, clock.now(zone), key=datetime.timestamp)
             self.missed += _skipped(self.expression, due, after)
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from turbine import _native
 from turbine._agents_runtime import AgentInstance, cancel_all
 from turbine._dump import describe_worker
+from turbine._leader import Leader
 from turbine._shards import make_handler
 from turbine._subscriptions_runtime import AsyncRunner, SyncRunner
 from turbine._topics_runtime import ensure_topics
@@ -37,6 +38,8 @@ __all__ = ["Runtime", "run", "write_logs"]
 logger = logging.getLogger("turbine.worker")
 
 _ADMIN_TIMEOUT_MS = 5_000
+_LOOK_AGAIN_S = 0.02
+"""How often partitions are asked whether they are restored: the core tells nobody."""
 EXIT_GAP = 3
 """Exit code of a worker that ``halt_if_gap_exceeds`` has ended."""
 _JOIN_EXTRA_S = 1.0
@@ -80,6 +83,7 @@ class Runtime:
         )
         # A clock of tests has one for the core too.
         self._native = _native.Worker(json.dumps(config), getattr(app.clock, "native", None))
+        self.leader = Leader(app)
         self._stop_asked = asyncio.Event()
         self._exit_code = 0
         self._tasks: list[asyncio.Task[Any]] = []
@@ -105,6 +109,11 @@ class Runtime:
         return self._native.http_address
 
     @property
+    def is_stopping(self) -> bool:
+        """Whether it drains, or is about to."""
+        return self._stop_asked.is_set()
+
+    @property
     def native(self) -> _native.Worker:
         """The core's worker, for looking at its state."""
         return self._native
@@ -121,6 +130,7 @@ class Runtime:
         """
         app = self.app
         self._loop = asyncio.get_running_loop()
+        await app.on_worker_init.send(app)
         self._declare()
         admin = _native.Admin(self._brokers, app.conf.client)
         try:
@@ -156,6 +166,10 @@ class Runtime:
         if self._exit_code:
             return self._exit_code
         return 1 if self.failures or self.hanging else 0
+
+    async def until_stop(self) -> None:
+        """Wait until the worker is to drain."""
+        await self._stop_asked.wait()
 
     def request_stop(self) -> None:
         """Make `wait` drain and return. From the loop's own thread."""
@@ -219,6 +233,7 @@ class Runtime:
     async def _drain(self) -> None:
         if self._wake is None:
             return
+        await self._say_goodbye()
         await cancel_all(self._jobs)
         limit_s = self.app.conf.drain_timeout + _JOIN_EXTRA_S
         self._native.stop()
@@ -244,6 +259,14 @@ class Runtime:
         self._tasks.clear()
         self._readers.clear()
         self._jobs.clear()
+
+    async def _say_goodbye(self) -> None:
+        """Tell the app's functions that the worker is about to drain; they have as long as it."""
+        try:
+            async with asyncio.timeout(self.app.conf.drain_timeout):
+                await self.app.on_before_shutdown.send(self.app)
+        except Exception:
+            logger.exception("a function connected to on_before_shutdown failed")
 
     async def _finish_tasks(self, limit_s: float) -> None:
         """Wait for handlers; readers of channels come last: what others hold may go there."""
@@ -283,15 +306,37 @@ class Runtime:
             return
         listed = ", ".join(f"{tp.topic}[{tp.partition}]" for tp in partitions)
         logger.info("%s by group %s: %s", kind, event["group"], listed)
-        assigned = kind == "assigned"
-        signal = self.app.on_partitions_assigned if assigned else self.app.on_partitions_revoked
-        self._send(signal, set(partitions))
+        self.leader.heard(event, set(partitions))
+        if kind == "revoked":
+            self._send(self.app.on_partitions_revoked, set(partitions))
+            return
+        self._send(self.app.on_partitions_assigned, set(partitions))
+        if self.app.on_rebalance_complete:
+            self._later(self._rebalanced(set(partitions)))
+
+    async def _rebalanced(self, partitions: set[TP]) -> None:
+        """Send the signal once none of *partitions* is restored any more."""
+        while self._wake is not None and not self._stop_asked.is_set():
+            rows = self._native.assignments()
+            waiting = {"assigned", "restoring"}
+            if not any(
+                row["state"] in waiting and TP(row["topic"], row["partition"]) in partitions
+                for row in rows
+            ):
+                break
+            await asyncio.sleep(_LOOK_AGAIN_S)
+        else:
+            return
+        await self.app.on_rebalance_complete.send(self.app)
 
     def _send(self, signal: Signal, *args: object) -> None:
         if signal:
-            task = asyncio.get_running_loop().create_task(signal.send(self.app, *args))
-            self._signals.add(task)
-            task.add_done_callback(self._signal_done)
+            self._later(signal.send(self.app, *args))
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._signals.add(task)
+        task.add_done_callback(self._signal_done)
 
     def _signal_done(self, task: "asyncio.Task[None]") -> None:
         self._signals.discard(task)

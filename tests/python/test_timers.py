@@ -276,7 +276,6 @@ def plain() -> None: ...
         (lambda app: app.timer(1)(plain), "write 'async def plain()'"),
         (lambda app: app.timer(1)(two), r"takes \(app, other\)"),
         (lambda app: app.task(plain), "write 'async def plain()'"),
-        (lambda app: app.task(on_leader=True)(noop), "on_leader=True is not there yet"),
         (lambda app: app.crontab("every day")(noop), "write five fields"),
         (lambda app: app.crontab("61 * * * *")(noop), "write five fields"),
         (lambda app: app.crontab("0 0 30 2 *")(noop), "Bad day-of-month"),

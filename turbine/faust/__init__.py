@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from turbine.faust.models.record import Record
     from turbine.faust.serializers.codecs import Codec
     from turbine.faust.serializers.schemas import Schema
+    from turbine.faust.service import Service
     from turbine.faust.settings import Settings
     from turbine.faust.utils import uuid
     from turbine.streams import Stream
@@ -46,6 +47,7 @@ __all__ = [
     "SASLCredentials",
     "SSLCredentials",
     "Schema",
+    "Service",
     "Settings",
     "Stream",
     "Table",
@@ -68,6 +70,7 @@ _HOMES = {
         "SASLCredentials",
         "SSLCredentials",
     ),
+    "turbine.faust.service": ("Service",),
     "turbine.faust.settings": ("Settings",),
     "turbine.faust.models.base": ("maybe_model", "registry"),
     "turbine.faust.models.options": ("ModelOptions",),

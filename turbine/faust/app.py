@@ -8,16 +8,16 @@ What differs from `turbine.App`: an agent's failing event is left out and counte
 from collections.abc import Callable
 from typing import Any, overload
 
-from turbine import app as native
 from turbine.agents import Agent, Source
 from turbine.channels import Channel
+from turbine.faust._app_life import AppLife
 from turbine.faust.settings import Settings
 from turbine.topics import Topic
 
 __all__ = ["App"]
 
 
-class App(native.App):
+class App(AppLife):
     """
     An app with the defaults of Faust.
 
@@ -28,9 +28,6 @@ class App(native.App):
 
     conf: Settings
     _settings = Settings
-
-    def __init__(self, id: str, **settings: Any) -> None:  # noqa: A002 - the word of Faust
-        super().__init__(id, **settings)
 
     @overload
     def agent(self, channel: Callable[..., Any], /) -> Agent: ...
