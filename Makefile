@@ -15,8 +15,11 @@ NATIVE := turbine/_native.abi3.so
 RUST_SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock
 # Extra arguments, as in `make test-python PYTEST="-k agents -x"`.
 PYTEST ?=
-# Processes of the Python tests, each with a broker of its own; they wait more than they work. 0: only one.
-PYTEST_PROCESSES ?= 3
+# Processes of the Python tests; they wait more than they work. Each has an embedded broker of its own, all share one
+# Apache Kafka. 0: only one.
+PYTEST_PROCESSES ?= 5
+# Tests are handed out one by one, what takes long first, so that all processes end together.
+PARALLEL := -n $(PYTEST_PROCESSES) --dist loadgroup
 # What the tests leave behind, for the line at the end of `make test`.
 RAN := target/ran
 
@@ -45,10 +48,8 @@ demo: build ## Real flights through an agent and a subscription (KAFKA=host:port
 test: build ## Everything: Rust, Python on the embedded broker, Python on a real Kafka, both side by side
 	@rm -rf $(RAN)
 	@$(MAKE) test-rust
-	@$(MAKE) test-python
-	@$(MAKE) test-kafka
-	@# Both mostly wait. What they print comes when they are through.
-	@$(MAKE) -j2 --output-sync=target conformance test-librdkafka
+	@+scripts/beside.sh test-python test-librdkafka
+	@+scripts/beside.sh test-kafka conformance
 	@$(BIN)/python scripts/ran.py $(RAN)
 
 .PHONY: test-rust
@@ -59,13 +60,13 @@ test-rust: $(RAN) ## Rust tests only
 .PHONY: test-python
 test-python: build $(RAN) ## Python tests on the embedded broker (PYTEST="-k name" adds arguments)
 	@scripts/section.sh "Python tests, embedded broker"
-	@$(BIN)/python -m pytest --broker=memory -n $(PYTEST_PROCESSES) --junitxml=$(RAN)/memory.xml $(PYTEST)
+	@$(BIN)/python -m pytest --broker=memory $(PARALLEL) --junitxml=$(RAN)/memory.xml $(PYTEST)
 
 .PHONY: test-kafka
 test-kafka: build $(RAN) ## The same tests on a real Apache Kafka; TURBINE_NO_KAFKA=1 leaves them out
 	@scripts/section.sh "Python tests, Apache Kafka"
 	@if [ "$${TURBINE_NO_KAFKA:-0}" = 1 ]; then echo "left out: TURBINE_NO_KAFKA=1"; else \
-	    scripts/kafka.sh check && $(BIN)/python -m pytest --broker=kafka -n $(PYTEST_PROCESSES) --junitxml=$(RAN)/kafka.xml $(PYTEST); fi
+	    scripts/kafka.sh check && $(BIN)/python -m pytest --broker=kafka $(PARALLEL) --junitxml=$(RAN)/kafka.xml $(PYTEST); fi
 
 $(RAN):
 	@mkdir -p $@

@@ -12,11 +12,12 @@ import os
 import uuid
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+import hypothesis
 import pytest
 
-from support.brokers import Broker, make_broker
+from support.brokers import Broker, Kafka, make_broker
 from support.fixtures import Consume, MakeApp, MakeTopic, MakeWorker, Produce
 from support.kafka import Cluster
 from support.leftovers import Threads, tasks_left
@@ -24,14 +25,18 @@ from support.wait import eventually as _eventually
 from support.workers import WorkerProcess
 from turbine.testing import KafkaBroker
 
-if TYPE_CHECKING:
-    pass
-
 # Settings of whoever runs the tests must not reach the apps under test.
 for _name in [
     name for name in os.environ if name.startswith("TURBINE_") and name != "TURBINE_CACHE"
 ]:
     del os.environ[_name]
+
+# How long an example takes says more about what else runs on the machine than about the code.
+hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.load_profile("tests")
+
+SHARED = pytest.StashKey[Kafka]()
+"""The Apache Kafka of a run in several processes."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -50,9 +55,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tests that use the test kit run on the same broker as all others."""
-    if config.getoption("--broker") != "memory":
+    """Tests that use the test kit run on the same broker as all others; processes share a Kafka."""
+    told = getattr(config, "workerinput", {})
+    config.option.broker = told.get("broker", config.option.broker)
+    if config.option.broker != "memory":
         config.option.turbine_on = "kafka"
+    if config.option.broker == "kafka" and config.getoption("numprocesses", None):
+        config.stash[SHARED] = Kafka(keeps_all=True)
+        config.stash[SHARED].start()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a process of the run the address of the Kafka."""
+    if SHARED in node.config.stash:
+        node.workerinput["broker"] = node.config.stash[SHARED].address
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if SHARED in config.stash:
+        config.stash[SHARED].stop()
 
 
 WORKERS = pytest.StashKey[list[WorkerProcess]]()
@@ -93,6 +115,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if belongs(item)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
+    if hasattr(config, "workerinput"):
+        # Several processes end together if what takes long is not begun last.
+        items.sort(key=lambda item: item.get_closest_marker("slow") is None)
     for item in items:
         if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.function):
             # In front, so that it looks after every other fixture of the test is gone.

@@ -14,7 +14,8 @@ KILLS = 25
 MOST_S = 150
 GUARANTEES = ("exactly_once", "at_least_once")
 
-pytestmark = pytest.mark.kafka
+# One process: a second Kafka would only take the cores from the first.
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.xdist_group("chaos")]
 
 
 def told(result: Result) -> str:

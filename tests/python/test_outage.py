@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from support.apps import source
-from support.brokers import Broker, Kafka, free_port
+from support.brokers import Kafka, free_port
 from support.churn import missing
-from support.fixtures import MakeWorker
 from support.kafka import Cluster
 from support.wait import eventually
 from support.workers import WorkerProcess
@@ -51,6 +50,15 @@ def own(tmp_path: Path) -> Iterator[Own]:
     broker.start()
     yield broker
     broker.kill()
+
+
+@pytest.fixture
+def kafka() -> Iterator[Kafka]:
+    """An Apache Kafka of this test alone."""
+    broker = Kafka()
+    broker.start()
+    yield broker
+    broker.stop()
 
 
 def survives(
@@ -109,22 +117,18 @@ def test_a_worker_outlives_a_kill_of_the_embedded_broker(
 @pytest.mark.kafka
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_a_worker_outlives_a_restart_of_kafka(
-    worker_process: MakeWorker, broker_process: Broker, cluster: Cluster
-) -> None:
-    if not isinstance(broker_process, Kafka):
-        pytest.skip("the broker is not ours to stop")
+def test_a_worker_outlives_a_restart_of_kafka(kafka: Kafka, app_id: str, tmp_path: Path) -> None:
+    cluster = Cluster(kafka.address)
     env = topics(cluster)
-    worker = worker_process(BOTH, env=env).start().wait_ready()
+    worker = WorkerProcess(tmp_path / "w", BOTH, broker=kafka.address, app_id=app_id, env=env)
 
     def outage() -> None:
-        broker_process.pause()
-        try:
-            assert "kafka" in unwell(worker)
-            time.sleep(1)  # long enough for requests to fail, not only to wait
-        finally:
-            broker_process.start()
+        kafka.pause()
+        assert "kafka" in unwell(worker)
+        time.sleep(1)  # long enough for requests to fail, not only to wait
+        kafka.start()
 
-    survives(worker, cluster, env, outage)
-    eventually(lambda: worker.get("/health")[0] == 200, 30, "the worker is well again")
-    assert worker.terminate() == 0
+    with worker:
+        survives(worker.wait_ready(), cluster, env, outage)
+        eventually(lambda: worker.get("/health")[0] == 200, 30, "the worker is well again")
+        assert worker.terminate() == 0
