@@ -16,27 +16,21 @@ SETTINGS = "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = 
 pytestmark = pytest.mark.embedded
 
 
-def run(place: Path, name: str, *args: str) -> str:
-    """Run pytest on one file as a user does; return what it says."""
+def run(place: Path, *names: str) -> str:
+    """Run pytest on files as a user does; return what it says."""
     (place / "pytest.ini").write_text(SETTINGS, encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "turbine.testing.plugin"]
     done = subprocess.run(
-        [*command, "-p", "no:cacheprovider", "--strict-markers", *args, name],
+        [*command, "-p", "no:cacheprovider", "--strict-markers", *names],
         cwd=place,
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(place), str(ROOT)])},
         capture_output=True,
         text=True,
-        timeout=55,
+        timeout=170,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
-
-
-def test_the_test_of_the_readme_passes(tmp_path: Path) -> None:
-    source = files(ROOT / "README.md")["test_double.py"]
-    (tmp_path / "test_double.py").write_text(source, encoding="utf-8")
-    assert "1 passed" in run(tmp_path, "test_double.py")
 
 
 def test_the_test_of_the_readme_has_five_lines() -> None:
@@ -45,8 +39,13 @@ def test_the_test_of_the_readme_has_five_lines() -> None:
     assert len(body) == 5
 
 
-@pytest.mark.parametrize("name", [name for name in GUIDE if name.startswith("test_")])
-def test_the_tests_of_the_guide_pass(name: str, tmp_path: Path) -> None:
-    for file in ("shop.py", name):
-        (tmp_path / file).write_text(GUIDE[file], encoding="utf-8")
-    assert f"{GUIDE[name].count('def test_') or 1} passed" in run(tmp_path, name)
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_the_tests_of_the_guide_and_of_the_readme_pass(tmp_path: Path) -> None:
+    shown = files(ROOT / "README.md") | GUIDE
+    names = [name for name in shown if name.startswith("test_")]
+    assert {"test_double.py", "test_property.py"} <= set(names)
+    for name in ("shop.py", *names):
+        (tmp_path / name).write_text(shown[name], encoding="utf-8")
+    wanted = sum(shown[name].count("def test_") or 1 for name in names)
+    assert f"{wanted} passed" in run(tmp_path, *names)
