@@ -1,13 +1,12 @@
 """What ``turbine doctor`` does, apart from reading its options."""
 
-import contextlib
 import json
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from turbine._cli_units import Unit, select, state_directory
+from turbine._cli_units import Unit, local_state, select
 from turbine.exceptions import ConfigError
 
 if TYPE_CHECKING:
@@ -174,24 +173,9 @@ def _stopped(app: "App", units: list[Unit]) -> Iterator[dict[str, Any]]:
     from turbine._native import Admin
 
     admin = Admin(app.conf.bootstrap, app.conf.client)
-    with _open(app) as state:
+    with local_state(app) as state:
         for unit in units:
             yield from _judged(admin, state, unit)
-
-
-@contextlib.contextmanager
-def _open(app: "App") -> "Iterator[LocalState | None]":
-    from turbine._native import LocalState
-
-    directory = state_directory(app)
-    if directory is None:
-        yield None
-        return
-    state = LocalState(str(directory), app.conf.id)
-    try:
-        yield state
-    finally:
-        state.close()
 
 
 def _judged(admin: "Admin", state: "LocalState | None", unit: Unit) -> Iterator[dict[str, Any]]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from turbine._cli_units import Unit, parse_partition, select, state_directory
+from turbine._cli_units import Unit, local_state, parse_partition, select
 from turbine.exceptions import ConfigError
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def plan(
     units = select(app, name)
     admin = Admin(app.conf.bootstrap, app.conf.client)
     _refuse_members(admin, units)
-    with _local_state(app) as state:
+    with local_state(app) as state:
         if mode == "reset":
             _refuse_partitions(partitions)
             steps = _reset(admin, state, units, to_earliest=to_earliest)
@@ -100,21 +100,6 @@ def _refuse_partitions(partitions: Sequence[str]) -> None:
             "--partition goes with --adopt-local and --rewind: a reset is one of all partitions, "
             "because a changelog and a group have all of them"
         )
-
-
-@contextlib.contextmanager
-def _local_state(app: "App") -> "Iterator[LocalState | None]":
-    from turbine._native import LocalState
-
-    directory = state_directory(app)
-    if directory is None:
-        yield None
-        return
-    state = LocalState(str(directory), app.conf.id)
-    try:
-        yield state
-    finally:
-        state.close()
 
 
 def _reset(

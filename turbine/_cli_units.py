@@ -1,5 +1,6 @@
 """What an app keeps, and where: the parts that ``turbine reset`` and ``turbine doctor`` handle."""
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +10,10 @@ from turbine.exceptions import ConfigError
 from turbine.naming import changelog_topic
 
 if TYPE_CHECKING:
+    from turbine._native import LocalState
     from turbine.app import App
 
-__all__ = ["Unit", "parse_partition", "select", "state_directory", "units_of"]
+__all__ = ["Unit", "local_state", "parse_partition", "select", "state_directory", "units_of"]
 
 AGENTS = "agents"
 """What the agents of an app are called on the command line."""
@@ -95,3 +97,21 @@ def state_directory(app: "App") -> Path | None:
     """Where a worker of *app* keeps its state on this machine; None if there is none."""
     directory = Path(app.conf.data_path) / "state"
     return directory if directory.exists() else None
+
+
+@contextlib.contextmanager
+def local_state(app: "App") -> "Iterator[LocalState | None]":
+    """
+    Open the state on this machine; None if there is none. Meanwhile no worker can open it.
+
+    Raises:
+        TurbineError: Another process has it, or it cannot be read.
+    """
+    from turbine._native import LocalState
+
+    directory = state_directory(app)
+    if directory is None:
+        yield None
+        return
+    with contextlib.closing(LocalState(str(directory), app.conf.id)) as state:
+        yield state

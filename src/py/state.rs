@@ -56,6 +56,19 @@ impl State {
         Ok((&self.state, self.scope.as_deref()))
     }
 
+    /// The payload of the value of `key`, if there is one, which was put as `kind`.
+    fn get_payload<'py>(
+        &self,
+        py: Python<'py>,
+        key: &Bound<'py, PyAny>,
+        kind: Kind,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let (state, scope) = self.open()?;
+        let key = columns::key(key)?;
+        let stored = py.detach(|| state.get(scope, &key))?;
+        stored.map(|stored| payload(py, &stored, kind, &key)).transpose()
+    }
+
     fn put_all(
         &self,
         keys: &[Vec<u8>],
@@ -114,7 +127,7 @@ fn lifetime(ttl_ms: Option<i64>) -> PyResult<Option<i64>> {
     }
 }
 
-/// The payload of a value that was put as `kind`.
+/// The payload of a value that was put as `kind`, bytes or JSON text.
 fn payload<'py>(
     py: Python<'py>,
     stored: &[u8],
@@ -123,10 +136,10 @@ fn payload<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let value = Value::read(stored)?;
     if value.kind != kind {
-        return Err(PyTypeError::new_err(format!(
-            "the value of {:?} was not put as bytes: read it with get",
-            String::from_utf8_lossy(key)
-        )));
+        let key = String::from_utf8_lossy(key);
+        let what = if kind == Kind::Json { "by a typed view" } else { "as bytes" };
+        let text = format!("the value of {key:?} was not put {what}: read it with get");
+        return Err(PyTypeError::new_err(text));
     }
     Ok(PyBytes::new(py, value.payload).into_any())
 }
@@ -198,10 +211,7 @@ impl State {
         py: Python<'py>,
         key: &Bound<'py, PyAny>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let (state, scope) = self.open()?;
-        let key = columns::key(key)?;
-        let stored = py.detach(|| state.get(scope, &key))?;
-        stored.map(|stored| payload(py, &stored, Kind::Bytes, &key)).transpose()
+        self.get_payload(py, key, Kind::Bytes)
     }
 
     #[pyo3(signature = (key, value, /, *, ttl_ms = None))]
@@ -397,10 +407,7 @@ impl State {
         py: Python<'py>,
         key: &Bound<'py, PyAny>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let (state, scope) = self.open()?;
-        let key = columns::key(key)?;
-        let stored = py.detach(|| state.get(scope, &key))?;
-        stored.map(|stored| payload(py, &stored, Kind::Json, &key)).transpose()
+        self.get_payload(py, key, Kind::Json)
     }
 
     #[pyo3(signature = (key, json, ttl_ms, /))]

@@ -183,6 +183,8 @@ async def test_types_of_ones_own(bench: Bench) -> None:
         assert state.typed(int).get("c") == state.get("c") == 3
         assert state.typed(Order).get_many(["o", "missing"]) == [order, None]
         assert state.typed(Order).get("missing") is None
+        with pytest.raises(TypeError, match="was not put by a typed view: read it with get"):
+            state.typed(Order).get("c")
         scoped = state.typed(int).scope("u")
         scoped.put("c", 9)
         assert (scoped.get("c"), state.get("c")) == (9, 3)
