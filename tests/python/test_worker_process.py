@@ -169,7 +169,7 @@ def test_the_banner_can_be_json(
     program = subprocess.Popen(
         [*command, "--without-web"],
         cwd=worker.directory,
-        env={**worker._env, "PATH": "/usr/bin:/bin"},
+        env={**worker.env, "PATH": "/usr/bin:/bin"},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -193,7 +193,7 @@ def test_an_app_can_be_its_own_program(
     program = subprocess.Popen(
         [sys.executable, str(worker.app_file), "worker", "--without-web"],
         cwd=worker.directory,
-        env={**worker._env, "PATH": "/usr/bin:/bin"},
+        env={**worker.env, "PATH": "/usr/bin:/bin"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

@@ -2,6 +2,8 @@
 
 import shutil
 from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +95,8 @@ class Line:
         self, worker_process: MakeWorker, topics: tuple[str, str], cluster: Cluster, **env: str
     ) -> None:
         self.source, self.target = topics
-        self.cluster = cluster
+        self._cluster = cluster
+        self._fed = 0
         self._make = worker_process
         self._env = {"SOURCE": self.source, "TARGET": self.target, **env}
         self.worker = self.make()
@@ -108,7 +111,25 @@ class Line:
 
     def outputs(self, count: int) -> list[dict[str, Any]]:
         """The outputs, at least so many."""
-        return [one.json for one in self.cluster.consume(self.target, count)]
+        return [one.json for one in self._cluster.consume(self.target, count)]
+
+    def feed(self, count: int) -> None:
+        """Write *count* more rows."""
+        self._cluster.produce(self.source, rows(count, self._fed))
+        self._fed += count
+
+    def count_and_crash(self, count: int) -> None:
+        """Let the worker count *count* rows; then it is killed, and its disk is lost."""
+        self.feed(count)
+        self.worker.start()
+        self.outputs(count)
+        self.crash()
+
+    def go_on(self, count: int) -> list[dict[str, Any]]:
+        """Start the worker again with *count* more rows; all outputs, once they are there."""
+        self.feed(count)
+        self.worker.start()
+        return self.outputs(self._fed)
 
     def crash(self) -> None:
         """Kill the worker, and lose its disk."""
@@ -126,23 +147,21 @@ class Line:
         eventually(is_there, 20, f"everybody was counted up to {each}")
 
 
+MakeLine = Callable[..., Line]
+
+
+@pytest.fixture
+def make_line(worker_process: MakeWorker, topics: tuple[str, str], cluster: Cluster) -> MakeLine:
+    return partial(Line, worker_process, topics, cluster)
+
+
 @pytest.mark.parametrize("guarantee", ["exactly_once", "at_least_once"])
-def test_a_lost_disk_costs_no_state(
-    worker_process: MakeWorker,
-    topics: tuple[str, str],
-    produce: Produce,
-    cluster: Cluster,
-    guarantee: str,
-) -> None:
-    line = Line(worker_process, topics, cluster, GUARANTEE=guarantee, RANDOM="yes")
-    produce(line.source, rows(90))
-    line.worker.start()
-    line.outputs(90)
-    line.crash()
-    produce(line.source, rows(90, 90))
-    line.worker.start()
+def test_a_lost_disk_costs_no_state(make_line: MakeLine, guarantee: str) -> None:
+    line = make_line(GUARANTEE=guarantee, RANDOM="yes")
+    line.count_and_crash(90)
+    outputs = line.go_on(90)
     if guarantee == "exactly_once":
-        check_chains(line.outputs(180), 60, exactly=True)
+        check_chains(outputs, 60, exactly=True)
         gaps = 'turbine_eos_state_gap_events{worker="totals-p0"} 0'
         assert gaps in line.worker.get("/metrics")[1]
     else:
@@ -151,80 +170,45 @@ def test_a_lost_disk_costs_no_state(
     assert "commits restored from" in line.worker.output()
 
 
-def test_a_replay_is_silent_and_compared(
-    worker_process: MakeWorker, topics: tuple[str, str], produce: Produce, cluster: Cluster
-) -> None:
-    line = Line(worker_process, topics, cluster, GUARANTEE="exactly_once", CHANGELOG="no")
-    produce(line.source, rows(90))
-    line.worker.start()
-    line.outputs(90)
-    line.crash()
-    produce(line.source, rows(90, 90))
-    line.worker.start()
-    check_chains(line.outputs(180), 60, exactly=True)
+def test_a_replay_is_silent_and_compared(make_line: MakeLine) -> None:
+    line = make_line(GUARANTEE="exactly_once", CHANGELOG="no")
+    line.count_and_crash(90)
+    check_chains(line.go_on(90), 60, exactly=True)
     assert 'turbine_eos_state_gap_events{worker="totals-p0"} 1' in line.worker.get("/metrics")[1]
     assert "the handler sees 90 records again" in line.worker.output()
     # What was replayed is in the store: the next start has nothing to do.
     line.worker.kill()
-    produce(line.source, rows(3, 180))
-    line.worker.start()
-    check_chains(line.outputs(183), 61, exactly=True)
+    check_chains(line.go_on(3), 61, exactly=True)
 
 
-def test_a_replay_that_gives_something_else_halts(
-    worker_process: MakeWorker, topics: tuple[str, str], produce: Produce, cluster: Cluster
-) -> None:
-    line = Line(
-        worker_process, topics, cluster, GUARANTEE="exactly_once", CHANGELOG="no", RANDOM="yes"
-    )
-    produce(line.source, rows(30))
-    line.worker.start()
-    line.outputs(30)
-    line.crash()
+def test_a_replay_that_gives_something_else_halts(make_line: MakeLine) -> None:
+    line = make_line(GUARANTEE="exactly_once", CHANGELOG="no", RANDOM="yes")
+    line.count_and_crash(30)
     line.worker.start()
     assert line.worker.wait() == 1, "no partition is left that can go on"
     assert "replay_diverged" in line.worker.output()
     assert len(line.outputs(30)) == 30, "nothing was written again"
 
 
-def test_a_gap_is_accepted_where_that_is_asked_for(
-    worker_process: MakeWorker, topics: tuple[str, str], produce: Produce, cluster: Cluster
-) -> None:
-    line = Line(
-        worker_process,
-        topics,
-        cluster,
+def test_a_gap_is_accepted_where_that_is_asked_for(make_line: MakeLine) -> None:
+    line = make_line(
         GUARANTEE="exactly_once",
         CHANGELOG="no",
         ON_CRASH="accept",
     )
-    produce(line.source, rows(30))
-    line.worker.start()
-    line.outputs(30)
-    line.crash()
-    produce(line.source, rows(30, 30))
-    line.worker.start()
-    outputs = line.outputs(60)[30:]
-    check_chains(outputs, 10, exactly=True)
+    line.count_and_crash(30)
+    check_chains(line.go_on(30)[30:], 10, exactly=True)
     assert "goes on without them" in line.worker.output()
 
 
-def test_a_gap_that_is_too_large_ends_the_worker(
-    worker_process: MakeWorker, topics: tuple[str, str], produce: Produce, cluster: Cluster
-) -> None:
-    line = Line(
-        worker_process,
-        topics,
-        cluster,
+def test_a_gap_that_is_too_large_ends_the_worker(make_line: MakeLine) -> None:
+    line = make_line(
         GUARANTEE="exactly_once",
         CHANGELOG="no",
         ON_CRASH="accept",
         LIMIT="29",
     )
-    produce(line.source, rows(30))
-    line.worker.start()
-    line.outputs(30)
-    line.crash()
+    line.count_and_crash(30)
     line.worker.start()
     assert line.worker.wait() == 3
     assert "gap_too_large" in line.worker.output()

@@ -32,6 +32,9 @@ class WorkerProcess:
         args: More arguments of ``worker``.
         env: More variables.
         web: Whether it serves HTTP, on a free port; ``"default"`` leaves the port to the worker.
+
+    Attributes:
+        env: The variables that it has besides those of the tests.
     """
 
     def __init__(
@@ -53,7 +56,7 @@ class WorkerProcess:
         self.port = free_port() if web is True else None
         chosen = {True: ["--api-port", str(self.port)], False: ["--without-web"], "default": []}
         self._args = [*chosen[web], *args]
-        self._env = {"KAFKA": broker, "APP_ID": app_id, "PYTHONUNBUFFERED": "1", **(env or {})}
+        self.env = {"KAFKA": broker, "APP_ID": app_id, "PYTHONUNBUFFERED": "1", **(env or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
     # -- life ------------------------------------------------------------------------------
@@ -75,7 +78,7 @@ class WorkerProcess:
             self._process = subprocess.Popen(
                 [*command, *self._args],
                 cwd=self.directory,
-                env=os.environ | self._env,
+                env=os.environ | self.env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -1,46 +1,13 @@
 """What tables and their changelogs have after commits, lists and crashes."""
 
 import asyncio
-import json
 from collections import Counter, defaultdict
 from typing import Any
 
-import pytest
-
+from support.counting import Counting
 from support.fixtures import Consume, MakeApp, MakeTopic, MakeWorker, Produce
 from support.kafka import Cluster
-from support.wait import eventually
 from support.wait import eventually_async as until
-
-COUNTS = """
-import asyncio
-import os
-import turbine
-
-app = turbine.App(
-    os.environ["APP_ID"],
-    broker="kafka://" + os.environ["KAFKA"],
-    broker_commit_interval=0.02,
-    kafka={"session.timeout.ms": 1_500, "heartbeat.interval.ms": 300},
-)
-counts = app.Table("counts", key_type=str, value_type=int, default=int)
-
-sums = app.Table("sums", key_type=str, value_type=int, default=int)
-
-@app.agent(
-    os.environ["IN"], key_type=str, value_type=int, sink=[os.environ["OUT"]], concurrency=3
-)
-async def count(stream):
-    async for key, n in stream.items():
-        counts[key] += 1
-        yield {"key": key, "n": n, "count": counts[key]}
-
-@app.agent(os.environ["IN"], value_type=int)
-async def add(stream):
-    async for numbers in stream.take(70, within=0.05):
-        await asyncio.sleep(0.001)
-        sums["all"] += sum(numbers)
-"""
 
 
 async def committed(app: Any, rows: int) -> None:
@@ -192,45 +159,35 @@ async def test_a_handler_that_takes_long_keeps_no_other_partition_from_its_commi
         await until(lambda: at()["waits"] == 1)
 
 
-@pytest.mark.parametrize("kills", [3])
-def test_killed_workers_lose_nothing_and_count_nothing_twice(  # noqa: PLR0917 - fixtures
-    worker_process: MakeWorker,
-    cluster: Cluster,
-    make_topic: MakeTopic,
-    produce: Produce,
-    consume: Consume,
-    kills: int,
-) -> None:
-    topic, out = make_topic("in", partitions=2), make_topic("out", partitions=2)
-    worker = worker_process(COUNTS, env={"IN": topic, "OUT": out}, web=False)
-    total = 0
-
-    def write(count: int) -> None:
-        nonlocal total
-        numbers = range(total, total + count)
-        produce(topic, numbers, keys=[f"k{n % 37}" for n in numbers])
-        total += count
-
-    for _ in range(kills):
-        write(3_000)
-        before = cluster.count(out)
-        worker.start()
-        eventually(lambda: cluster.count(out) > before + 500, 30)  # noqa: B023 - called at once
-        worker.kill()
-    write(100)
-    worker.start()
-    group = worker._env["APP_ID"]
-    eventually(lambda: sum(cluster.committed(group, topic).values()) == total, 30)
-    assert worker.terminate() == 0
-    wanted = Counter(f"k{n % 37}" for n in range(total))
-    last = {one.key: one.value for one in consume(f"{group}-counts-changelog", 37)}
-    assert {key.decode(): int(value) for key, value in last.items()} == wanted  # type: ignore[union-attr, arg-type]
-    sums = {one.partition: int(one.value or b"") for one in consume(f"{group}-sums-changelog", 2)}
-    assert sum(sums.values()) == sum(range(total))
-    # Outputs come at least once, and each record's count is always the same one.
-    outputs = [json.loads(one.value or b"") for one in consume(out, total)]
+def check_repeated_outputs(counting: Counting) -> None:
+    """Outputs come at least once, and each row's count is always the same one."""
     counts: dict[int, set[int]] = defaultdict(set)
-    for one in outputs:
+    for one in counting.outputs():
         counts[one["n"]].add(one["count"])
-    assert counts.keys() == set(range(total))
+    assert counts.keys() == set(range(counting.total))
     assert all(len(one) == 1 for one in counts.values())
+
+
+def test_killed_workers_lose_nothing_and_count_nothing_twice(
+    worker_process: MakeWorker, make_topic: MakeTopic, cluster: Cluster
+) -> None:
+    counting = Counting(worker_process, make_topic, cluster, "at_least_once")
+    counting.kill_while_it_works(3)
+    counting.finish()
+    counting.check_tables()
+    check_repeated_outputs(counting)
+
+
+def test_tables_come_back_from_their_changelogs_after_a_lost_disk(
+    worker_process: MakeWorker, make_topic: MakeTopic, cluster: Cluster
+) -> None:
+    counting = Counting(worker_process, make_topic, cluster, "at_least_once")
+    for _ in range(2):
+        counting.finish(2_000)
+        counting.lose_the_disk()
+    # After a clean stop the changelogs have everything: nothing is counted again.
+    counting.check_exact_outputs()
+    counting.kill_while_it_works(1)
+    counting.lose_the_disk()
+    counting.finish()
+    counting.check_tables()

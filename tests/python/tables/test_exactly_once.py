@@ -1,51 +1,17 @@
 """Exactly-once agents: tables, what they send, dead letters and offsets take effect together."""
 
 import asyncio
-import json
-import shutil
-from collections import Counter
 from typing import Any
 
 import pytest
 
 import turbine
+from support.counting import Counting
 from support.fixtures import Consume, MakeApp, MakeTopic, MakeWorker, Produce
 from support.kafka import Cluster
-from support.wait import eventually
 from support.wait import eventually_async as until
 
 EXACT: dict[str, Any] = {"processing_guarantee": "exactly_once"}
-
-COUNTS = """
-import asyncio
-import os
-import turbine
-
-app = turbine.App(
-    os.environ["APP_ID"],
-    broker="kafka://" + os.environ["KAFKA"],
-    broker_commit_interval=0.02,
-    processing_guarantee="exactly_once",
-    kafka={"session.timeout.ms": 1_500, "heartbeat.interval.ms": 300},
-)
-counts = app.Table("counts", key_type=str, value_type=int, default=int)
-
-sums = app.Table("sums", key_type=str, value_type=int, default=int)
-
-@app.agent(
-    os.environ["IN"], key_type=str, value_type=int, sink=[os.environ["OUT"]], concurrency=3
-)
-async def count(stream):
-    async for key, n in stream.items():
-        counts[key] += 1
-        yield {"key": key, "n": n, "count": counts[key]}
-
-@app.agent(os.environ["IN"], value_type=int)
-async def add(stream):
-    async for numbers in stream.take(70, within=0.05):
-        await asyncio.sleep(0.001)
-        sums["all"] += sum(numbers)
-"""
 
 
 @pytest.fixture
@@ -186,75 +152,23 @@ async def test_a_restart_goes_on_behind_the_last_commit(
     assert [one.json for one in got] == list(range(1, 31))
 
 
-@pytest.mark.parametrize("kills", [3])
-def test_killed_workers_repeat_nothing(  # noqa: PLR0917 - fixtures
-    worker_process: MakeWorker,
-    cluster: Cluster,
-    make_topic: MakeTopic,
-    produce: Produce,
-    consume: Consume,
-    kills: int,
+def test_killed_workers_repeat_nothing(
+    worker_process: MakeWorker, make_topic: MakeTopic, cluster: Cluster
 ) -> None:
-    topic, out = make_topic("in", partitions=2), make_topic("out", partitions=2)
-    worker = worker_process(COUNTS, env={"IN": topic, "OUT": out}, web=False)
-    total = 0
-
-    def write(count: int) -> None:
-        nonlocal total
-        numbers = range(total, total + count)
-        produce(topic, numbers, keys=[f"k{n % 37}" for n in numbers])
-        total += count
-
-    for _ in range(kills):
-        write(3_000)
-        before = cluster.count(out)
-        worker.start()
-        eventually(lambda: cluster.count(out) > before + 500, 30)  # noqa: B023 - called at once
-        worker.kill()
-    write(100)
-    worker.start()
-    group = worker._env["APP_ID"]
-    eventually(lambda: sum(cluster.committed(group, topic).values()) == total, 30)
-    assert worker.terminate() == 0
-    outputs = [json.loads(one.value or b"") for one in consume(out, total)]
-    assert sorted(one["n"] for one in outputs) == list(range(total))
-    # The state has neither a gap nor a row too many: the counts of a key are 1, 2, 3 ...
-    of_key = Counter(f"k{n % 37}" for n in range(total))
-    for key, count in of_key.items():
-        seen = [one["count"] for one in outputs if one["key"] == key]
-        assert seen == list(range(1, count + 1))
-    last = {one.key: one.value for one in consume(f"{group}-counts-changelog", 37)}
-    assert last == {key.encode(): str(count).encode() for key, count in of_key.items()}
-    sums = {one.partition: int(one.value or b"") for one in consume(f"{group}-sums-changelog", 2)}
-    assert sum(sums.values()) == sum(range(total))
+    counting = Counting(worker_process, make_topic, cluster, "exactly_once")
+    counting.kill_while_it_works(3)
+    counting.finish()
+    counting.check_exact_outputs()
+    counting.check_tables()
 
 
 def test_tables_come_back_on_another_machine(
-    worker_process: MakeWorker,
-    cluster: Cluster,
-    make_topic: MakeTopic,
-    produce: Produce,
-    consume: Consume,
+    worker_process: MakeWorker, make_topic: MakeTopic, cluster: Cluster
 ) -> None:
-    topic, out = make_topic("in", partitions=2), make_topic("out", partitions=2)
-    worker = worker_process(COUNTS, env={"IN": topic, "OUT": out}, web=False)
-    group, total = worker._env["APP_ID"], 0
-
-    for end in (worker.kill, worker.terminate, worker.terminate):
-        numbers = range(total, total + 2_000)
-        produce(topic, numbers, keys=[f"k{n % 37}" for n in numbers])
-        before, total = total, total + 2_000
-        worker.start()
-        wanted = before + 500 if end == worker.kill else total
-
-        def reached(wanted: int = wanted) -> bool:
-            return sum(cluster.committed(group, topic).values()) >= wanted
-
-        eventually(reached, 30)
-        end()
-        shutil.rmtree(worker.directory / f"{group}-data")
-    outputs = [json.loads(one.value or b"") for one in consume(out, total)]
-    assert sorted(one["n"] for one in outputs) == list(range(total))
-    for key, count in Counter(f"k{n % 37}" for n in range(total)).items():
-        seen = [one["count"] for one in outputs if one["key"] == key]
-        assert seen == list(range(1, count + 1))
+    counting = Counting(worker_process, make_topic, cluster, "exactly_once")
+    counting.kill_while_it_works(1)
+    counting.lose_the_disk()
+    for _ in range(2):
+        counting.finish(2_000)
+        counting.lose_the_disk()
+    counting.check_exact_outputs()
