@@ -98,6 +98,11 @@ test-librdkafka: build $(RAN) ## librdkafka's own integration tests on the embed
 	@scripts/section.sh "librdkafka's tests, embedded broker"
 	@scripts/librdkafka_tests.sh $(LIBRDKAFKA) | tee $(RAN)/librdkafka
 
+.PHONY: faust-tests
+faust-tests: build ## Faust's own tests on turbine.faust; its sources come from the package index (FAUST=--why)
+	@scripts/section.sh "Faust's tests on turbine.faust"
+	@$(BIN)/python tests/faust_suite $(FAUST)
+
 .PHONY: lint
 lint: build ## Format, clippy, ruff, mypy, stub, layers, sizes, licences; changes nothing
 	@scripts/lint.sh

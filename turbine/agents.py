@@ -100,8 +100,11 @@ class Agent:
 
     def decoders(self) -> tuple[Any, Any]:
         """Key and value decoder, as `_native.Worker.set_decoder` takes them."""
-        return decoder_for(self.key_type, default="raw"), decoder_for(
-            self.value_type, default="json"
+        channel = self.channel
+        if isinstance(channel, Topic):
+            return channel.decoders()
+        return decoder_for(channel.key_type, default="raw"), decoder_for(
+            channel.value_type, default="json"
         )
 
     # -- sending to it ---------------------------------------------------------------------

@@ -27,7 +27,7 @@ __all__ = ["App", "Turbine"]
 F = TypeVar("F", bound=Callable[..., Any])
 J = TypeVar("J", bound=Job)
 
-_TOPIC_OPTIONS = frozenset(
+TOPIC_OPTIONS = frozenset(
     {
         *EVENT_TIME_OPTIONS,
         "key_format",
@@ -150,9 +150,14 @@ class App(Lifecycle):
         Raises:
             DeclarationError: Kafka refuses the name, or an option does not exist.
         """
-        known = {*_TOPIC_OPTIONS, "key_type", "value_type"}
+        known = {*TOPIC_OPTIONS, "key_type", "value_type"}
         _declare.refuse_unknown("app.topic", options.keys() - known, known)
-        topic = Topic(self, names, key_type=key_type, value_type=value_type, **options)
+        return self._add_topic(
+            Topic(self, names, key_type=key_type, value_type=value_type, **options)
+        )
+
+    def _add_topic(self, topic: Topic) -> Topic:
+        """Remember a topic by its names, the first with a type before others."""
         for name in topic.names:
             before = self.topics.get(name)
             if before is None or (before.value_type is None and before.partitions is None):

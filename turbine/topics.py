@@ -6,7 +6,7 @@ from collections.abc import Generator, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from turbine._decoders import check_type, takes_json
+from turbine._decoders import check_type, decoder_for, takes_json
 from turbine._event_time import EventTime
 from turbine._event_time import event_time as read_event_time
 from turbine._parsers import seconds
@@ -262,6 +262,12 @@ class Topic:
         admin = Admin(conf.bootstrap, conf.client)
         await asyncio.get_running_loop().run_in_executor(
             None, lambda: admin.create_topics(wanted, replicas, self.config or None)
+        )
+
+    def decoders(self) -> tuple[Any, Any]:
+        """How an agent's keys and values are read, as `_native.Worker.set_decoder` takes it."""
+        return decoder_for(self.key_type, default="raw"), decoder_for(
+            self.value_type, default="json"
         )
 
     def get_topic_name(self) -> str:

@@ -60,6 +60,9 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         name = module.__name__
         home = _home(name)
         real = importlib.import_module(home) if home else module
+        if not hasattr(real, "__path__"):
+            # Modules of theirs are packages where ours are files.
+            real.__path__ = []
         for key, value in _MODES.get(name, {}).items():
             setattr(real, key, value)
         for missing in self._absent.get(name, ()):

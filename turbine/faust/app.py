@@ -12,12 +12,14 @@ from turbine.agents import Agent, Source
 from turbine.channels import Channel
 from turbine.faust._app_life import AppLife
 from turbine.faust.settings import Settings
+from turbine.faust.tables import AppTables
+from turbine.faust.topics import CODEC_OPTIONS, AppTopics, with_codecs
 from turbine.topics import Topic
 
 __all__ = ["App"]
 
 
-class App(AppLife):
+class App(AppTables, AppTopics, AppLife):
     """
     An app with the defaults of Faust.
 
@@ -38,6 +40,8 @@ class App(AppLife):
     def agent(self, channel: Any = None, /, **options: Any) -> Any:
         """Declare an agent that leaves failing events out unless ``on_error`` says otherwise."""
         options.setdefault("on_error", "skip")
+        codecs = {name: options.pop(name) for name in CODEC_OPTIONS if name in options}
         if callable(channel) and not isinstance(channel, Topic | Channel):
-            return self._add_agent(Agent(self, channel, **options))
-        return super().agent(channel, **options)
+            return with_codecs(self._add_agent(Agent(self, channel, **options)), codecs)
+        declare: Any = super().agent(channel, **options)
+        return lambda fn: with_codecs(declare(fn), codecs)

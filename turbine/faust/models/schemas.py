@@ -31,6 +31,10 @@ __all__ = [
 _EXACT = {int: core_schema.int_schema(strict=True), float: core_schema.float_schema(strict=True)}
 
 
+_NO_FIELD = ("()", "()]")
+"""Ends of what stands in the path of an error and is no field: functions, and choices."""
+
+
 class Compiled:
     """
     A class attribute that is made when it is asked for first: all classes may be declared by then.
@@ -100,13 +104,19 @@ def fields_validator(cls: Any) -> SchemaValidator:
 def original(error: pydantic.ValidationError, cls: Any) -> Exception:
     """Give the error that a program expects: `TypeError` for a missing field, else its cause."""
     for found in error.errors(include_url=False):
-        where = ".".join(map(str, found["loc"]))
+        where = ".".join(str(part) for part in found["loc"] if not str(part).endswith(_NO_FIELD))
         if found["type"] == "missing":
             return TypeError(f"{cls.__name__} needs a value for its field {where!r}")
         cause = found.get("ctx", {}).get("error")
         if isinstance(cause, Exception):
             return cause
     return error
+
+
+def _first_of(*schemas: CoreSchema) -> CoreSchema:
+    """Take the first that a value fits."""
+    labelled: list[CoreSchema | tuple[CoreSchema, str]] = [(schema, "()") for schema in schemas]
+    return core_schema.union_schema(labelled, mode="left_to_right")
 
 
 def _represent(record: Any) -> Any:
@@ -141,7 +151,7 @@ def _record(cls: Any) -> tuple[CoreSchema, set[Any]]:
     instance = core_schema.is_instance_schema(Model)
     either = core_schema.json_or_python_schema(
         schema,
-        core_schema.union_schema([instance, schema], mode="left_to_right"),
+        _first_of(instance, schema),
         ref=reference(cls),
         serialization=_WRITE,
     )
@@ -187,7 +197,7 @@ def _optional(schema: CoreSchema, default: Any) -> CoreSchema:
     instead = core_schema.no_info_after_validator_function(
         lambda _: default, core_schema.none_schema()
     )
-    either = core_schema.union_schema([instead, schema], mode="left_to_right")
+    either = _first_of(instead, schema)
     if isinstance(default, list | dict | set):
         return core_schema.with_default_schema(either, default_factory=default.copy)
     return core_schema.with_default_schema(either, default=default)
@@ -200,7 +210,7 @@ def _field(descriptor: FieldDescriptor[Any]) -> tuple[CoreSchema, set[Any]]:
         return _scalar(descriptor), set()
     schema = expression.schema
     if expression.is_container:
-        schema = core_schema.union_schema([schema, core_schema.any_schema()], mode="left_to_right")
+        schema = _first_of(schema, core_schema.any_schema())
     elif not expression.is_converted:
         schema = core_schema.any_schema()
     else:
@@ -228,7 +238,7 @@ def _scalar(descriptor: FieldDescriptor[Any]) -> CoreSchema:
     exact = _EXACT.get(kind)
     if exact is None:
         return _tagged(descriptor, convert)
-    return _tagged(descriptor, core_schema.union_schema([exact, convert], mode="left_to_right"))
+    return _tagged(descriptor, _first_of(exact, convert))
 
 
 def _tagged(descriptor: FieldDescriptor[Any], schema: CoreSchema) -> CoreSchema:
