@@ -23,6 +23,9 @@ import run
 from gen import fill
 from workloads import WORKLOADS, Program, Workload, programs
 
+LIMIT_S = 900.0
+"""Longest round."""
+
 
 @dataclass
 class Contestant:
@@ -91,6 +94,7 @@ class Field:
             one.program.command,
             log=log,
             work=one.workload.name,
+            limit_s=LIMIT_S,
         )
         one.rows.append(row)
         say(f"{self.name:8}  {one.workload.name:12}{report.short(row)}")
@@ -116,7 +120,7 @@ def main() -> int:
     rounds = given.rounds or (1 if given.quick else 3)
     work = Path(tempfile.mkdtemp(prefix="turbine-bench-"))
     chosen = [WORKLOADS[name] for name in given.workloads.split(",")]
-    known = programs(given.only.split(","), quick=given.quick)
+    known = programs(given.only.split(","), quick=given.quick, most=_most(given.most))
     places: list[Field] = []
     try:
         for name in ["kafka", "embedded"] if given.broker == "both" else [given.broker]:
@@ -188,9 +192,19 @@ def _arguments() -> argparse.Namespace:
         help="programs, by comma; streams (Kafka Streams), quix and pathway are there, too",
     )
     parser.add_argument(
+        "--most",
+        default="",
+        help="events after which a slow program is stopped, as faust=200000,streams=2000000",
+    )
+    parser.add_argument(
         "--workloads", default="map", help=f"by comma: {', '.join(WORKLOADS)} (map)"
     )
     return parser.parse_args()
+
+
+def _most(text: str) -> dict[str, int]:
+    pairs = (one.split("=") for one in text.split(",") if one)
+    return {name: int(events) for name, events in pairs}
 
 
 def _median(values: list[float]) -> float:

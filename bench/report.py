@@ -131,6 +131,8 @@ def _goals(found: dict[tuple[str, str], Measured], records: int) -> list[Goal]:
         ("window-disk", native, "window", "limit", "cpu_us", 2.0),
         ("map", agent, "map", "faust", "rate_per_s", 40.0),
         ("map", agent, "map", "bytewax", "rate_per_s", 1.5),
+        ("count-disk", "turbine-state", "count-disk", "streams", "rate_per_s", 2.0),
+        ("count-disk", "turbine-state", "count-disk", "faust", "rate_per_s", 100.0),
     ]
     result = []
     for work, one, other_work, other, figure, bound in wanted:

@@ -1,7 +1,7 @@
 """The workloads, and the programs that do them."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,8 +101,17 @@ class Program:
     has_latency: bool = True
 
 
-def programs(names: list[str], *, quick: bool) -> list[Program]:
-    """Make what the programs *names* need, and name how they are started."""
+def programs(
+    names: list[str], *, quick: bool, most: Mapping[str, int] | None = None
+) -> list[Program]:
+    """
+    Make what the programs *names* need, and name how they are started.
+
+    Args:
+        names: Which.
+        quick: Whether slow ones are stopped earlier.
+        most: Events after which one is stopped, by its name, instead of the usual number.
+    """
     own, everything, share = HERE / "peers", 10**9, 4 if quick else 1
     python = sys.executable
     peer = str(setup_peers.peers() / "bin" / "python") if _PEERS & set(names) else ""
@@ -117,6 +126,7 @@ def programs(names: list[str], *, quick: bool) -> list[Program]:
             set(WORKLOADS),
             everything,
         ),
+        "turbine-table": ([python, str(HERE / "turbine_table.py")], {"count-disk"}, everything),
         "turbine-state": ([python, str(HERE / "turbine_state.py")], {"count-disk"}, everything),
         "limit": ([limit], {"map", "count", "window", "tumbling"}, everything),
         "streams": (
@@ -142,9 +152,9 @@ def programs(names: list[str], *, quick: bool) -> list[Program]:
         "faust": (faust, {"map", "count", "count-disk"}, 40_000 // share),
     }
     return [
-        Program(name, command, frozenset(works), most, has_latency=name != "limit")
+        Program(name, command, frozenset(works), (most or {}).get(name, events), name != "limit")
         for name in names
-        for command, works, most in [everyone[name]]
+        for command, works, events in [everyone[name]]
     ]
 
 
