@@ -9,6 +9,7 @@ from datetime import timedelta, tzinfo
 from typing import Any, TypeVar, overload
 
 from turbine import _declare, _discover
+from turbine._app_pages import AppPages
 from turbine._event_time import EVENT_TIME_OPTIONS
 from turbine._lifecycle import Lifecycle
 from turbine._line_options import LineOptions
@@ -76,7 +77,7 @@ _SUBSCRIBE_OPTIONS = frozenset(
 )
 
 
-class App(Lifecycle):
+class App(AppPages, Lifecycle):
     """
     A stream-processing application.
 

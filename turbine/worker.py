@@ -18,6 +18,7 @@ from turbine import _native
 from turbine._agents_runtime import AgentInstance, cancel_all
 from turbine._dump import describe_worker
 from turbine._leader import Leader
+from turbine._pages_runtime import Pages
 from turbine._shards import make_handler
 from turbine._subscriptions_runtime import AsyncRunner, SyncRunner
 from turbine._topics_runtime import ensure_topics
@@ -60,6 +61,8 @@ class Runtime:
         app: The app.
         hanging: After `stop`, what did not end in time.
         failures: Why partitions stopped, in the order of their failing.
+        leader: Whether this worker is the one that runs what only one is to run.
+        pages: What serves the app's pages.
     """
 
     keeps_producer = True
@@ -78,12 +81,21 @@ class Runtime:
         self.failures: list[str] = []
         # Classes make their windows now, which the core is to know before it starts.
         self._handlers = {one.name: make_handler(one) for one in app.subscriptions.values()}
-        config = worker_config(
-            app, handlers=self._handlers, http=http, brokers=brokers, kafka=kafka
-        )
-        # A clock of tests has one for the core too.
-        self._native = _native.Worker(json.dumps(config), getattr(app.clock, "native", None))
         self.leader = Leader(app)
+        self.pages = Pages(app, serve=http)
+        try:
+            config = worker_config(
+                app,
+                handlers=self._handlers,
+                http=http,
+                brokers=brokers,
+                kafka={**self.pages.client_settings(), **(kafka or {})},
+            )
+            # A clock of tests has one for the core too.
+            self._native = _native.Worker(json.dumps(config), getattr(app.clock, "native", None))
+        except BaseException:
+            self.pages.close()
+            raise
         self._stop_asked = asyncio.Event()
         self._exit_code = 0
         self._tasks: list[asyncio.Task[Any]] = []
@@ -130,13 +142,14 @@ class Runtime:
         """
         app = self.app
         self._loop = asyncio.get_running_loop()
-        await app.on_worker_init.send(app)
-        self._declare()
         admin = _native.Admin(self._brokers, app.conf.client)
         try:
+            await app.on_worker_init.send(app)
+            self._declare()
             await asyncio.to_thread(ensure_topics, app, admin, _ADMIN_TIMEOUT_MS)
             wake = self._wake = Wake(self._native, self._on_news)
             await asyncio.to_thread(self._native.start)
+            await self.pages.start()
         except BaseException:
             await self._abort()
             raise
@@ -223,6 +236,7 @@ class Runtime:
         return task
 
     async def _abort(self) -> None:
+        await self.pages.stop()
         await asyncio.to_thread(self._native.join, 1_000)
         await asyncio.to_thread(self._native.close)
         if self._wake is not None:
@@ -234,6 +248,7 @@ class Runtime:
         if self._wake is None:
             return
         await self._say_goodbye()
+        await self.pages.stop()
         await cancel_all(self._jobs)
         limit_s = self.app.conf.drain_timeout + _JOIN_EXTRA_S
         self._native.stop()

@@ -43,6 +43,7 @@ class FlowControl:
 class AppLife(native.App):
     """The part of `turbine.faust.App` that runs."""
 
+    serves_without_pages = True
     producer_only = False
     client_only = False
 
