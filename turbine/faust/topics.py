@@ -9,6 +9,7 @@ through Python code. A value of None, a tombstone, is given as None whatever the
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -17,7 +18,7 @@ from turbine import app as native
 from turbine._decoders import decoder_for
 from turbine.agents import Agent
 from turbine.app import TOPIC_OPTIONS
-from turbine.faust.models.base import maybe_model, registry
+from turbine.faust.models.base import Model, maybe_model, registry
 from turbine.faust.serializers.codecs import CodecArg, get_codec
 from turbine.faust.serializers.registry import Registry
 from turbine.faust.serializers.schemas import Schema
@@ -29,6 +30,12 @@ __all__ = ["CODEC_OPTIONS", "AppTopics", "Topic", "with_codecs"]
 CODEC_OPTIONS = ("key_serializer", "value_serializer", "schema")
 """Options of an agent that are of its topic."""
 
+_HOOKS = (
+    "dumps_key",
+    "dumps_value",
+    "on_dumps_key_prepare_headers",
+    "on_dumps_value_prepare_headers",
+)
 _SAID_BY_TYPE = (str, bytes, int)
 _IGNORED = ("has_prefix", "acks", "maxsize", "allow_empty", "active_partitions", "loop")
 
@@ -57,12 +64,13 @@ class Topic(NativeTopic):
         schema: Types and codecs.
     """
 
-    __slots__ = ("schema",)
+    __slots__ = ("_has_native_codecs", "schema")
 
     app: Any
 
     def __init__(self, app: Any, names: tuple[str, ...], *, schema: Schema, **options: Any) -> None:
         self.schema = schema
+        self._has_native_codecs: bool | None = None
         super().__init__(
             app, names, key_type=schema.key_type, value_type=schema.value_type, **options
         )
@@ -116,47 +124,108 @@ class Topic(NativeTopic):
 
     # -- writing ---------------------------------------------------------------------------
 
-    def send(self, *, key: Any = None, value: Any = None, **options: Any) -> Any:
+    def send(
+        self,
+        *,
+        key: Any = None,
+        value: Any = None,
+        partition: int | None = None,
+        timestamp: float | datetime | None = None,
+        headers: Any = None,
+        schema: Schema | None = None,
+        key_serializer: CodecArg = None,
+        value_serializer: CodecArg = None,
+        callback: Callable[[Any], Any] | None = None,
+        force: bool = False,
+    ) -> Any:
         """
         Enqueue a record; wait only while the producer is full.
 
         Args:
             key: Written by the schema.
             value: The same; None is a tombstone.
-            **options: ``partition``, ``timestamp``, ``headers`` as `turbine.Topic.send`;
-                ``key_serializer``, ``value_serializer`` and ``schema`` for this record only;
-                ``callback``, called with the pending record; ``force`` is accepted.
+            partition: Partition; chosen by the key if None.
+            timestamp: Seconds since the Unix epoch, or an aware `datetime`; now if None.
+            headers: Names and values; text becomes UTF-8.
+            schema: Another one for this record.
+            key_serializer: Another codec for this key.
+            value_serializer: Another codec for this value.
+            callback: Called with the pending record.
+            force: Accepted; a record always goes out when it is sent.
         """
-        key, value, callback = self._written(key, value, options)
-        sent = super().send(key=key, value=value, **options)
+        del force
+        given = schema is not None or key_serializer is not None or value_serializer is not None
+        if given or not self._is_native(value):
+            outgoing = _Outgoing(schema or self.schema, key_serializer, value_serializer)
+            key, value, headers = outgoing.written(self.app, key, value, headers)
+        sent = super().send(
+            key=key, value=value, partition=partition, timestamp=timestamp, headers=headers
+        )
         return sent if callback is None else _with_callback(sent, callback)
 
-    def send_soon(self, *, key: Any = None, value: Any = None, **options: Any) -> Pending:
-        """Enqueue a record from a plain function; options as `send`."""
-        key, value, callback = self._written(key, value, options)
-        pending = super().send_soon(key=key, value=value, **options)
+    def send_soon(
+        self,
+        *,
+        key: Any = None,
+        value: Any = None,
+        partition: int | None = None,
+        timestamp: float | datetime | None = None,
+        headers: Any = None,
+        schema: Schema | None = None,
+        key_serializer: CodecArg = None,
+        value_serializer: CodecArg = None,
+        callback: Callable[[Any], Any] | None = None,
+        force: bool = False,
+    ) -> Pending:
+        """Enqueue a record from a plain function; see `send`."""
+        del force
+        given = schema is not None or key_serializer is not None or value_serializer is not None
+        if given or not self._is_native(value):
+            outgoing = _Outgoing(schema or self.schema, key_serializer, value_serializer)
+            key, value, headers = outgoing.written(self.app, key, value, headers)
+        pending = super().send_soon(
+            key=key, value=value, partition=partition, timestamp=timestamp, headers=headers
+        )
         if callback is not None:
             callback(pending)
         return pending
 
-    def _written(self, key: Any, value: Any, options: dict[str, Any]) -> tuple[Any, Any, Any]:
-        """Give the bytes of a key and value; the headers in *options* are the schema's."""
-        schema: Schema = options.pop("schema", None) or self.schema
-        key_codec = options.pop("key_serializer", None)
-        value_codec = options.pop("value_serializer", None)
-        options.pop("force", None)
-        callback = options.pop("callback", None)
-        headers = options.get("headers")
+    def _is_native(self, value: Any) -> bool:
+        """Does the core write what the schema would?"""
+        if self._has_native_codecs is None:
+            self._has_native_codecs = self._find_native_codecs()
+        if not self._has_native_codecs:
+            return False
+        return type(value) is dict or not isinstance(value, Model) or _is_json(value)
+
+    def _find_native_codecs(self) -> bool:
+        schema, serializers = self.schema, self.app.serializers
+        is_own = any(getattr(type(schema), name) is not getattr(Schema, name) for name in _HOOKS)
+        value_codec = schema.value_serializer or serializers.value_serializer
+        is_text = schema.value_type in {str, bytes} and schema.value_serializer is None
+        self._json_text = not is_text
+        key_codecs = {schema.key_serializer, serializers.key_serializer} - {None, "raw"}
+        return not is_own and not key_codecs and (is_text or value_codec == "json")
+
+
+@dataclass
+class _Outgoing:
+    """How one record is written where the core does not."""
+
+    schema: Schema
+    key_codec: CodecArg
+    value_codec: CodecArg
+
+    def written(self, app: Any, key: Any, value: Any, headers: Any) -> tuple[Any, Any, Any]:
+        """Give the bytes of a key and value, and the headers."""
+        schema = self.schema
         if key is not None:
-            key, headers = schema.dumps_key(
-                self.app, key, serializer=_key_codec(schema, key, key_codec), headers=headers
-            )
+            codec = _key_codec(schema, key, self.key_codec)
+            key, headers = schema.dumps_key(app, key, serializer=codec, headers=headers)
         if value is not None:
-            chosen = value_codec or _value_codec(schema, value)
-            value, headers = schema.dumps_value(self.app, value, serializer=chosen, headers=headers)
-        if headers is not None:
-            options["headers"] = headers
-        return key, value, callback
+            codec = self.value_codec or _value_codec(schema, value)
+            value, headers = schema.dumps_value(app, value, serializer=codec, headers=headers)
+        return key, value, headers
 
 
 class AppTopics(native.App):
@@ -255,6 +324,10 @@ def _plain_text(raw: bytes) -> str:
         if isinstance(quoted, str):
             return quoted
     return raw.decode()
+
+
+def _is_json(record: Model) -> bool:
+    return record._options.serializer in {None, "json"}  # noqa: SLF001 - this package's own
 
 
 def _key_codec(schema: Schema, key: Any, given: CodecArg) -> CodecArg:
