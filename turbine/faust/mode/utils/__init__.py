@@ -1,0 +1,1 @@
+"""Homes of the names of `turbine.faust.mode`, as programs import them."""

@@ -1,0 +1,5 @@
+"""Async iterators; see `turbine.faust.mode`."""
+
+from turbine.faust.mode import aenumerate
+
+__all__ = ["aenumerate"]
