@@ -1,4 +1,4 @@
-"""The part of an app that declares pages, and that other ASGI programs take in."""
+"""The part of an app that declares pages and commands, and that other ASGI programs take in."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from turbine.app import App
+    from turbine.commands import Command
     from turbine.tables import Table
     from turbine.topics import Topic
     from turbine.web.answers import Web
@@ -48,10 +49,11 @@ class Asgi:
 
 class AppPages:
     """
-    Pages of `turbine.App`.
+    Pages and commands of `turbine.App`.
 
     Attributes:
         pages: Pages in the order of their declaration.
+        commands: Commands by name.
     """
 
     serves_without_pages: ClassVar[bool] = False
@@ -59,6 +61,7 @@ class AppPages:
 
     def __init__(self) -> None:
         self.pages: list[Page] = []
+        self.commands: dict[str, Command] = {}
         self._web: Web | None = None
         self._asgi = Asgi(cast("App", self))
         super().__init__()
@@ -149,6 +152,28 @@ class AppPages:
             query_param=query_param or shard_param,
             exact_key=exact_key,
         )
+
+    def command(
+        self, *parameters: Callable[[Any], Any], **_: object
+    ) -> Callable[[Callable[..., Any]], "Command"]:
+        """
+        Declare a command of the command line: ``turbine -A proj.app NAME``; see `turbine.commands`.
+
+        Args:
+            *parameters: `click.option` and `click.argument` objects, in their order.
+
+        Raises:
+            DeclarationError: The function does not take what they give.
+        """
+
+        def declare(fn: Callable[..., Any]) -> "Command":
+            from turbine.commands import Command
+
+            made = Command(cast("App", self), fn, parameters)
+            self.commands[made.name] = made
+            return made
+
+        return declare
 
     @property
     def web(self) -> "Web":

@@ -1,7 +1,9 @@
 """What ``turbine send`` does, apart from reading its options."""
 
 import importlib
+import random
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from turbine.app import App
     from turbine.settings import Settings
 
-__all__ = ["encode", "resolve", "send", "texts_of"]
+__all__ = ["encode", "resolve", "send", "texts_of", "type_of_codec"]
 
 _TIMEOUT_MS = 15_000
 _JSON = dict[str, Any] | list[Any] | str | float | bool | None
@@ -38,9 +40,12 @@ def send(
     key: bytes | None = None,
     partition: int | None = None,
     repeat: int = 1,
+    pause_s: tuple[float, float] = (0.0, 0.0),
 ) -> Iterator[RecordMetadata]:
     """
     Send *values*, *repeat* times, and give the place of each record once it is acknowledged.
+
+    After each value there is a pause of a length between the two of *pause_s*, in seconds.
 
     Raises:
         SendError: A record was not acknowledged in time.
@@ -55,6 +60,8 @@ def send(
             if not producer.wait_room(_TIMEOUT_MS):
                 raise SendError(_unreachable("no room for more records", conf))
         deliveries.append(delivery)
+        if max(pause_s) > 0:
+            time.sleep(random.uniform(pause_s[0], max(pause_s)))  # noqa: S311 - no secret
     for delivery in deliveries:
         yield _place(delivery, conf)
 
@@ -148,6 +155,23 @@ def encode(text: str | None, type_name: str | None, declared: Any = None) -> byt
         where = f" at {place!r}" if place and wanted is not _JSON else ""
         raise ConfigError(f"{text!r} is not a valid {name}{where}: {first['msg']}") from None
     return text.encode()
+
+
+def type_of_codec(name: str | None) -> str | None:
+    """
+    Type whose text the codec *name* writes.
+
+    Raises:
+        ConfigError: What is typed here is no text of that codec.
+    """
+    if name is None:
+        return None
+    try:
+        return {"json": "json", "raw": "bytes", "str": "str"}[name]
+    except KeyError:
+        raise ConfigError(
+            f"the codec {name!r} cannot be typed: write json or raw, or send bytes from a program"
+        ) from None
 
 
 def _type_named(name: str) -> Any:

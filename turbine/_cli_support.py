@@ -2,16 +2,26 @@
 
 import contextlib
 import ipaddress
+import logging
 import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from turbine.exceptions import AppNotFound, BrokerUnavailable, KafkaError, SendError, TurbineError
+import click
+
+from turbine.exceptions import (
+    AppNotFound,
+    BrokerUnavailable,
+    ConfigError,
+    KafkaError,
+    SendError,
+    TurbineError,
+)
 
 if TYPE_CHECKING:
     from turbine.app import App
@@ -24,12 +34,16 @@ __all__ = [
     "add_to_path",
     "enter",
     "explain",
+    "ignored",
+    "logs_of_app",
     "partitions_of",
     "partitions_or_none",
     "run_broker",
     "run_worker",
     "until_signal",
 ]
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 _ADMIN_TIMEOUT_MS = 3_000
 _LOG_INTERVAL_S = 0.5
@@ -52,6 +66,7 @@ class Invocation:
         loglevel: Level that was asked for.
         logfile: File for log lines.
         datadir: Directory for local state.
+        has_entered: Whether `enter` has been called.
     """
 
     app: "App | None" = None
@@ -62,6 +77,13 @@ class Invocation:
     loglevel: str | None = None
     logfile: Path | None = None
     datadir: Path | None = None
+    has_entered: bool = False
+
+    def enter(self, workdir: Path | None) -> None:
+        """Go to *workdir*, if any, and let its modules be imported; once."""
+        if not self.has_entered:
+            self.has_entered = True
+            enter(workdir)
 
     def load(self) -> "App":
         """
@@ -139,6 +161,29 @@ def explain(exc: Exception) -> str:
     if isinstance(exc, KafkaError) and not isinstance(exc, SendError):
         return f"{text}\n{NO_BROKER}"
     return text
+
+
+def ignored(*names: str) -> Callable[[F], F]:
+    """Take an option of Faust that has no effect here, and show it in no help."""
+    return click.option(*names, hidden=True, expose_value=False, help="No effect.")
+
+
+def logs_of_app(app: "App") -> None:
+    """
+    Send log lines where the app's settings say, besides or instead.
+
+    Raises:
+        ConfigError: ``logging_config`` is not what `logging.config.dictConfig` takes.
+    """
+    if app.conf.logging_config is not None:
+        from logging.config import dictConfig
+
+        try:
+            dictConfig(app.conf.logging_config)
+        except (ValueError, TypeError, AttributeError, ImportError) as exc:
+            raise ConfigError(f"logging_config cannot be used: {exc}") from None
+    for handler in app.conf.loghandlers or ():
+        logging.getLogger().addHandler(handler)
 
 
 # -- topics ----------------------------------------------------------------------------------

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from turbine import _cli_support as support
+from turbine._cli_lists import clean_versions, completion, model, models, tables
 from turbine._cli_operator import doctor, reset
 from turbine._cli_snapshot import snapshot
 from turbine._cli_state import state
-from turbine._cli_support import Invocation
+from turbine._cli_support import Invocation, ignored
+from turbine._cli_user import command_of_app, commands_of_app
 from turbine.exceptions import KafkaError, TurbineError
 
 if TYPE_CHECKING:
@@ -21,7 +23,17 @@ if TYPE_CHECKING:
 
 __all__ = ["cli", "main"]
 
-_LEVEL = click.Choice(["debug", "info", "warning", "error", "critical"], case_sensitive=False)
+
+class _Level(click.Choice[str]):
+    """A level of log lines; Faust's short names are taken too."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read one."""
+        short = {"warn": "warning", "crit": "critical"}
+        return super().convert(short.get(str(value).lower(), value), param, ctx)
+
+
+_LEVEL = _Level(["debug", "info", "warning", "error", "critical"], case_sensitive=False)
 _PORT = click.IntRange(0, 65_535)
 _FILE = click.Path(exists=True, dir_okay=False)
 _CONTEXT = {"help_option_names": ["--help"], "max_content_width": 100}
@@ -38,6 +50,15 @@ class Cli(click.Group):
             if isinstance(exc, BrokenPipeError) or (ctx.obj is not None and ctx.obj.debug):
                 raise
             raise click.ClickException(support.explain(exc)) from exc
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Find a command, of ours or of the app."""
+        return super().get_command(ctx, cmd_name) or command_of_app(ctx, cmd_name)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name all commands, those of the app last."""
+        ours = super().list_commands(ctx)
+        return [*ours, *(name for name in commands_of_app(ctx) if name not in ours)]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -70,13 +91,15 @@ def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None: 
     "app_name",
     envvar="TURBINE_APP",
     metavar="APP",
+    is_eager=True,
     help="The app: proj, proj.module, proj.module:app or path/to/file.py.",
 )
-@click.option("-q", "--quiet", is_flag=True, help="No banner, and only warnings in the log.")
-@click.option("--debug", is_flag=True, help="Show tracebacks and debug lines.")
+@click.option("-q", "--quiet/--no-quiet", help="No banner, and only warnings in the log.")
+@click.option("--debug/--no-debug", help="Show tracebacks and debug lines.")
 @click.option(
     "-W",
     "--workdir",
+    is_eager=True,
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Change to this directory first.",
 )
@@ -94,6 +117,9 @@ def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None: 
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write log lines to this file.",
 )
+@ignored("-L", "--loop")
+@ignored("--blocking-timeout")
+@ignored("--console-port")
 @click.option(
     "--version",
     is_flag=True,
@@ -117,7 +143,7 @@ def cli(ctx: click.Context, /, workdir: Path | None, **options: Any) -> None:
     for name, value in options.items():
         if value is not None and value is not False:
             setattr(given, name, value)
-    support.enter(workdir)
+    given.enter(workdir)
 
 
 @cli.command()
@@ -127,6 +153,17 @@ def cli(ctx: click.Context, /, workdir: Path | None, **options: Any) -> None:
 )
 @click.option("--api-host", help="Address for health and metrics.  [default: 127.0.0.1]")
 @click.option("-p", "--web-port", type=_PORT, help="Port of the app's own pages.  [default: 6066]")
+@click.option("-b", "--web-bind", help="Address that the app's own pages are served at.")
+@click.option("-h", "--web-host", help="Name under which other workers reach these pages.")
+@ignored("--web-transport")
+@ignored("--blocking-timeout")
+@ignored("--console-port")
+@click.option(
+    "-f",
+    "--logfile",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write log lines to this file.",
+)
 @click.option("--with-web/--without-web", "web", default=None, help="Serve HTTP, or do not.")
 @click.option(
     "-D",
@@ -146,12 +183,16 @@ def worker(given: Invocation, /, loglevel: str | None, **options: Any) -> None:
 
     A second INT, or QUIT, ends it at once. USR1 writes every task and partition to the log.
     """  # noqa: D301 - click's mark for "keep these lines"
+    given.logfile = options["logfile"] or given.logfile
     given.start_logging(loglevel)
     app = given.load()
+    support.logs_of_app(app)
     for setting, value in (
         ("api_port", options["api_port"]),
         ("api_host", options["api_host"]),
         ("web_port", options["web_port"]),
+        ("web_bind", options["web_bind"]),
+        ("web_host", options["web_host"]),
         ("web_enabled", options["web"]),
         ("datadir", options["datadir"]),
     ):
@@ -179,6 +220,20 @@ def worker(given: Invocation, /, loglevel: str | None, **options: Any) -> None:
 @click.option(
     "--partition", type=click.IntRange(min=0), help="Partition; chosen by the key if left out."
 )
+@click.option("--key-serializer", help="Codec of the key, as json or raw, instead of its type.")
+@click.option("--value-serializer", help="Codec of the value, instead of its type.")
+@click.option(
+    "--min-latency",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    help="Shortest pause after each of --repeat, in seconds.",
+)
+@click.option(
+    "--max-latency",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    help="Longest pause after each of --repeat, in seconds.",
+)
 @click.option("-b", "--broker", help="Broker addresses, instead of the app's.")
 @click.pass_obj
 def send(given: Invocation, /, entity: str, value: str | None, **options: Any) -> None:
@@ -199,16 +254,22 @@ def send(given: Invocation, /, entity: str, value: str | None, **options: Any) -
     if options["broker"]:
         conf.broker = options["broker"]
     value_type = None if declared is None else declared.value_type
+    codec = _cli_send.type_of_codec
     places = _cli_send.send(
         conf,
         topic,
         [
-            _cli_send.encode(text, options["value_type"], value_type)
+            _cli_send.encode(
+                text, options["value_type"] or codec(options["value_serializer"]), value_type
+            )
             for text in _cli_send.texts_of(value)
         ],
-        key=_cli_send.encode(options["key"], options["key_type"]),
+        key=_cli_send.encode(
+            options["key"], options["key_type"] or codec(options["key_serializer"])
+        ),
         partition=options["partition"],
         repeat=options["repeat"],
+        pause_s=(options["min_latency"], options["max_latency"]),
     )
     for meta in places:
         if given.as_json:
@@ -218,8 +279,9 @@ def send(given: Invocation, /, entity: str, value: str | None, **options: Any) -
 
 
 @cli.command()
+@click.option("--local/--no-local", help="Also agents that read a channel.", default=True)
 @click.pass_obj
-def agents(given: Invocation, /) -> None:
+def agents(given: Invocation, /, *, local: bool) -> None:
     """
     List the agents of an app.
 
@@ -231,7 +293,9 @@ def agents(given: Invocation, /) -> None:
     from turbine import banner
 
     columns = ["name", "reads", "sinks", "concurrency", "on_error", "help"]
-    banner.show_table(banner.agent_rows(given.load()), columns, as_json=given.as_json)
+    app = given.load()
+    rows = [row for row in banner.agent_rows(app) if local or app.agents[row["name"]].topics]
+    banner.show_table(rows, columns, as_json=given.as_json)
 
 
 @cli.command()
@@ -366,7 +430,12 @@ def broker(given: Invocation, /, *, memory: bool, **options: Any) -> None:
         support.until_signal()
 
 
+cli.add_command(clean_versions)
+cli.add_command(completion)
 cli.add_command(doctor)
+cli.add_command(model)
+cli.add_command(models)
+cli.add_command(tables)
 cli.add_command(reset)
 cli.add_command(snapshot)
 cli.add_command(state)

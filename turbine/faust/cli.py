@@ -1,11 +1,13 @@
-"""Options and arguments of a program's own commands, as Faust names them: thin over click."""
+"""What programs take from Faust's command line for their own commands: thin over click."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
-__all__ = ["argument", "option"]
+from turbine.commands import Shell as AppCommand
+
+__all__ = ["AppCommand", "argument", "option"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
