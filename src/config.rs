@@ -301,6 +301,9 @@ pub struct AgentConfig {
     /// What a crash may do to outputs and state.
     #[serde(default)]
     pub guarantee: Guarantee,
+    /// Are its rows done when it says so, in any order? Then its topics have no cuts, and write to no table.
+    #[serde(default)]
+    pub acks_by_hand: bool,
 }
 
 /// The HTTP server of a worker.

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pyarrow import RecordBatch
 
     from turbine._native import EmbeddedBroker, __version__
+    from turbine._turns import current_event
     from turbine.agents import Agent
     from turbine.app import App, Turbine
     from turbine.branches import Branch
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         WorkerStopped,
     )
     from turbine.models import Record
+    from turbine.policies import Retry
     from turbine.settings import Settings
     from turbine.state import State
     from turbine.streams import Stream
@@ -63,6 +65,7 @@ __all__ = [
     "RecordBatch",
     "RecordMetadata",
     "RegistryError",
+    "Retry",
     "SendError",
     "Settings",
     "State",
@@ -75,6 +78,7 @@ __all__ = [
     "TurbineError",
     "WorkerStopped",
     "__version__",
+    "current_event",
 ]
 
 _HOMES = {
@@ -102,7 +106,9 @@ _HOMES = {
         "TurbineError",
         "WorkerStopped",
     ),
+    "turbine._turns": ("current_event",),
     "turbine.models": ("Record",),
+    "turbine.policies": ("Retry",),
     "turbine.settings": ("Settings",),
     "turbine.state": ("State",),
     "turbine.streams": ("Stream",),

@@ -11,6 +11,7 @@ from turbine.signals import Signal
 
 if TYPE_CHECKING:
     from turbine._native import Producer
+    from turbine._replies import Replies
     from turbine.app import App
 
 __all__ = ["Attached", "Lifecycle"]
@@ -63,6 +64,7 @@ class Lifecycle:
         self._finalized = False
         self._attached: Attached | None = None
         self._producer: Producer | None = None
+        self._replies: Replies | None = None
         self._discovered = False
 
     def finalize(self) -> None:
@@ -149,8 +151,11 @@ class Lifecycle:
     async def stop_client(self) -> None:
         """Wait until everything sent is acknowledged, and end the client."""
         from turbine._client import Client
+        from turbine._replies import stop_replies
 
-        client, self._runtime = self._attached, None
+        client = self._attached
+        await stop_replies(cast("App", self))
+        self._runtime = None
         if isinstance(client, Client):
             await client.stop()
 
@@ -168,6 +173,10 @@ class Lifecycle:
         leader = getattr(self._attached, "leader", None)
         if leader is not None:
             await leader.wait()
+
+    def reply_value(self, value: Any) -> Any:
+        """Make what `turbine.Agent.ask` returns of the JSON value of an answer."""
+        return value
 
     # -- the parts of a running app --------------------------------------------------------
 

@@ -8,6 +8,7 @@ says otherwise.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol, Self, TypeAlias, final
 
+from turbine._native_follower import Follower as Follower
 from turbine._native_operator import LocalState as LocalState
 from turbine._native_operator import receipt as receipt
 from turbine._native_snapshots import Snapshots as Snapshots

@@ -27,6 +27,10 @@ class Cursor:
         """Mark the first *rows* rows as done."""
     def abandon(self) -> None:
         """Give back the rows that are not done; they will be read again."""
+    def release(self) -> None:
+        """Let others be polled in place of these rows, while some are still in progress."""
+    def ack(self, row: int, /) -> None:
+        """Row *row* of those handed out is done, in any order, also after `abandon`."""
     def turn(self) -> Turn | None:
         """What the rows in hand belong to; None where nothing but their offset is committed."""
     def is_hurried(self) -> bool:
@@ -34,6 +38,11 @@ class Cursor:
     def key(self) -> Any:
         """Key of the row handed out last, decoded."""
     def raw(self) -> tuple[bytes | None, bytes | None]:
+        """Key and value bytes of that row."""
+    def headers(self) -> list[tuple[str, bytes | None]]: ...
+    def value_of(self, row: int, /) -> Any:
+        """Value of row *row* of those handed out, decoded anew."""
+    def raw_of(self, row: int, /) -> tuple[bytes | None, bytes | None]:
         """Key and value bytes of that row."""
     def envelope(self) -> tuple[Any, list[tuple[str, bytes | None]], int, int]:
         """(key, headers, offset, timestamp in ms) of that row."""

@@ -94,6 +94,11 @@ def _partitions(app: "App", name: str, known: dict[str, int]) -> int:
             sources = [known[source] for source in subscription.topics if source in known]
             if sources:
                 return max(sources)
+    for agent in app.agents.values():
+        if isinstance(agent.feeds, Topic) and name in agent.feeds.names:
+            sources = [known[source] for source in agent.topics if source in known]
+            if sources:
+                return max(sources)
     return app.conf.topic_partitions
 
 
@@ -105,6 +110,8 @@ def _wanted(app: "App") -> dict[str, Topic | None]:
     for agent in app.agents.values():
         if isinstance(agent.channel, Topic):
             wanted.update(dict.fromkeys(agent.channel.names, agent.channel))
+        if isinstance(agent.reads, Topic):
+            wanted.update(dict.fromkeys(agent.reads.names, agent.reads))
         if agent.dlq:
             wanted.setdefault(agent.dlq, None)
     for subscription in app.subscriptions.values():

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from turbine.app import App
+    from turbine.events import Event
 
-__all__ = ["SENDER", "TURN", "Sender", "enter", "leave"]
+__all__ = ["SENDER", "STREAM", "TURN", "Sender", "current_event", "enter", "leave"]
 
 TURN: ContextVar[Any] = ContextVar("turbine_turn", default=None)
 """The core's `Turn`; None outside of a stream, and in apps that keep no state for agents."""
@@ -26,6 +27,17 @@ SENDER: ContextVar[Sender | None] = ContextVar("turbine_sender", default=None)
 """Set while an exactly-once agent has rows."""
 
 
+STREAM: ContextVar[Any] = ContextVar("turbine_stream", default=None)
+"""The stream that has handed something out last."""
+
+
+def current_event() -> "Event | None":
+    """Return the event that the running agent has in its hands; None outside of a stream."""
+    stream = STREAM.get()
+    event: Event | None = None if stream is None else stream.current_event
+    return event
+
+
 def enter(app: "App", turn: Any) -> None:
     """Let writes, and what is sent under exactly-once, belong to *turn*."""
     TURN.set(turn)
@@ -35,4 +47,5 @@ def enter(app: "App", turn: Any) -> None:
 def leave() -> None:
     """Let nothing belong to any rows."""
     TURN.set(None)
+    STREAM.set(None)
     SENDER.set(None)

@@ -54,12 +54,16 @@ class Wake:
         finally:
             self._waiting.discard(waiter)
 
-    def _wake(self) -> None:
-        self._native.clear_wake()
+    def nudge(self) -> None:
+        """Let everybody who waits look again."""
         waiting, self._waiting = self._waiting, set()
         for waiter in waiting:
             if not waiter.done():
                 waiter.set_result(None)
+
+    def _wake(self) -> None:
+        self._native.clear_wake()
+        self.nudge()
         self._on_news()
 
     def close(self) -> None:

@@ -131,6 +131,7 @@ def _agent(one: "Agent") -> dict[str, Any]:
         "on_error": one.on_error,
         "dlq": one.dlq,
         "guarantee": one.guarantee,
+        "acks_by_hand": one.plan is not None and one.plan.acks_by_hand,
     }
 
 

@@ -1,17 +1,20 @@
 """Agents: async functions over a stream of events, as they are declared."""
 
+import functools
 import inspect
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from turbine import _declare
+from turbine._asks import Asks
 from turbine._decoders import decoder_for
 from turbine._guarantee import guarantee
+from turbine._plan import Entry, Plan
 from turbine.channels import Channel
 from turbine.exceptions import DeclarationError
 from turbine.naming import agent_topic, check_name, function_name
+from turbine.policies import Retry, policy
 from turbine.topics import Topic
-from turbine.types import OnError
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -25,7 +28,7 @@ Source: TypeAlias = str | Topic | Channel | None
 """What an agent reads; None: a topic of its own."""
 
 
-class Agent:
+class Agent(Asks):
     """
     A declared agent. Made by `App.agent`, which also says what each option means.
 
@@ -35,8 +38,10 @@ class Agent:
         channel: What it reads.
         concurrency: Instances; a key always meets the same one.
         sinks: Where yielded values go.
-        on_error: Policy for bad records and failing handlers.
+        policy: What happens to bad records and failing events.
+        on_error: What the core does with them in the end: ``"fail"``, ``"skip"`` or ``"dlq"``.
         dlq: Dead-letter topic, with ``on_error="dlq"``.
+        is_isolated: Whether each partition has an instance of its own.
         yields: Whether the function is an async generator.
     """
 
@@ -49,15 +54,18 @@ class Agent:
         name: str | None = None,
         concurrency: int = 1,
         sink: "Sink | Sequence[Sink]" = (),
-        on_error: OnError = "fail",
+        on_error: str | Retry = "fail",
         dlq: str | Topic | None = None,
         key_type: Any = None,
         value_type: Any = None,
         partitions: int | None = None,
         processing_guarantee: str | None = None,
+        isolated_partitions: bool = False,
     ) -> None:
         self.app = app
         self.fn = fn
+        self.plan: Plan | None = None
+        self.feeds: Topic | Channel | None = None
         self.yields = _check_function(fn)
         self.name = check_name("agent", name or function_name(fn, qualified=True))
         self.guarantee = guarantee(app, processing_guarantee, name=self.name)
@@ -65,7 +73,10 @@ class Agent:
         self.channel = self._source(channel, key_type, value_type, partitions)
         self._check_format()
         self.sinks = self._sinks(sink)
-        self.on_error, self.dlq = _declare.error_policy(on_error, dlq)
+        self.declared_on_error = on_error
+        self.policy = policy(on_error, dlq, self.guarantee)
+        self.on_error, self.dlq = self.policy.last, self.policy.dlq
+        self.is_isolated = self._check_isolated(isolated_partitions)
         _declare.check_no_loop(self.topics, self.dlq, "dlq")
         self.help = _declare.first_line(fn)
 
@@ -81,7 +92,25 @@ class Agent:
     @property
     def topics(self) -> tuple[str, ...]:
         """Names of the Kafka topics it reads; none if it reads a channel."""
-        return self.channel.names if isinstance(self.channel, Topic) else ()
+        return self.reads.names if isinstance(self.reads, Topic) else ()
+
+    @property
+    def reads(self) -> Topic | Channel:
+        """What it iterates over: behind a ``group_by`` or ``through``, the topic in between."""
+        if self.plan is not None and self.plan.stages:
+            return self.plan.stages[-1][0]
+        return self.channel
+
+    def given(self, stream: Any) -> Any:
+        """Return what the function gets for *stream*."""
+        return Entry(stream, self.plan) if self.plan is not None and self.plan.stages else stream
+
+    def make_fn(self) -> Callable[[Any], Any]:
+        """Return the function; of a class, an instance that nobody else has."""
+        if isinstance(self.fn, type):
+            made: Callable[[Any], Any] = self.fn()
+            return made
+        return self.fn
 
     @property
     def group(self) -> str:
@@ -127,7 +156,7 @@ class Agent:
 
     def __call__(self, stream: Any) -> Any:
         """Call the function itself, as a unit test does."""
-        return self.fn(stream)
+        return self.make_fn()(stream)
 
     def test_context(self) -> "AbstractAsyncContextManager[AgentContext]":
         """
@@ -181,6 +210,14 @@ class Agent:
             raise DeclarationError(f"say key_type and value_type where {channel!r} is declared")
         return channel.with_types(key_type, value_type)
 
+    def _check_isolated(self, isolated: object) -> bool:
+        if isolated and self.concurrency != 1:
+            raise DeclarationError(
+                f"the agent {self.name} has isolated_partitions and concurrency={self.concurrency}:"
+                " leave one out, each partition has one instance already"
+            )
+        return bool(isolated) and isinstance(self.channel, Topic)
+
     def _sinks(self, sink: "Sink | Sequence[Sink]") -> tuple[Any, ...]:
         many = list(sink) if isinstance(sink, list | tuple | set | frozenset) else [sink]
         if many and not self.yields:
@@ -214,18 +251,20 @@ Sink: TypeAlias = str | Topic | Channel | Agent | Callable[[Any], Any]
 
 def _check_function(fn: Any) -> bool:
     """Refuse what cannot be an agent; True if it yields."""
-    if isinstance(fn, type):
-        raise DeclarationError(
-            f"an agent is an async function, not the class {fn.__name__}: write 'async def "
-            "f(stream)'"
-        )
-    yields = _declare.is_kind(fn, inspect.isasyncgenfunction)
-    if not yields and not _declare.is_kind(fn, inspect.iscoroutinefunction):
-        name = getattr(fn, "__name__", repr(fn))
+    called = fn.__call__ if isinstance(fn, type) else fn
+    name = getattr(fn, "__name__", repr(fn))
+    yields = _declare.is_kind(called, inspect.isasyncgenfunction)
+    if not yields and not _declare.is_kind(called, inspect.iscoroutinefunction):
+        if isinstance(fn, type):
+            raise DeclarationError(
+                f"the class {name} is no agent: write 'async def __call__(self, stream)' in it"
+            )
         raise DeclarationError(
             f"the agent {name} is not async: write 'async def {name}(stream): async for value in "
             "stream: ...', "
             f"or use @app.subscribe for a function over whole batches"
         )
-    _declare.check_takes_one(fn, "an agent", "stream")
+    _declare.check_takes_one(
+        functools.partial(called, None) if isinstance(fn, type) else fn, "an agent", "stream"
+    )
     return yields

@@ -16,6 +16,7 @@ from turbine._line_options import LineOptions
 from turbine.agents import Agent, Sink, Source
 from turbine.channels import Channel
 from turbine.exceptions import DeclarationError
+from turbine.policies import Retry
 from turbine.settings import Settings
 from turbine.subscriptions import Subscription, Tombstones
 from turbine.tables import Table
@@ -54,6 +55,7 @@ _AGENT_OPTIONS = frozenset(
         "value_type",
         "partitions",
         "processing_guarantee",
+        "isolated_partitions",
     }
 )
 _SUBSCRIBE_OPTIONS = frozenset(
@@ -230,7 +232,7 @@ class App(AppPages, Lifecycle):
         name: str | None = None,
         concurrency: int = 1,
         sink: Sink | Sequence[Sink] = (),
-        on_error: OnError = "fail",
+        on_error: str | Retry = "fail",
         dlq: str | Topic | None = None,
         key_type: Any = None,
         value_type: Any = None,
@@ -245,7 +247,9 @@ class App(AppPages, Lifecycle):
             **options: **name** (``module.function``); **concurrency**, instances of which each key
                 meets one; **sink**, where yielded values go: topics, channels, agents, functions;
                 **on_error**, ``"fail"`` stops the partition in front of a bad record or failing
-                event, ``"skip"`` counts it, ``"dlq"`` sends it to the topic **dlq**;
+                event, ``"skip"`` counts it, ``"dlq"`` sends it to the topic **dlq**, ``"crash"``
+                ends the worker; in front of each, `turbine.policies.Retry` tries again;
+                **isolated_partitions**, an instance for each partition;
                 **key_type** and **value_type** as in `topic`; **partitions** of a created topic.
 
         Raises:

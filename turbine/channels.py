@@ -6,18 +6,17 @@ import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Generator
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from turbine._parsers import seconds
 from turbine.events import Event
 from turbine.exceptions import DeclarationError, SendError
 from turbine.types import HeadersArg, RecordMetadata
 
 if TYPE_CHECKING:
+    from turbine._channel_stream import ChannelStream
     from turbine.app import App
 
-__all__ = ["Channel", "ChannelStream", "drain"]
+__all__ = ["Channel", "drain"]
 
 
 class _Done:
@@ -90,7 +89,43 @@ class Channel:
             await self._wait_until(self._has_room)
         return done
 
-    put = send
+    async def put(self, value: Any = None, **parts: Any) -> _Done:
+        """Put a value in, as `send` does, or an `Event` as it is."""
+        if isinstance(value, Event):
+            return await self.deliver(value)
+        return await self.send(value=value, **parts)
+
+    async def deliver(self, event: Event) -> _Done:
+        """Put an event in, with its key, headers and timestamp."""
+        timestamp = event.timestamp if event.timestamp >= 0 else None
+        return await self.send(
+            key=event.key, value=event.value, headers=event.raw_headers, timestamp=timestamp
+        )
+
+    def clone(self, **changes: Any) -> "Channel":
+        """Make another, empty channel like this one; *changes* as in `App.channel`."""
+        kept = {
+            "name": self.name,
+            "key_type": self.key_type,
+            "value_type": self.value_type,
+            "maxsize": self._maxsize,
+        }
+        return Channel(self.app, **{**kept, **changes})
+
+    derive = clone
+
+    async def declare(self) -> None:
+        """Do nothing: a channel is only in this process."""
+
+    maybe_declare = declare
+
+    def get_topic_name(self) -> str:
+        """Refuse: a channel is no topic.
+
+        Raises:
+            DeclarationError: Always.
+        """
+        raise DeclarationError(f"the channel {self.name!r} has no topic: nothing of it is in Kafka")
 
     def send_soon(
         self,
@@ -139,6 +174,8 @@ class Channel:
 
     def stream(self) -> "ChannelStream":
         """A stream over it; several streams share the values."""
+        from turbine._channel_stream import ChannelStream
+
         return ChannelStream(self)
 
     def __aiter__(self) -> AsyncIterator[Any]:
@@ -189,6 +226,10 @@ class Channel:
             await self._wait_until(self._has_events)
         return event
 
+    def _begin(self, events: int) -> None:
+        with self._lock:
+            self._unfinished += events
+
     def _finish(self, events: int) -> None:
         with self._lock:
             self._unfinished -= events
@@ -216,69 +257,6 @@ class Channel:
             # A loop that has ended took its readers with it.
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(_finish, waiter)
-
-
-class ChannelStream:
-    """
-    Values of a channel, in their order.
-
-    Attributes:
-        current_event: The event handed out last; None before the first.
-    """
-
-    def __init__(self, channel: Channel) -> None:
-        self.channel = channel
-        self.app = channel.app
-        self.current_event: Event | None = None
-
-    def __aiter__(self) -> AsyncIterator[Any]:
-        return self._values()
-
-    async def _values(self) -> AsyncIterator[Any]:
-        async for event in self.events():
-            yield event.value
-
-    async def events(self) -> AsyncIterator[Event]:
-        """Events instead of values."""
-        while True:
-            event = await self._next()
-            try:
-                yield event
-            finally:
-                self.channel._finish(1)  # noqa: SLF001 - two halves of one thing
-
-    async def items(self) -> AsyncIterator[tuple[Any, Any]]:
-        """(key, value) pairs."""
-        async for event in self.events():
-            yield event.key, event.value
-
-    async def take(self, max_: int, within: float | timedelta) -> AsyncIterator[list[Any]]:
-        """
-        Lists of up to *max_* values.
-
-        Args:
-            max_: Most values of a list.
-            within: Longest wait after the first value of a list, in seconds.
-        """
-        if max_ < 1:
-            raise ValueError("take(max_, within): write a number from 1")
-        limit_s = seconds(within)
-        while True:
-            values = [(await self._next()).value]
-            try:
-                async with asyncio.timeout(limit_s):
-                    while len(values) < max_:
-                        values.append((await self._next()).value)
-            except TimeoutError:
-                pass
-            try:
-                yield values
-            finally:
-                self.channel._finish(len(values))  # noqa: SLF001 - two halves of one thing
-
-    async def _next(self) -> Event:
-        self.current_event = await self.channel._next()  # noqa: SLF001 - two halves of one thing
-        return self.current_event
 
 
 async def drain(channels: Collection[Channel]) -> None:

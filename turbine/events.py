@@ -1,6 +1,7 @@
 """One record as an agent sees it."""
 
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from turbine.types import TP, RawHeaders
 
@@ -8,7 +9,20 @@ if TYPE_CHECKING:
     from turbine.channels import Channel
     from turbine.topics import Pending, Topic
 
-__all__ = ["Event"]
+__all__ = ["CurrentEvent", "Event", "Place"]
+
+
+class Place(Protocol):
+    """Where rows are until nobody holds an event of them any more."""
+
+    def ack(self, row: int, /) -> None:
+        """Mark one row as done."""
+
+    def raw_of(self, row: int, /) -> tuple[bytes | None, bytes | None]:
+        """Key and value bytes of one row."""
+
+    def value_of(self, row: int, /) -> Any:
+        """Value of one row."""
 
 
 class Event:
@@ -26,7 +40,17 @@ class Event:
         timestamp: Seconds since the Unix epoch; negative if the record has none.
     """
 
-    __slots__ = ("app", "key", "offset", "partition", "raw_headers", "timestamp", "topic", "value")
+    __slots__ = (
+        "_place",
+        "app",
+        "key",
+        "offset",
+        "partition",
+        "raw_headers",
+        "timestamp",
+        "topic",
+        "value",
+    )
 
     def __init__(  # noqa: PLR0917 - the worker makes one a record, and positions are quicker
         self,
@@ -38,7 +62,9 @@ class Event:
         partition: int = -1,
         offset: int = -1,
         timestamp: float = -1.0,
+        place: tuple[Place, int, bool] | None = None,
     ) -> None:
+        self._place = place
         self.app = app
         self.key = key
         self.value = value
@@ -70,11 +96,53 @@ class Event:
         )
 
     async def forward(self, channel: "Topic | Channel | str", **overrides: Any) -> "Pending | Any":
-        """Send this event on, with its headers and timestamp; *overrides* replace parts."""
+        """
+        Send this event on, with its headers and timestamp; *overrides* replace parts.
+
+        To a topic go the very bytes that were read; a channel gets the decoded key and value.
+        """
         parts: dict[str, Any] = {"headers": self.raw_headers or None}
         if self.timestamp >= 0:
             parts["timestamp"] = self.timestamp
-        return await self.send(channel, **{**parts, **overrides})
+        target = self._target(channel)
+        if self._place is not None and hasattr(target, "names"):
+            parts["key"], parts["value"] = self.raw
+        return await self.send(target, **{**parts, **overrides})
+
+    @property
+    def raw(self) -> tuple[bytes | None, bytes | None]:
+        """Key and value bytes as they were read; (None, None) for what was never in a topic."""
+        if self._place is None:
+            return None, None
+        place, row, _ = self._place
+        return place.raw_of(row)
+
+    def ack(self) -> bool:
+        """
+        Say that this event is done, in a stream with `Stream.noack`; from any task, once is enough.
+
+        Returns:
+            Whether it counted: events of other streams are done when the next one is asked for.
+        """
+        if self._place is None:
+            return False
+        place, row, by_hand = self._place
+        if by_hand:
+            place.ack(row)
+        return by_hand
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Acknowledge the event, unless the block has failed."""
+        if kind is None:
+            self.ack()
 
     def _target(self, channel: "Topic | Channel | str") -> "Topic | Channel":
         if not isinstance(channel, str):
@@ -85,3 +153,23 @@ class Event:
     def __repr__(self) -> str:
         place = f"{self.topic}[{self.partition}]@{self.offset}"
         return f"<Event {place} key={self.key!r} value={self.value!r}>"
+
+
+class CurrentEvent(Event):
+    """The event in an agent's hands, whose value is decoded again if somebody asks for it."""
+
+    __slots__ = ("_given",)
+
+    _given: Any
+
+    @property
+    def value(self) -> Any:
+        """Decoded value."""
+        if self._given is None and self._place is not None:
+            place, row, _ = self._place
+            self._given = place.value_of(row)
+        return self._given
+
+    @value.setter
+    def value(self, given: Any) -> None:
+        self._given = given

@@ -20,6 +20,7 @@ __all__ = [
     "check_name",
     "check_topic_name",
     "function_name",
+    "group_by_topic",
     "module_name",
     "repartition_topic",
     "subscription_group",
@@ -75,6 +76,11 @@ def changelog_topic(app_id: str, table: str) -> str:
 def repartition_topic(app_id: str, topic: str, key: str) -> str:
     """Internal topic that carries *topic* placed by another *key*."""
     return f"{app_id}-{topic}-{key}-repartition"
+
+
+def group_by_topic(agent: str, topic: str, key: str) -> str:
+    """Topic between the stages of an agent that groups, named as Faust does."""
+    return f"{agent}-{topic}-{key}-repartition"
 
 
 def agent_topic(group: str, agent: str) -> str:

@@ -1,13 +1,18 @@
 """Streams: what an agent iterates over."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import itertools
+import math
+from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from turbine._operators import SKIPPED, Operators, run_steps
 from turbine._parsers import seconds
-from turbine._turns import enter
-from turbine.events import Event
+from turbine._turns import STREAM, enter
+from turbine.events import CurrentEvent, Event
+from turbine.exceptions import StateError
+from turbine.types import TP
 
 if TYPE_CHECKING:
     from turbine._agents_runtime import Rows
@@ -19,13 +24,13 @@ __all__ = ["Stream"]
 _NOTHING: Any = object()
 
 
-class Stream:
+class Stream(Operators):
     """
     Rows of the partitions that this worker has, for one instance of an agent.
 
-    A row counts as done when the agent asks for the next one. What the agent has not asked beyond
-    is read again after a crash. Iterating does not visit the event loop while there are decoded
-    rows.
+    A row counts as done when the agent asks for the next one, or, after `noack`, when its event is
+    acknowledged. What is not done is read again after a crash. Iterating does not visit the event
+    loop while there are decoded rows. Iterating inside of an iteration goes on with the same rows.
 
     Attributes:
         app: The app.
@@ -33,50 +38,39 @@ class Stream:
     """
 
     def __init__(self, app: "App", rows: "Rows", concurrency_index: int = 0) -> None:
+        super().__init__()
         self.app = app
         self.concurrency_index = concurrency_index
         self._rows = rows
         self._cursor: Cursor | None = None
         self._held: list[tuple[Cursor, int, int]] = []
         self._lists: dict[tuple[str, int] | None, _List] = {}
+        self._given: Any = None
+        self._is_again = False
         rows.hurried = self._is_hurried
 
     def __aiter__(self) -> AsyncIterator[Any]:
-        return self._values()
+        return self._walked(_value_of) if self._steps or self._by_hand else self._values()
 
     async def _values(self) -> AsyncIterator[Any]:
         while (cursor := await self._current()) is not None:
             cursor.follow()
             is_new = True
-            for value in cursor:
+            for value in self._rows_of(cursor):
                 if is_new:
                     is_new = self._enter(cursor)
                 yield value
-            await self._leave()
+            await self._leave(cursor)
 
-    async def events(self) -> AsyncIterator[Event]:
+    def events(self) -> AsyncIterator[Event]:
         """`Event` objects instead of values: key, headers, topic, partition, offset, timestamp."""
-        while (cursor := await self._current()) is not None:
-            cursor.follow()
-            is_new = True
-            for value in cursor:
-                if is_new:
-                    is_new = self._enter(cursor)
-                yield _event(self.app, cursor, value)
-            await self._leave()
+        return self._walked(self._event_of)
 
-    async def items(self) -> AsyncIterator[tuple[Any, Any]]:
+    def items(self) -> AsyncIterator[tuple[Any, Any]]:
         """``(key, value)`` pairs."""
-        while (cursor := await self._current()) is not None:
-            cursor.follow()
-            is_new = True
-            for value in cursor:
-                if is_new:
-                    is_new = self._enter(cursor)
-                yield cursor.key(), value
-            await self._leave()
+        return self._walked(_item_of)
 
-    def take(self, max_: int, within: float | timedelta) -> AsyncIterator[list[Any]]:
+    def take(self, max_: int, within: float | timedelta | None = None) -> AsyncIterator[list[Any]]:
         """
         Lists of up to *max_* values, of any of the partitions.
 
@@ -86,16 +80,31 @@ class Stream:
 
         Args:
             max_: Most values of a list.
-            within: Longest wait after the first value of a list, in seconds.
+            within: Longest wait after the first value of a list, in seconds; None: until there are
+                *max_*, however long that takes.
 
         Raises:
             ValueError: *max_* is less than 1.
         """
-        return self._take(max_, seconds(within), _value_of)
+        return self._take(max_, within, _value_of)
 
-    def take_events(self, max_: int, within: float | timedelta) -> AsyncIterator[list[Event]]:
+    def take_events(
+        self, max_: int, within: float | timedelta | None = None
+    ) -> AsyncIterator[list[Event]]:
         """As `take`, with `Event` objects."""
-        return self._take(max_, seconds(within), self._event_of)
+        return self._take(max_, within, self._event_of)
+
+    def take_with_timestamp(
+        self, max_: int, within: float | timedelta | None, timestamp_field_name: str
+    ) -> AsyncIterator[list[Any]]:
+        """As `take`; dicts get the record's time, in seconds, as *timestamp_field_name*."""
+
+        def stamped(cursor: "Cursor", value: Any) -> Any:
+            if isinstance(value, dict):
+                value[timestamp_field_name] = cursor.envelope()[3] / 1_000
+            return value
+
+        return self._take(max_, within, stamped)
 
     async def batches(self, max_rows: int = 10_000) -> AsyncIterator[Any]:
         """
@@ -103,34 +112,59 @@ class Stream:
 
         As large as what has arrived, at most *max_rows* rows. Columns are those of the agent's
         ``value_type``; without one they are inferred from the first records.
+
+        Raises:
+            ValueError: *max_rows* is less than 1, or the stream has filters or processors.
         """
         if max_rows < 1:
             raise ValueError("batches(max_rows): write a number from 1")
+        if self._steps or self._by_hand:
+            raise ValueError(
+                "batches() goes without filter(), add_processor(), echo() and noack(): select rows "
+                "of the batch instead"
+            )
+        if self._is_again and self._held:
+            self._is_again = False
+            self._enter(self._held[-1][0])
+            yield self._given
+            self._done()
         while (cursor := await self._current()) is not None:
             cursor.hold()
             start = cursor.handed()
             batch, taken = cursor.rest_to_arrow(max_rows)
             if not taken:
-                await self._leave()
+                await self._leave(cursor)
                 continue
             self._held.append((cursor, start, cursor.handed()))
             if batch.num_rows:
                 self._enter(cursor)
+                self._given = batch
                 yield batch
             self._done()
 
     @property
     def current_event(self) -> Event | None:
-        """The row handed out last, as an event without its value; None before the first."""
+        """The row handed out last; None before the first. Its value is decoded when asked for."""
         cursor = self._cursor
         if cursor is None or not cursor.handed():
             return None
-        return _event(self.app, cursor, None)
+        return _event(self.app, cursor, None, by_hand=self._by_hand, kind=CurrentEvent)
+
+    @property
+    def active_partitions(self) -> set[TP]:
+        """Partitions whose rows come here."""
+        return self._rows.partitions()
 
     # -- for the runtime -------------------------------------------------------------------
 
-    def refuse(self, message: str) -> bool:
-        """Apply ``on_error`` to the rows in the agent's hands; False if there are none."""
+    def refuse(self, message: str, *, is_buried: bool = False) -> bool:
+        """
+        Apply ``on_error`` to the rows in the agent's hands; False if there are none.
+
+        Args:
+            message: What was raised.
+            is_buried: Whether they go to the dead letters, which acknowledges them too.
+        """
         if not self._held:
             lists, self._lists = self._lists, {}
             self._held = [held for one in lists.values() for held in one.held]
@@ -141,13 +175,26 @@ class Stream:
             return True
         if self._cursor is not None and self._cursor.handed():
             self._cursor.bad(message)
+            if self._by_hand and is_buried:
+                self._cursor.ack(self._cursor.handed() - 1)
             return True
         return False
+
+    def place(self) -> tuple[str, int, int] | None:
+        """Topic, partition and offset of the last row in the agent's hands; None without any."""
+        cursor = self._held[-1][0] if self._held else self._cursor
+        if cursor is None or not cursor.handed() or (self._lists and not self._held):
+            return None
+        return cursor.topic, cursor.partition, cursor.envelope()[2]
+
+    def again(self) -> None:
+        """Hand the rows in the agent's hands out once more."""
+        self._is_again = True
 
     def finish(self) -> None:
         """Mark the rows in the agent's hands as done: it has returned."""
         self._done()
-        if self._cursor is not None:
+        if self._cursor is not None and not self._by_hand:
             self._cursor.finish()
 
     def raw_key(self) -> bytes | None:
@@ -156,7 +203,32 @@ class Stream:
             return None
         return self._cursor.raw()[0]
 
+    def headers(self) -> list[tuple[str, bytes | None]]:
+        """Headers of the row in the agent's hands."""
+        if self._held or self._cursor is None or not self._cursor.handed():
+            return []
+        return self._cursor.headers()
+
     # -- inside ----------------------------------------------------------------------------
+
+    async def _walked(self, project: "Callable[[Cursor, Any], Any]") -> AsyncIterator[Any]:
+        """Rows behind the filters and processors, each as *project* makes it."""
+        while (cursor := await self._current()) is not None:
+            self._begin(cursor)
+            is_new = True
+            for row in self._rows_of(cursor):
+                if is_new:
+                    is_new = self._enter(cursor)
+                value = row
+                if self._steps:
+                    value = await run_steps(self._steps, row)
+                    if value is SKIPPED:
+                        self._skip(cursor)
+                        continue
+                yield project(cursor, value)
+            if self._by_hand:
+                cursor.abandon()
+            await self._leave(cursor)
 
     async def _current(self, deadline: float | None = None) -> "Cursor | None":
         """The cursor begun, or the next one; None when the worker has stopped."""
@@ -164,27 +236,62 @@ class Stream:
             self._cursor = await self._rows.next(deadline)
         return self._cursor
 
+    def _rows_of(self, cursor: "Cursor") -> Iterable[Any]:
+        """What *cursor* has left, and in front of it the row that is to be handled again."""
+        if not self._is_again:
+            return cursor
+        self._is_again = False
+        return itertools.chain([cursor.value_of(cursor.handed() - 1)], cursor)
+
+    def _begin(self, cursor: "Cursor") -> None:
+        if not self._by_hand:
+            cursor.follow()
+            return
+        if cursor.turn() is not None:
+            raise StateError(
+                "noack() is not possible here: tables, and exactly-once agents, commit what is "
+                "done up to an offset. Leave noack() out, or, in an app with tables, write it in "
+                "the agent's own function, and write to no table there"
+            )
+        cursor.hold()
+
     def _enter(self, cursor: "Cursor") -> bool:
         """Let writes belong to the rows in hand; asked once there are some, which hold the cut."""
         enter(self.app, cursor.turn())
+        STREAM.set(self)
         return False
 
-    async def _leave(self) -> None:
-        self._cursor = None
+    def _skip(self, cursor: "Cursor") -> None:
+        if self._by_hand:
+            cursor.ack(cursor.handed() - 1)
+
+    async def _leave(self, cursor: "Cursor") -> None:
+        # An iteration inside of this one may have gone on to other rows.
+        if self._cursor is cursor:
+            self._cursor = None
         # The rows are at their end: let timers and other agents have the loop.
         await asyncio.sleep(0)
 
     async def _take(
-        self, max_: int, within_s: float, project: "Callable[[Cursor, Any], Any]"
+        self,
+        max_: int,
+        within: float | timedelta | None,
+        project: "Callable[[Cursor, Any], Any]",
     ) -> AsyncIterator[list[Any]]:
         if max_ < 1:
             raise ValueError("take(max_, within): max_ is a number from 1")
+        within_s = math.inf if within is None else seconds(within)
         loop = asyncio.get_running_loop()
+        if self._is_again and self._held:
+            self._is_again = False
+            self._enter(self._held[-1][0])
+            yield self._given
+            self._done()
         stopped = False
         while not stopped:
-            deadline = min((one.deadline for one in self._lists.values()), default=None)
+            deadline = min((one.deadline for one in self._lists.values()), default=math.inf)
             try:
-                cursor = await self._current(deadline)
+                cursor = await self._current(None if deadline == math.inf else deadline)
             except TimeoutError:
                 cursor = None
             else:
@@ -197,6 +304,7 @@ class Stream:
                     self._held = self._lists.pop(key).held
                     if one.values:
                         self._enter(self._held[-1][0])
+                        self._given = one.values
                         yield one.values
                     self._done()
 
@@ -207,6 +315,7 @@ class Stream:
         within_s: float,
         project: "Callable[[Cursor, Any], Any]",
     ) -> None:
+        self._begin(cursor)
         cursor.hold()
         start = cursor.handed()
         key = None if cursor.turn() is None else (cursor.topic, cursor.partition)
@@ -216,6 +325,11 @@ class Stream:
             value = next(cursor, _NOTHING)
             if value is _NOTHING:
                 break
+            if self._steps:
+                value = await run_steps(self._steps, value)
+                if value is SKIPPED:
+                    self._skip(cursor)
+                    continue
             values.append(project(cursor, value))
         if cursor.handed() > start:
             if one is None:
@@ -223,18 +337,26 @@ class Stream:
                 one = self._lists[key] = _List(values, deadline)
             one.held.append((cursor, start, cursor.handed()))
         if len(values) < max_:
-            await self._leave()
+            if self._by_hand:
+                cursor.abandon()
+            else:
+                # A list may be larger than what is polled at once.
+                cursor.release()
+            await self._leave(cursor)
 
     def _is_hurried(self) -> bool:
         return any(one.is_hurried() for one in self._lists.values())
 
     def _done(self) -> None:
         held, self._held = self._held, []
+        self._given = None
+        if self._by_hand:
+            return
         for cursor, _, end in held:
             cursor.done_through(end)
 
     def _event_of(self, cursor: "Cursor", value: Any) -> Event:
-        return _event(self.app, cursor, value)
+        return _event(self.app, cursor, value, by_hand=self._by_hand)
 
 
 class _List:
@@ -256,9 +378,15 @@ def _value_of(_cursor: "Cursor", value: Any) -> Any:
     return value
 
 
-def _event(app: "App", cursor: "Cursor", value: Any) -> Event:
+def _item_of(cursor: "Cursor", value: Any) -> tuple[Any, Any]:
+    return cursor.key(), value
+
+
+def _event(
+    app: "App", cursor: "Cursor", value: Any, *, by_hand: bool, kind: type[Event] = Event
+) -> Event:
     key, headers, offset, timestamp_ms = cursor.envelope()
-    return Event(
+    return kind(
         app,
         key,
         value,
@@ -267,4 +395,5 @@ def _event(app: "App", cursor: "Cursor", value: Any) -> Event:
         cursor.partition,
         offset,
         timestamp_ms / 1_000,
+        (cursor, cursor.handed() - 1, by_hand),
     )

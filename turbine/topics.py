@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Generator, Mapping
+import copy
+from collections.abc import Generator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -269,6 +270,52 @@ class Topic:
         return decoder_for(self.key_type, default="raw"), decoder_for(
             self.value_type, default="json"
         )
+
+    maybe_declare = declare
+
+    def derive(
+        self,
+        *,
+        topics: Sequence[str] | None = None,
+        prefix: str = "",
+        suffix: str = "",
+        **changes: Any,
+    ) -> "Topic":
+        """
+        Make a topic like this one under another name.
+
+        Args:
+            topics: Its names; None: those of this one.
+            prefix: Put in front of each.
+            suffix: Put behind each.
+            **changes: ``key_type``, ``value_type``, ``partitions``, ``replicas``, ``config``,
+                ``internal``; None keeps what this one has.
+
+        Raises:
+            DeclarationError: Kafka refuses the name, or a change does not exist.
+        """
+        known = {"key_type", "value_type", "partitions", "replicas", "config", "internal"}
+        if changes.keys() - known:
+            raise DeclarationError(
+                f"a topic cannot be derived with {sorted(changes.keys() - known)}: it takes "
+                f"{', '.join(sorted(known))}"
+            )
+        twin = copy.copy(self)
+        names = self.names if topics is None else topics
+        twin.names = tuple(check_topic_name(f"{prefix}{name}{suffix}") for name in names)
+        twin.name = twin.names[0]
+        for name, value in changes.items():
+            if value is not None:
+                setattr(twin, name, value)
+        twin._json_text = takes_json(twin.value_type) and twin.value_format.kind == "json"  # noqa: SLF001 - of the same class
+        return twin
+
+    clone = derive_topic = derive
+
+    async def put(self, event: Any) -> Pending:
+        """Send an `Event` on, with its key, headers and timestamp."""
+        sent: Pending = await event.forward(self)
+        return sent
 
     def get_topic_name(self) -> str:
         """The name, of a topic with one."""

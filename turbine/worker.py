@@ -15,10 +15,13 @@ from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
 from turbine import _native
-from turbine._agents_runtime import AgentInstance, cancel_all
+from turbine._agents_runtime import AgentInstance, Rows, cancel_all
 from turbine._dump import describe_worker
+from turbine._isolated import IsolatedAgent
 from turbine._leader import Leader
 from turbine._pages_runtime import Pages
+from turbine._plan import plan_app
+from turbine._replies import stop_replies
 from turbine._shards import make_handler
 from turbine._subscriptions_runtime import AsyncRunner, SyncRunner
 from turbine._topics_runtime import ensure_topics
@@ -31,6 +34,7 @@ from turbine.signals import Signal
 from turbine.types import TP
 
 if TYPE_CHECKING:
+    from turbine.agents import Agent
     from turbine.app import App
     from turbine.tables import Table
 
@@ -76,6 +80,7 @@ class Runtime:
         kafka: Mapping[str, str] | None = None,
     ) -> None:
         self.app = app
+        plan_app(app)
         self._brokers = brokers or app.conf.bootstrap
         self.hanging: list[str] = []
         self.failures: list[str] = []
@@ -103,6 +108,7 @@ class Runtime:
         self._signals: set[asyncio.Task[None]] = set()
         self._threads: list[SyncRunner] = []
         self._readers: dict[asyncio.Task[Any], Channel] = {}
+        self._isolated: list[IsolatedAgent] = []
         self._wake: Wake | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -163,11 +169,7 @@ class Runtime:
                 self._threads.append(runner)
                 runner.start()
         for agent in app.agents.values():
-            for index in range(agent.concurrency):
-                instance = AgentInstance(self._native, wake, agent, index)
-                task = self._spawn(instance.run(), instance.name)
-                if isinstance(agent.channel, Channel):
-                    self._readers[task] = agent.channel
+            self._start_agent(agent, wake)
         for job in app.jobs:
             name = f"{job.kind} {job.name}"
             self._jobs.append(asyncio.create_task(job.run(app.clock), name=name))
@@ -230,6 +232,27 @@ class Runtime:
                 schema = _schema_or_none(agent.value_type)
             self._native.set_decoder(agent.name, key, value, schema)
 
+    def _start_agent(self, agent: "Agent", wake: Wake) -> None:
+        options: dict[str, Any] = {"ending": self._stop_asked, "on_crash": self._crash}
+        if agent.is_isolated:
+            one = IsolatedAgent(self._native, wake, agent, self._spawn, **options)
+            self._isolated.append(one)
+            self._spawn(one.run(), agent.name)
+            return
+        for index in range(agent.concurrency):
+            source = agent.reads
+            is_channel = isinstance(source, Channel)
+            rows = None if is_channel else Rows(self._native, wake, agent, index)
+            instance = AgentInstance(self._native, agent, rows, index, **options)
+            task = self._spawn(instance.run(), instance.name)
+            if isinstance(source, Channel):
+                self._readers[task] = source
+
+    def _crash(self, reason: str) -> None:
+        """End the worker because of *reason*; its exit code says that it failed."""
+        self.failures.append(reason)
+        self.request_stop()
+
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
         task = asyncio.create_task(work, name=name)
         self._tasks.append(task)
@@ -237,6 +260,7 @@ class Runtime:
 
     async def _abort(self) -> None:
         await self.pages.stop()
+        await stop_replies(self.app)
         await asyncio.to_thread(self._native.join, 1_000)
         await asyncio.to_thread(self._native.close)
         if self._wake is not None:
@@ -265,6 +289,7 @@ class Runtime:
         for name in self.hanging:
             logger.error("did not end in time: %s", name)
         await cancel_all([task for task in self._tasks if not task.done()])
+        await stop_replies(self.app)
         await _in_thread(self._native.close)
         await asyncio.gather(*self._signals, return_exceptions=True)
         self._on_news()
@@ -273,6 +298,7 @@ class Runtime:
         # Frames of cancelled tasks refer to the worker, and these to them: let its threads end now.
         self._tasks.clear()
         self._readers.clear()
+        self._isolated.clear()
         self._jobs.clear()
 
     async def _say_goodbye(self) -> None:
@@ -315,12 +341,17 @@ class Runtime:
         if kind == "failed":
             self.failures.append(event["reason"])
             self._send(self.app.on_partition_failed, partitions[0], event["reason"])
-            if self._nothing_runs():
+            if any(a.policy.crashes and partitions[0].topic in a.topics for a in self._agents()):
+                logger.error("the worker ends: an agent is declared with on_error='crash'")
+                self.request_stop()
+            elif self._nothing_runs():
                 logger.error("no partition is left that can go on: the worker stops")
                 self.request_stop()
             return
         listed = ", ".join(f"{tp.topic}[{tp.partition}]" for tp in partitions)
         logger.info("%s by group %s: %s", kind, event["group"], listed)
+        for one in self._isolated:
+            (one.revoked if kind == "revoked" else one.assigned)(partitions)
         self.leader.heard(event, set(partitions))
         if kind == "revoked":
             self._send(self.app.on_partitions_revoked, set(partitions))
@@ -357,6 +388,9 @@ class Runtime:
         self._signals.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("a function connected to a signal raised", exc_info=error)
+
+    def _agents(self) -> "list[Agent]":
+        return list(self.app.agents.values())
 
     def _nothing_runs(self) -> bool:
         states = {row["state"] for row in self._native.assignments()}

@@ -6,6 +6,7 @@
 //!   transactions and what was aborted have offsets and are never seen, so nothing is counted.
 //! * Only what is committed comes. A transaction that is open at the beginning is waited for, as far as it is
 //!   in front of the end: what stands behind its first record is not missed.
+//! * A reader made by [`Logs::follow`] has no end: it waits for what is written next.
 //! * Where the log has lost its beginning in the meantime, that is said ([`Read::Truncated`]) and reading goes
 //!   on at the oldest record; never silently.
 //!
@@ -120,16 +121,34 @@ impl Logs {
         let bounds = self.bounds(tp)?;
         let is_there = (bounds.start..=bounds.end).contains(&from);
         let position = if is_there { from } else { bounds.start };
+        let skipped = (0..bounds.start).contains(&from).then_some((from, position));
+        self.reader(tp, position, bounds.end, skipped)
+    }
+
+    /// Reads what is written to `tp` from now on, without an end.
+    ///
+    /// # Errors
+    ///
+    /// As [`Logs::bounds`].
+    pub fn follow(&self, tp: &TopicPartition) -> Result<LogReader> {
+        self.reader(tp, self.bounds(tp)?.end, i64::MAX, None)
+    }
+
+    fn reader(
+        &self,
+        tp: &TopicPartition,
+        position: i64,
+        end: i64,
+        skipped: Option<(i64, i64)>,
+    ) -> Result<LogReader> {
         let client = alone(&settings::log_reader(&self.brokers, &self.user, &self.group))?;
         // SAFETY: a live consumer; the queue is given back when the reader is dropped.
         let queue = unsafe { rd::rd_kafka_queue_get_consumer(client.client().native_ptr()) };
         let queue = ptr::NonNull::new(queue)
             .ok_or_else(|| Error::Config("a client without a group cannot read a log".into()))?;
-        let skipped = (0..bounds.start).contains(&from).then_some((from, position));
         let tp = tp.clone();
-        let reader =
-            LogReader { tp, client, queue, position, end: bounds.end, skipped, refused: None };
-        if position < bounds.end {
+        let reader = LogReader { tp, client, queue, position, end, skipped, refused: None };
+        if position < end {
             reader.assign()?;
         }
         Ok(reader)
@@ -253,8 +272,13 @@ impl LogReader {
             tracing::warn!(
                 target: "turbine.kafka",
                 "{}: its end has moved back from {} to {end}: an election has cut what was written last",
-                self.tp, self.end
+                self.tp, self.position
             );
+            if self.end == i64::MAX {
+                self.position = end;
+                self.assign()?;
+                return Ok(Read::Nothing);
+            }
             self.position = self.end;
             return Ok(Read::End);
         }

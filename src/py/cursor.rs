@@ -133,6 +133,13 @@ impl Cursor {
             pyo3::exceptions::PyRuntimeError::new_err("no row has been handed out yet")
         })
     }
+
+    fn handed_row(&self, row: usize) -> PyResult<usize> {
+        if row >= self.cursor.handed() {
+            return Err(pyo3::exceptions::PyIndexError::new_err("the row was not handed out"));
+        }
+        Ok(self.cursor.row(row))
+    }
 }
 
 #[pymethods]
@@ -163,6 +170,8 @@ impl Cursor {
                 self.cursor.abandon();
                 return None;
             }
+            // Nobody sees it, and nobody could acknowledge it.
+            self.cursor.finish_row(self.cursor.handed() - 1);
         }
     }
 
@@ -189,6 +198,40 @@ impl Cursor {
 
     fn abandon(&self) {
         self.cursor.abandon();
+    }
+
+    fn release(&self) {
+        self.cursor.release();
+    }
+
+    #[pyo3(signature = (row, /))]
+    fn ack(&self, row: usize) {
+        self.cursor.finish_row(row);
+    }
+
+    /// Value of row *row* of those handed out, decoded anew.
+    #[pyo3(signature = (row, /))]
+    fn value_of<'py>(&self, py: Python<'py>, row: usize) -> PyResult<Bound<'py, PyAny>> {
+        let value = self.cursor.records().value(self.handed_row(row)?);
+        self.agent.value.decode(py, value).map_err(super::error::DecodeError::new_err)
+    }
+
+    /// Headers of that row.
+    fn headers<'py>(&self, py: Python<'py>) -> PyResult<Vec<(String, MaybeBytes<'py>)>> {
+        let convert = |(name, value): Header| (name, value.map(|v| PyBytes::new(py, &v)));
+        Ok(self.cursor.records().headers(self.row()?).into_iter().map(convert).collect())
+    }
+
+    /// Key and value bytes of row *row* of those handed out.
+    #[pyo3(signature = (row, /))]
+    fn raw_of<'py>(
+        &self,
+        py: Python<'py>,
+        row: usize,
+    ) -> PyResult<(MaybeBytes<'py>, MaybeBytes<'py>)> {
+        let (records, row) = (self.cursor.records(), self.handed_row(row)?);
+        let bytes = |b: Option<&[u8]>| b.map(|b| PyBytes::new(py, b));
+        Ok((bytes(records.key(row)), bytes(records.value(row))))
     }
 
     /// What the rows in hand belong to; None where nothing but their offset is committed.
@@ -238,9 +281,7 @@ impl Cursor {
     /// (key, headers, offset, timestamp in ms) of the row handed out last.
     fn envelope<'py>(&self, py: Python<'py>) -> PyResult<Envelope<'py>> {
         let (records, row) = (self.cursor.records(), self.row()?);
-        let headers = records.headers(row).into_iter();
-        let convert = |(name, value): Header| (name, value.map(|v| PyBytes::new(py, &v)));
-        let headers = headers.map(convert).collect();
+        let headers = self.headers(py)?;
         Ok((self.key(py)?, headers, records.offset(row), records.timestamp_ms(row)))
     }
 

@@ -13,6 +13,7 @@ mod encode;
 mod error;
 mod expression;
 mod faults;
+mod follower;
 mod local_state;
 mod logs;
 mod producer;
@@ -60,6 +61,8 @@ mod _native {
     use super::expression::{Expression, Splitter, explode, group_rows, shard_of, shard_rows};
     #[pymodule_export]
     use super::faults::Fault;
+    #[pymodule_export]
+    use super::follower::Follower;
     #[pymodule_export]
     use super::local_state::{LocalState, receipt};
     #[pymodule_export]

@@ -81,6 +81,7 @@ pub struct Cursor {
     applied: Mutex<usize>,
     held: AtomicBool,
     ended: AtomicBool,
+    released: AtomicBool,
     began: Mutex<Option<Instant>>,
 }
 
@@ -103,6 +104,7 @@ impl Cursor {
             applied: Mutex::new(0),
             held: AtomicBool::new(false),
             ended: AtomicBool::new(false),
+            released: AtomicBool::new(false),
             began: Mutex::new(None),
         })
     }
@@ -256,6 +258,23 @@ impl Cursor {
         self.end();
     }
 
+    /// The records are no longer needed: others may be polled in their place, while rows are still in progress.
+    pub fn release(&self) {
+        if !self.released.swap(true, Ordering::AcqRel)
+            && self.chunk.open.fetch_sub(1, Ordering::AcqRel) == 1
+        {
+            self.chunk.place.lock().take();
+        }
+    }
+
+    /// Row `i` of those handed out is done, in whatever order, also after [`Cursor::abandon`].
+    pub fn finish_row(&self, i: usize) {
+        if i < self.handed() {
+            let ticket = self.base + self.rows.get(i) as u64;
+            self.chunk.task.finish(self.lane, std::iter::once(ticket));
+        }
+    }
+
     /// Handed out and not done.
     #[must_use]
     pub fn in_progress(&self) -> usize {
@@ -292,8 +311,6 @@ impl Cursor {
             self.task().status.metrics.process.observe(began.elapsed().as_secs_f64());
         }
         self.chunk.task.ended(self.lane, self);
-        if self.chunk.open.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.chunk.place.lock().take();
-        }
+        self.release();
     }
 }

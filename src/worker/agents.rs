@@ -54,7 +54,9 @@ pub(super) fn agents_spawn(
         // A commit has the offset of all who read the partition: the strongest promise counts.
         let is_exact =
             recipe.readers.iter().any(|reader| reader.guarantee == Guarantee::ExactlyOnce);
-        if is_exact || !recipe.worker.config.tables.is_empty() {
+        // Rows that wait for their acknowledgement would hold up every cut.
+        let by_hand = recipe.readers.iter().any(|reader| reader.acks_by_hand);
+        if is_exact || !(by_hand || recipe.worker.config.tables.is_empty()) {
             return recipe.open(Arc::clone(group), partitions, is_exact, tp, queue);
         }
         recipe.begin(tp, queue, None)

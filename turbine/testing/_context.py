@@ -16,10 +16,9 @@ from turbine._agents_runtime import AgentInstance
 from turbine.channels import Channel
 from turbine.events import Event
 from turbine.exceptions import HandlerError
-from turbine.streams import Stream
 from turbine.testing._codec import decode, encode
 from turbine.testing._tables import MemoryTable, TestTurn
-from turbine.types import HeadersArg
+from turbine.types import TP, HeadersArg
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -189,31 +188,29 @@ class _Instance(AgentInstance):
     """An agent's instance whose worker is the context."""
 
     def __init__(self, context: AgentContext) -> None:
-        self.agent = context.agent
-        self.name = context.agent.name
+        super().__init__(
+            cast("Any", _Native(context)),
+            context.agent,
+            cast("Any", context._rows),  # noqa: SLF001 - two halves of one thing
+            0,
+            ending=asyncio.Event(),
+            on_crash=context.stopped,
+        )
         self._context = context
-        self._native = cast("Any", _Native(context))
-        self._rows = cast("Any", context._rows)  # noqa: SLF001 - two halves of one thing
-        self._stream = Stream(context.agent.app, self._rows)
 
-    async def _call(self) -> None:
+    async def _yielded(self, value: Any) -> None:
         context = self._context
-        result = self.agent.fn(self._stream)
-        try:
-            if not self.agent.yields:
-                await result
-                return
-            async for value in result:
-                event = self._stream.current_event
-                if event is not None:
-                    context.results[event.offset] = value
-                context.yielded.append(value)
-                for sink in self.agent.sinks:
-                    await self._deliver(sink, value)
-        except Exception as exc:
-            if self.agent.on_error == "fail":
-                context._error = exc  # noqa: SLF001 - two halves of one thing
-            raise
+        event = self._stream.current_event
+        if event is not None:
+            context.results[event.offset] = value
+        context.yielded.append(value)
+        await super()._yielded(value)
+
+    async def _after(self, exc: BaseException) -> bool:
+        again = await super()._after(exc)
+        if isinstance(exc, Exception) and (not again or self._context._rows.stopped):  # noqa: SLF001 - two halves of one thing
+            self._context._error = exc  # noqa: SLF001 - as above
+        return again
 
 
 class _Native:
@@ -243,6 +240,9 @@ class _Rows:
     def close(self) -> None:
         self.stopped = True
         self._news.set()
+
+    def partitions(self) -> set[TP]:
+        return {TP(str(self._context.agent.channel), 0)}
 
     async def next(self, deadline: float | None) -> "_Cursor | None":
         while not self._queue:
@@ -284,6 +284,21 @@ class _Cursor:
 
     def done_through(self, rows: int) -> None:
         pass
+
+    ack = done_through
+
+    def release(self) -> None:
+        pass
+
+    def headers(self) -> Sequence[tuple[str, bytes | None]]:
+        return self._event.raw_headers
+
+    def value_of(self, _row: int) -> Any:
+        return self._event.value
+
+    def raw_of(self, _row: int) -> tuple[bytes | None, bytes | None]:
+        value_type = self._context.agent.value_type
+        return encode(self._event.key, str), encode(self._event.value, value_type)
 
     def handed(self) -> int:
         return self._handed
