@@ -103,6 +103,9 @@ class AgentInstance:
         self._ending = ending
         self._on_crash = on_crash
         self._fn = agent.make_fn()
+        self.siblings: list[AgentInstance] = []
+        self._calling: asyncio.Task[None] | None = None
+        self._is_restarted = False
         self._tries = 0
         self._tried: tuple[str, int, int] | None = None
         self._stream: Any = (
@@ -117,19 +120,47 @@ class AgentInstance:
         """Run until the worker stops or the agent gives up."""
         while not self._is_over:
             try:
-                await self._call()
+                await self._called()
             except (Exception, asyncio.CancelledError) as exc:
                 if isinstance(exc, asyncio.CancelledError) and was_cancelled():
                     raise
+                if self._is_restarted:
+                    self._is_restarted = False
+                    if self._stream.place() is not None:
+                        self._stream.again()
+                    continue
+                for one in self.siblings:
+                    one.restart()
                 if not await self._after(exc):
                     return
             else:
                 self._returned()
                 return
 
+    def restart(self) -> None:
+        """Call the function again, with the rows that it has in its hands."""
+        if self._calling is not None and not self._calling.done():
+            self._is_restarted = True
+            self._calling.cancel()
+
+    async def _called(self) -> None:
+        """Call the function, so that a sibling can end the call."""
+        if not self.agent.restarts_all:
+            await self._call()
+            return
+        self._calling = asyncio.ensure_future(self._call())
+        try:
+            await self._calling
+        finally:
+            self._calling.cancel()
+
     async def _after(self, exc: BaseException) -> bool:
         """Decide what follows an exception; whether the function is called again."""
         message = f"{type(exc).__name__}: {exc}"
+        if self.agent.on_exception is not None:
+            answer = self.agent.on_exception(self.agent, exc)
+            if inspect.isawaitable(answer):
+                await answer
         if isinstance(exc, StateError):
             logger.error("agent %s raised", self.name, exc_info=exc)
             # No row is to blame: each would be left out, and be missing in the tables.

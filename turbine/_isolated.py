@@ -68,8 +68,12 @@ class IsolatedAgent:
         """End the instances of *partitions*."""
         for tp in partitions:
             part = self._parts.pop(tp, None)
-            if part is not None:
-                part.stopped = True
+            if part is None:
+                continue
+            part.stopped = True
+            if part.queue and tp in part.partitions_of_worker():
+                # It has come back already, and its first rows were quicker than this word.
+                self._part(tp).queue.extend(part.queue)
         self._wake.nudge()
 
     def _part(self, tp: TP) -> "_Part":
@@ -100,3 +104,7 @@ class _Part(Rows):
 
     def partitions(self) -> set[TP]:
         return {self._tp}
+
+    def partitions_of_worker(self) -> set[TP]:
+        """Partitions of the agent's topics that the worker has at this moment."""
+        return super().partitions()

@@ -7,7 +7,8 @@ is called again. A stream without any of them pays nothing for them.
 
 import inspect
 from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
+from types import GenericAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeAlias
 
 from turbine.exceptions import DeclarationError
 
@@ -29,6 +30,8 @@ class Operators:
     """What can be done to a stream before it is iterated."""
 
     app: "App"
+    __class_getitem__: ClassVar[Any] = classmethod(GenericAlias)
+    """``Stream[Order]`` in annotations."""
 
     def __init__(self) -> None:
         self._steps: list[Step] = []

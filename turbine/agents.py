@@ -42,6 +42,8 @@ class Agent(Asks):
         on_error: What the core does with them in the end: ``"fail"``, ``"skip"`` or ``"dlq"``.
         dlq: Dead-letter topic, with ``on_error="dlq"``.
         is_isolated: Whether each partition has an instance of its own.
+        restarts_all: Whether all instances are called again when one has failed.
+        on_exception: Told of every exception, sync or async, before the policy is applied.
         yields: Whether the function is an async generator.
     """
 
@@ -61,11 +63,14 @@ class Agent(Asks):
         partitions: int | None = None,
         processing_guarantee: str | None = None,
         isolated_partitions: bool = False,
+        restarts_all: bool = False,
     ) -> None:
         self.app = app
         self.fn = fn
         self.plan: Plan | None = None
         self.feeds: Topic | Channel | None = None
+        self.restarts_all = restarts_all
+        self.on_exception: Callable[[Agent, BaseException], Any] | None = None
         self.yields = _check_function(fn)
         self.name = check_name("agent", name or function_name(fn, qualified=True))
         self.guarantee = guarantee(app, processing_guarantee, name=self.name)
@@ -129,7 +134,7 @@ class Agent(Asks):
 
     def decoders(self) -> tuple[Any, Any]:
         """Key and value decoder, as `_native.Worker.set_decoder` takes them."""
-        channel = self.channel
+        channel = self.reads
         if isinstance(channel, Topic):
             return channel.decoders()
         return decoder_for(channel.key_type, default="raw"), decoder_for(

@@ -56,6 +56,7 @@ _AGENT_OPTIONS = frozenset(
         "partitions",
         "processing_guarantee",
         "isolated_partitions",
+        "restarts_all",
     }
 )
 _SUBSCRIBE_OPTIONS = frozenset(
@@ -249,7 +250,8 @@ class App(AppPages, Lifecycle):
                 **on_error**, ``"fail"`` stops the partition in front of a bad record or failing
                 event, ``"skip"`` counts it, ``"dlq"`` sends it to the topic **dlq**, ``"crash"``
                 ends the worker; in front of each, `turbine.policies.Retry` tries again;
-                **isolated_partitions**, an instance for each partition;
+                **isolated_partitions**, an instance for each partition; **restarts_all**, call
+                all instances again when one has failed;
                 **key_type** and **value_type** as in `topic`; **partitions** of a created topic.
 
         Raises:

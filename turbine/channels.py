@@ -6,7 +6,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Generator
-from typing import TYPE_CHECKING, Any
+from types import GenericAlias
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from turbine.events import Event
 from turbine.exceptions import DeclarationError, SendError
@@ -46,6 +47,8 @@ class Channel:
         name: Shown as the topic of its events.
         maxsize: Values that wait before `send` waits.
     """
+
+    __class_getitem__: ClassVar[Any] = classmethod(GenericAlias)
 
     def __init__(
         self,

@@ -1,7 +1,8 @@
 """One record as an agent sees it."""
 
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+import functools
+from types import GenericAlias, TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from turbine.types import TP, RawHeaders
 
@@ -40,6 +41,7 @@ class Event:
         timestamp: Seconds since the Unix epoch; negative if the record has none.
     """
 
+    __class_getitem__: ClassVar[Any] = classmethod(GenericAlias)
     __slots__ = (
         "_place",
         "app",
@@ -105,9 +107,14 @@ class Event:
         if self.timestamp >= 0:
             parts["timestamp"] = self.timestamp
         target = self._target(channel)
-        if self._place is not None and hasattr(target, "names"):
-            parts["key"], parts["value"] = self.raw
-        return await self.send(target, **{**parts, **overrides})
+        if self._place is None or not hasattr(target, "names"):
+            return await self.send(target, **{**parts, **overrides})
+        from turbine.topics import Topic
+
+        parts["key"], parts["value"] = self.raw
+        # Bytes go past whatever writes values of a topic.
+        send = target.send if "value" in overrides else functools.partial(Topic.send, target)
+        return await send(**{**parts, **overrides})
 
     @property
     def raw(self) -> tuple[bytes | None, bytes | None]:

@@ -5,7 +5,8 @@ import contextlib
 import copy
 from collections.abc import Generator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from types import GenericAlias
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from turbine._decoders import check_type, decoder_for, takes_json
 from turbine._event_time import EventTime
@@ -89,6 +90,7 @@ class Topic:
         config: Settings of the topic if the app creates it, by Kafka's names.
     """
 
+    __class_getitem__: ClassVar[Any] = classmethod(GenericAlias)
     __slots__ = (
         "_bytes_only",
         "_json_text",
@@ -300,14 +302,14 @@ class Topic:
                 f"a topic cannot be derived with {sorted(changes.keys() - known)}: it takes "
                 f"{', '.join(sorted(known))}"
             )
-        twin = copy.copy(self)
+        types = changes.pop("key_type", None), changes.pop("value_type", None)
+        twin = copy.copy(self.with_types(*types) if any(types) else self)
         names = self.names if topics is None else topics
         twin.names = tuple(check_topic_name(f"{prefix}{name}{suffix}") for name in names)
         twin.name = twin.names[0]
         for name, value in changes.items():
             if value is not None:
                 setattr(twin, name, value)
-        twin._json_text = takes_json(twin.value_type) and twin.value_format.kind == "json"  # noqa: SLF001 - of the same class
         return twin
 
     clone = derive_topic = derive

@@ -239,14 +239,18 @@ class Runtime:
             self._isolated.append(one)
             self._spawn(one.run(), agent.name)
             return
+        instances: list[AgentInstance] = []
         for index in range(agent.concurrency):
             source = agent.reads
             is_channel = isinstance(source, Channel)
             rows = None if is_channel else Rows(self._native, wake, agent, index)
             instance = AgentInstance(self._native, agent, rows, index, **options)
+            instances.append(instance)
             task = self._spawn(instance.run(), instance.name)
             if isinstance(source, Channel):
                 self._readers[task] = source
+        for instance in instances if agent.restarts_all else ():
+            instance.siblings = [one for one in instances if one is not instance]
 
     def _crash(self, reason: str) -> None:
         """End the worker because of *reason*; its exit code says that it failed."""

@@ -272,13 +272,13 @@ async def test_isolated_instances_come_and_go_with_their_partitions(
     first = declare("a", app_factory())
     second = declare("b", app_factory(id=first.conf.id))
     async with first.running():
-        await until(lambda: running["a"] == {0, 1, 2, 3})
+        await until(lambda: running["a"] == {0, 1, 2, 3}, deadline_s=60)
         async with second.running():
-            await until(lambda: len(running["a"]) == 2 == len(running["b"]), deadline_s=30)
+            await until(lambda: len(running["a"]) == 2 == len(running["b"]), deadline_s=60)
             assert not running["a"] & running["b"]
             for partition in range(4):
                 produce(topic, range(25), partition=partition)
-            await until(lambda: len(values) == 100)
-        await until(lambda: running["a"] == {0, 1, 2, 3}, deadline_s=30)
+            await until(lambda: len(values) == 100, why="all values were seen")
+        await until(lambda: running["a"] == {0, 1, 2, 3}, deadline_s=60)
         assert running["b"] == set()
     assert sorted(values) == sorted(list(range(25)) * 4)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from turbine._native import __version__
-    from turbine.agents import Agent
+    from turbine._turns import current_event
     from turbine.channels import Channel
     from turbine.events import Event
+    from turbine.faust.agents import Agent
     from turbine.faust.app import App
     from turbine.faust.auth import (
         GSSAPICredentials,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from turbine.faust.serializers.schemas import Schema
     from turbine.faust.service import Service
     from turbine.faust.settings import Settings
+    from turbine.faust.types import AppT, ChannelT, EventT, ModelT, StreamT, TableT, TopicT
     from turbine.faust.utils import uuid
     from turbine.streams import Stream
     from turbine.tables import Table
@@ -36,11 +38,15 @@ __all__ = [
     "TP",
     "Agent",
     "App",
+    "AppT",
     "Channel",
+    "ChannelT",
     "Codec",
     "Event",
+    "EventT",
     "GSSAPICredentials",
     "ModelOptions",
+    "ModelT",
     "OAuthCredentials",
     "Record",
     "RecordMetadata",
@@ -50,9 +56,13 @@ __all__ = [
     "Service",
     "Settings",
     "Stream",
+    "StreamT",
     "Table",
+    "TableT",
     "Topic",
+    "TopicT",
     "__version__",
+    "current_event",
     "maybe_model",
     "registry",
     "uuid",
@@ -60,9 +70,10 @@ __all__ = [
 
 _HOMES = {
     "turbine._native": ("__version__",),
-    "turbine.agents": ("Agent",),
+    "turbine._turns": ("current_event",),
     "turbine.channels": ("Channel",),
     "turbine.events": ("Event",),
+    "turbine.faust.agents": ("Agent",),
     "turbine.faust.app": ("App",),
     "turbine.faust.auth": (
         "GSSAPICredentials",
@@ -77,6 +88,15 @@ _HOMES = {
     "turbine.faust.models.record": ("Record",),
     "turbine.faust.serializers.codecs": ("Codec",),
     "turbine.faust.serializers.schemas": ("Schema",),
+    "turbine.faust.types": (
+        "AppT",
+        "ChannelT",
+        "EventT",
+        "ModelT",
+        "StreamT",
+        "TableT",
+        "TopicT",
+    ),
     "turbine.faust.utils": ("uuid",),
     "turbine.streams": ("Stream",),
     "turbine.tables": ("Table",),

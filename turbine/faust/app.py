@@ -8,12 +8,14 @@ What differs from `turbine.App`: an agent's failing event is left out and counte
 from collections.abc import Callable
 from typing import Any, overload
 
-from turbine.agents import Agent, Source
+from turbine.agents import Source
 from turbine.channels import Channel
 from turbine.faust._app_life import AppLife
+from turbine.faust.agents import Agent, declare_agent
+from turbine.faust.models.base import maybe_model
 from turbine.faust.settings import Settings
 from turbine.faust.tables import AppTables
-from turbine.faust.topics import CODEC_OPTIONS, AppTopics, with_codecs
+from turbine.faust.topics import AppTopics
 from turbine.topics import Topic
 
 __all__ = ["App"]
@@ -39,9 +41,13 @@ class App(AppTables, AppTopics, AppLife):
     ) -> Callable[[Callable[..., Any]], Agent]: ...
     def agent(self, channel: Any = None, /, **options: Any) -> Any:
         """Declare an agent that leaves failing events out unless ``on_error`` says otherwise."""
-        options.setdefault("on_error", "skip")
-        codecs = {name: options.pop(name) for name in CODEC_OPTIONS if name in options}
+        channel = options.pop("channel", channel)
         if callable(channel) and not isinstance(channel, Topic | Channel):
-            return with_codecs(self._add_agent(Agent(self, channel, **options)), codecs)
-        declare: Any = super().agent(channel, **options)
-        return lambda fn: with_codecs(declare(fn), codecs)
+            return declare_agent(self, None, options)(channel)
+        return declare_agent(self, channel, options)
+
+    actor = agent
+
+    def reply_value(self, value: Any) -> Any:
+        """Make a record of an answer that says which one it is."""
+        return maybe_model(value)

@@ -16,6 +16,7 @@ from turbine._agents_runtime import AgentInstance
 from turbine.channels import Channel
 from turbine.events import Event
 from turbine.exceptions import HandlerError
+from turbine.streams import Stream
 from turbine.testing._codec import decode, encode
 from turbine.testing._tables import MemoryTable, TestTurn
 from turbine.types import TP, HeadersArg
@@ -59,8 +60,8 @@ class AgentContext:
     async def put(
         self,
         value: Any = None,
-        *,
         key: Any = None,
+        *,
         partition: int = 0,
         timestamp: float | None = None,
         headers: HeadersArg | None = None,
@@ -197,6 +198,7 @@ class _Instance(AgentInstance):
             on_crash=context.stopped,
         )
         self._context = context
+        self._stream = _Stream(context.agent.app, cast("Any", context._rows))  # noqa: SLF001 - as above
 
     async def _yielded(self, value: Any) -> None:
         context = self._context
@@ -211,6 +213,15 @@ class _Instance(AgentInstance):
         if isinstance(exc, Exception) and (not again or self._context._rows.stopped):  # noqa: SLF001 - two halves of one thing
             self._context._error = exc  # noqa: SLF001 - as above
         return again
+
+
+class _Stream(Stream):
+    """A stream without a topic in between: what is grouped goes on at once, under its old key."""
+
+    def group_by(self, *_args: Any, **_options: Any) -> "_Stream":
+        return self
+
+    through = group_by
 
 
 class _Native:

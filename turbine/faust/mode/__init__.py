@@ -7,8 +7,28 @@ from typing import Any, TypeAlias, TypeVar
 
 from turbine._parsers import seconds
 from turbine.faust.service import Service
+from turbine.faust.supervisors import (
+    CrashingSupervisor,
+    ForfeitOneForAllSupervisor,
+    ForfeitOneForOneSupervisor,
+    OneForAllSupervisor,
+    OneForOneSupervisor,
+)
 
-__all__ = ["Seconds", "Service", "aenumerate", "get_logger", "label", "qualname", "want_seconds"]
+__all__ = [
+    "CrashingSupervisor",
+    "ForfeitOneForAllSupervisor",
+    "ForfeitOneForOneSupervisor",
+    "OneForAllSupervisor",
+    "OneForOneSupervisor",
+    "Seconds",
+    "Service",
+    "aenumerate",
+    "get_logger",
+    "label",
+    "qualname",
+    "want_seconds",
+]
 
 T = TypeVar("T")
 
