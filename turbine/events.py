@@ -106,11 +106,11 @@ class Event:
         parts: dict[str, Any] = {"headers": self.raw_headers or None}
         if self.timestamp >= 0:
             parts["timestamp"] = self.timestamp
-        target = self._target(channel)
-        if self._place is None or not hasattr(target, "names"):
-            return await self.send(target, **{**parts, **overrides})
         from turbine.topics import Topic
 
+        target = self._target(channel)
+        if self._place is None or not isinstance(target, Topic):
+            return await self.send(target, **{**parts, **overrides})
         parts["key"], parts["value"] = self.raw
         # Bytes go past whatever writes values of a topic.
         send = target.send if "value" in overrides else functools.partial(Topic.send, target)
