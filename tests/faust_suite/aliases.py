@@ -5,6 +5,7 @@ A module that Turbine does not have is an ImportError, as for any program. Names
 become stand-ins that fail when a test uses them, so that the rest of its file can run.
 """
 
+import builtins
 import importlib
 import importlib.abc
 import importlib.machinery
@@ -18,6 +19,7 @@ from typing import Any
 _MODES = {
     "mode": {},
     "mode.utils": {},
+    "mode.utils.aiter": {"aiter": builtins.aiter, "anext": builtins.anext},
     "mode.utils.compat": {
         "want_str": lambda s: s.decode() if isinstance(s, bytes) else s,
         "want_bytes": lambda s: s.encode() if isinstance(s, str) else s,

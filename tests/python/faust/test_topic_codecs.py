@@ -2,7 +2,6 @@
 
 # ruff: noqa: PERF401 - a comprehension over a stream would never have a value
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,21 +14,10 @@ from turbine.faust.serializers import codecs
 from turbine.faust.serializers.codecs import Codec
 from turbine.faust.serializers.schemas import Schema
 
-MakeFaustApp = Callable[..., faust.App]
-
 
 class Order(faust.Record, serializer="json", namespace="test_topic_codecs.Order"):
     id: int
     user: str
-
-
-@pytest.fixture
-def make_app(broker: str, tmp_path: Any, app_id: str) -> MakeFaustApp:
-    def make(**settings: Any) -> faust.App:
-        given = {"broker": f"kafka://{broker}", "datadir": tmp_path, "web_enabled": False}
-        return faust.App(app_id, **(given | settings))
-
-    return make
 
 
 class Letters(Codec):
@@ -95,9 +83,9 @@ CASES: dict[str, tuple[dict[str, Any], list[bytes | None], list[Any]]] = {
 
 
 async def test_types_and_codecs_say_what_bytes_are(
-    make_app: MakeFaustApp, make_topic: MakeTopic, produce: Produce
+    faust_app: MakeFaust, make_topic: MakeTopic, produce: Produce
 ) -> None:
-    app = make_app()
+    app = faust_app()
     seen: dict[str, list[Any]] = {name: [] for name in CASES}
 
     def declare(name: str, options: dict[str, Any]) -> str:
@@ -121,9 +109,9 @@ async def test_types_and_codecs_say_what_bytes_are(
 
 
 async def test_what_is_sent_is_written_by_type_and_codec(
-    make_app: MakeFaustApp, topic: str, consume: Consume
+    faust_app: MakeFaust, topic: str, consume: Consume
 ) -> None:
-    app = make_app()
+    app = faust_app()
     sent: list[tuple[dict[str, Any], dict[str, Any], bytes | None]] = [
         ({"value_type": Order}, {"value": Order(1, "a")}, Order(1, "a").dumps()),
         ({}, {"value": {"a": {1}}}, b'{"a":[1]}'),
@@ -152,9 +140,9 @@ async def test_what_is_sent_is_written_by_type_and_codec(
 
 
 async def test_an_agent_names_the_codecs_of_its_topic(
-    make_app: MakeFaustApp, topic: str, produce: Produce
+    faust_app: MakeFaust, topic: str, produce: Produce
 ) -> None:
-    app = make_app()
+    app = faust_app()
     seen: list[Any] = []
 
     @app.agent(topic, key_type=str, value_serializer="raw")
@@ -169,9 +157,9 @@ async def test_an_agent_names_the_codecs_of_its_topic(
 
 
 async def test_tables_keep_records_without_a_type(
-    make_app: MakeFaustApp, topic: str, produce: Produce
+    faust_app: MakeFaust, topic: str, produce: Produce
 ) -> None:
-    app = make_app()
+    app = faust_app()
     table = app.Table("orders", default=list)
     counts = app.Table("counts", default=int)
     seen: list[Any] = []
