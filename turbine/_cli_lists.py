@@ -167,7 +167,11 @@ def _is_model(cls: Any) -> bool:
 
 
 def _full_name(cls: Any) -> str:
-    return f"{cls.__module__}.{cls.__qualname__}" if isinstance(cls, type) else ""
+    if not isinstance(cls, type):
+        return ""
+    # Records of Faust have a name in data.
+    named: str = getattr(getattr(cls, "_options", None), "namespace", "")
+    return named or f"{cls.__module__}.{cls.__qualname__}"
 
 
 def _fields(cls: Any) -> list[dict[str, Any]]:
@@ -181,9 +185,13 @@ def _fields(cls: Any) -> list[dict[str, Any]]:
             }
             for name, info in fields.items()
         ]
-    known = inspect.get_annotations(cls, eval_str=False)
     return [
-        {"field": name, "type": _type_name(kind), "default": ""} for name, kind in known.items()
+        {
+            "field": name,
+            "type": _type_name(field.type),
+            "default": "*" if field.required else repr(field.default),
+        }
+        for name, field in cls._options.descriptors.items()
     ]
 
 

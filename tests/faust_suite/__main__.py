@@ -60,7 +60,7 @@ def run(lists: Lists, folder: Path, rest: list[str], report: Path) -> int:
     """Start pytest on the files that are listed."""
     environment = {
         **{k: v for k, v in os.environ.items() if not k.startswith(("F_", "FAUST_"))},
-        "PYTHONPATH": os.pathsep.join([str(ROOT), str(HERE)]),
+        "PYTHONPATH": os.pathsep.join(map(str, (ROOT, HERE, HERE / "site"))),
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
     }

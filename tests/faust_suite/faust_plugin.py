@@ -6,8 +6,11 @@ Their own cannot be loaded: it imports aiohttp, redis and the insides of Faust's
 
 import asyncio
 import importlib
+import json
 import os
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +53,33 @@ def app(request: pytest.FixtureRequest) -> Any:
     app = faust.App(options.pop("name", "testid"), **{"store": "memory://", **options})
     getattr(app, "finalize", lambda: None)()
     return app
+
+
+def _program(*before: str) -> Callable[..., tuple[int, bytes, bytes]]:
+    """Give a function that runs the program of Faust's tests of the command line."""
+
+    def run(*args: str) -> tuple[int, bytes, bytes]:
+        command = [sys.executable, "tests/integration/app.py", *before, *args]
+        done = subprocess.run(command, capture_output=True, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+    return run
+
+
+@pytest.fixture
+def faust() -> Callable[..., tuple[int, bytes, bytes]]:
+    return _program()
+
+
+@pytest.fixture
+def faust_json() -> Callable[..., tuple[int, Any, bytes]]:
+    run = _program("--json")
+
+    def read(*args: str) -> tuple[int, Any, bytes]:
+        code, out, err = run(*args)
+        return code, json.loads(out), err
+
+    return read
 
 
 @pytest.fixture

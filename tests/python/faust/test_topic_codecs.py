@@ -2,6 +2,7 @@
 
 # ruff: noqa: PERF401 - a comprehension over a stream would never have a value
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from turbine.exceptions import ConfigError
 from turbine.faust.serializers import codecs
 from turbine.faust.serializers.codecs import Codec
 from turbine.faust.serializers.schemas import Schema
+
+MakeFaust = Callable[..., faust.App]
 
 
 class Order(faust.Record, serializer="json", namespace="test_topic_codecs.Order"):
