@@ -2,7 +2,7 @@
 
 use super::{
     admin::{Admin, Quiet},
-    failed, failed_code,
+    failed, failed_code, members,
     offsets::{GroupOffset, to_list},
 };
 use crate::error::{Error, Result};
@@ -11,6 +11,7 @@ use rdkafka::{
     admin::{AdminClient, AdminOptions},
     client::DefaultClientContext,
     consumer::{BaseConsumer, CommitMode, Consumer},
+    error::KafkaError,
     types::RDKafkaErrorCode as Code,
 };
 use std::{collections::BTreeMap, time::Duration};
@@ -29,20 +30,18 @@ impl Admin {
         self.config.create().map_err(|e| failed("creating an admin client", &e))
     }
 
-    /// Who is in `group`, as `client at host`. Of groups of the newer protocol the broker tells nothing
-    /// here; it refuses to change them while somebody is in them.
+    /// Who is in `group`, of either protocol, as `client at host`.
     ///
     /// # Errors
     ///
     /// [`Error::Kafka`] when no broker answers within `timeout`.
     pub fn members(&self, group: &str, timeout: Duration) -> Result<Vec<String>> {
-        let found = self
-            .client
-            .fetch_group_list(Some(group), timeout)
-            .map_err(|e| self.unreachable(&format!("asking for the members of {group}"), &e))?;
-        let members = found.groups().iter().filter(|one| one.name() == group);
-        let members = members.flat_map(|one| one.members());
-        Ok(members.map(|one| format!("{} at {}", one.client_id(), one.client_host())).collect())
+        // SAFETY: the client lives as long as `self`.
+        let found = unsafe { members::of_group(self.client.client().native_ptr(), group, timeout) };
+        found.map_err(|code| {
+            let error = KafkaError::GroupListFetch(code);
+            self.unreachable(&format!("asking for the members of {group}"), &error)
+        })
     }
 
     /// What `group` has committed for `topic`: partition to offset and the text beside it.

@@ -19,6 +19,7 @@ pub mod flight;
 mod groups;
 mod hold;
 pub mod log_reader;
+mod members;
 pub mod messages;
 mod offsets;
 pub mod outgoing;
