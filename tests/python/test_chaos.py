@@ -24,9 +24,9 @@ def told(result: Result) -> str:
     return "\n".join([*faults, *result.events, str(result.report), str(result.directory)])
 
 
-def run(setting: Setting, address: str) -> Result:
+def run(setting: Setting, address: str, broker: Kafka | None = None) -> Result:
     """Run; logs stay only where something is wrong."""
-    result = Run(setting, address)()
+    result = Run(setting, address, broker)()
     if not result.faults:
         shutil.rmtree(result.directory)
     return result
@@ -65,6 +65,33 @@ def test_a_worker_is_killed_at_every_failpoint_and_nothing_is_wrong(
     result = run(setting, kafka)
     assert not result.faults, told(result)
     assert set(result.report["failpoints_fired"]) >= set(tour)
+
+
+@pytest.mark.timeout(MOST_S)
+def test_agents_are_killed_at_every_failpoint_of_their_tables_and_nothing_is_wrong(
+    kafka: str,
+) -> None:
+    tour = [name for name in points("at_least_once", with_agents=True) if "tables::" in name]
+    assert len(tour) >= 3
+    setting = Setting(Plan(kills=0), guarantee="at_least_once", workers=1, tour=tour, rate=500)
+    setting.with_agents = True
+    result = run(setting, kafka)
+    assert not result.faults, told(result)
+    assert set(result.report["failpoints_fired"]) >= set(tour)
+
+
+@pytest.mark.timeout(MOST_S)
+def test_the_broker_is_killed_under_state_at_least_once_and_nothing_is_wrong() -> None:
+    broker = Kafka()
+    broker.start()
+    try:
+        plan = Plan(kills=2, broker_kills=2, pause_s=1.0)
+        setting = Setting(plan, guarantee="at_least_once", seed=9)
+        result = run(setting, broker.address, broker)
+    finally:
+        broker.stop()
+    assert not result.faults, told(result)
+    assert result.report["done"]["broker kill"] == 2
 
 
 @pytest.mark.timeout(MOST_S)

@@ -20,7 +20,13 @@ APP = """
 import os
 import turbine
 
-app = turbine.App(os.environ["APP_ID"], broker=os.environ["KAFKA"], datadir=os.environ["STATE"])
+app = turbine.App(
+    os.environ["APP_ID"],
+    broker=os.environ["KAFKA"],
+    datadir=os.environ["STATE"],
+    processing_guarantee="{guarantee}",
+    kafka={{"group.protocol": "{protocol}"}},
+)
 counts = app.Table("counts", key_type=str, value_type=int, default=int)
 
 @app.agent("{topic}", key_type=str, value_type=str, name="counting")
@@ -30,6 +36,11 @@ async def counting(stream):
 """
 
 Run = Callable[..., Result]
+
+
+def source(topic: str, guarantee: str = "at_least_once", protocol: str = "classic") -> str:
+    """Text of the app."""
+    return APP.format(topic=topic, guarantee=guarantee, protocol=protocol)
 
 
 @pytest.fixture(autouse=True)
@@ -58,13 +69,19 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broker: str, app_id: 
 
 
 @pytest.fixture
-def counted(
-    worker_process: MakeWorker, topic: str, produce: Produce, state: str, app_id: str
+def counted(  # noqa: PLR0917 - fixtures
+    worker_process: MakeWorker,
+    topic: str,
+    produce: Produce,
+    state: str,
+    app_id: str,
+    request: pytest.FixtureRequest,
 ) -> Run:
     """An app that has counted 40 records and was stopped; runs commands on it."""
     admin = Admin(os.environ["KAFKA"], {})
     produce(topic, [b"a"] * 40, keys=[str(number) for number in range(40)])
-    worker = worker_process(APP.format(topic=topic), env={"STATE": state})
+    options = getattr(request, "param", {})
+    worker = worker_process(source(topic, **options), env={"STATE": state})
     worker.start().wait_ready()
     eventually(lambda: sum(admin.committed(app_id, topic).values()) == 40)
     worker.terminate()
@@ -167,10 +184,40 @@ def test_a_reset_to_the_oldest_records_commits_them(
     assert admin.committed(app_id, topic) == dict.fromkeys(range(4), 0)
 
 
-def test_nothing_is_reset_under_a_running_worker(
-    worker_process: MakeWorker, topic: str, state: str, app_id: str
+@pytest.mark.parametrize(
+    "counted",
+    [
+        {"guarantee": "exactly_once"},
+        {"protocol": "consumer"},
+        {"guarantee": "exactly_once", "protocol": "consumer"},
+    ],
+    ids=["exactly_once", "consumer", "both"],
+    indirect=True,
+)
+def test_a_partition_that_halts_is_explained_adopted_and_goes_on_in_every_mode(
+    counted: Run, admin: Admin, app_id: str, topic: str
 ) -> None:
-    worker = worker_process(APP.format(topic=topic), env={"STATE": state})
+    before = admin.committed(app_id, topic)
+    assert counted("doctor").exit_code == 0
+    partition = spoil(admin, app_id, topic)
+    said = counted("doctor")
+    assert said.exit_code == 1
+    assert f"agents on {topic}[{partition}]: foreign_offsets: " in said.output
+    place = f"{topic}:{partition}"
+    done = counted("reset", "agents", "--adopt-local", "--partition", place, "--yes")
+    assert done.exit_code == 0, done.output
+    assert admin.committed(app_id, topic) == before
+    assert counted("doctor").exit_code == 0
+    done = counted("reset", "--changelog", "--yes")
+    assert done.exit_code == 0, done.output
+    assert admin.committed(app_id, topic) == {}
+
+
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_nothing_is_reset_under_a_running_worker(
+    worker_process: MakeWorker, topic: str, state: str, app_id: str, protocol: str
+) -> None:
+    worker = worker_process(source(topic, protocol=protocol), env={"STATE": state})
     with worker:
         worker.wait_ready()
         app = ["-A", str(worker.app_file)]
@@ -200,7 +247,7 @@ def test_nothing_is_reset_under_a_running_worker(
 def test_what_cannot_be_meant_is_a_sentence(
     args: tuple[str, ...], said: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "app.py").write_text(APP.format(topic="orders"))
+    (tmp_path / "app.py").write_text(source("orders"))
     result = CliRunner().invoke(cli, ["-A", str(tmp_path / "app.py"), *args])
     assert result.exit_code in (1, 2)
     assert said in " ".join(result.output.split()), result.output

@@ -1,6 +1,7 @@
 """Snapshots in S3: a real client, a server that speaks S3, and what happens when it does not."""
 
 import json
+import math
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from support.s3 import CREDENTIALS, S3, Proxy, proxy_to
 from support.wait import eventually
 from support.workers import WorkerProcess
 from turbine._native import Snapshots
-from turbine.exceptions import StateError
+from turbine.exceptions import ConfigError, StateError
 
 COUNTS = """
 import os
@@ -143,6 +144,85 @@ def test_a_server_that_refuses_or_is_gone_degrades_health_and_nothing_else(
     mended = take(worker)
     assert (mended["error"], mended["next"]) == (None, 5)
     assert worker.get("/health")[1]["status"] == "ok"
+
+
+def test_a_server_that_has_too_much_to_do_is_asked_again(
+    started: Callable[[str], WorkerProcess], proxy: Proxy, produce: Produce
+) -> None:
+    worker = started(proxy.address)
+    proxy.status, proxy.refusals_left = 503, 3
+    taken = take(worker)
+    assert (taken["error"], taken["next"], proxy.refusals_left) == (None, 4, 0)
+    # It never has time again: that is said, and keeps no record waiting.
+    proxy.refusals_left = math.inf
+    number = ask(worker)
+    produce(row(worker)["topic"], [b"d"], partition=0)
+    eventually(lambda: committed(worker) == [5], why="work goes on")
+    eventually(lambda: row(worker)["answered"] >= number, 60, "the snapshot is given up")
+    failed = row(worker)
+    assert failed["state"] == "failing"
+    assert "503" in failed["error"]
+    assert "degraded" in worker.get("/health")[1]["status"]
+    assert worker.terminate() == 0
+
+
+@pytest.mark.embedded
+def test_the_client_of_google_takes_and_restores_a_snapshot(  # noqa: PLR0917 - fixtures
+    worker_process: MakeWorker,
+    make_topic: MakeTopic,
+    produce: Produce,
+    proxy: Proxy,
+    app_id: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Its requests for objects and lists are those of S3, so that the same server answers.
+    account = json.dumps(
+        {
+            "gcs_base_url": proxy.address,
+            "disable_oauth": True,
+            "client_email": "",
+            "private_key": "",
+            "private_key_id": "",
+        }
+    )
+    url, topic = f"gs://state/google/{app_id}", make_topic("words", partitions=1)
+    produce(topic, [b"a", b"b"])
+    env = {"IN": topic, "TURBINE_CHECKPOINT_URL": url, "GOOGLE_SERVICE_ACCOUNT_KEY": account}
+    worker = worker_process(COUNTS, env=env).start().wait_ready()
+    eventually(lambda: committed(worker) == [2], why="all is counted")
+    assert take(worker)["error"] is None
+    worker.kill()
+    monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT_KEY", account)
+    archive, unit = listed(url)
+    assert json.loads(archive.restore(*unit))["next"] == 2
+
+
+def test_a_server_of_azure_that_is_gone_is_named_without_its_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    key = "c2VjcmV0LW9mLWF6dXJl"
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", key)
+    url = "az://container/some/prefix"
+    with pytest.raises(
+        ConfigError, match=r"checkpoint_url az://container/some/prefix: .*[Aa]ccount"
+    ):
+        Snapshots(url)
+    archive = Snapshots(f"{url}?account=shop&endpoint=http://127.0.0.1:9/shop")
+    with pytest.raises(StateError, match=f"snapshots in {url}: listing") as caught:
+        archive.units("app")
+    assert key not in str(caught.value)
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", "no base64!")
+    with pytest.raises(ConfigError, match=f"checkpoint_url {url}: ") as refused:
+        Snapshots(f"{url}?account=shop")
+    assert "no base64!" not in str(refused.value)
+
+
+def test_a_key_of_google_that_cannot_be_read_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT_KEY", "{not json")
+    with pytest.raises(ConfigError, match="checkpoint_url gs://bucket/p: "):
+        Snapshots("gs://bucket/p")
 
 
 def test_a_slow_server_slows_no_record_down(

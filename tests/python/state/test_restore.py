@@ -1,5 +1,6 @@
 """State that a machine has lost comes back: from its changelog, or by a checked replay."""
 
+import re
 import shutil
 from collections import defaultdict
 from collections.abc import Callable
@@ -45,6 +46,7 @@ if "LIMIT" in os.environ:
     **MORE,
 )
 def totals(batch, state, ctx):
+    print("batch", ctx.batch_id, ctx.is_replay)
     users, seen, before, after = batch["user"].to_pylist(), [], [], []
     for user in users:
         entry = state.get(user) or {"n": 0, "nonce": 0}
@@ -179,6 +181,18 @@ def test_a_replay_is_silent_and_compared(make_line: MakeLine) -> None:
     # What was replayed is in the store: the next start has nothing to do.
     line.worker.kill()
     check_chains(line.go_on(3), 61, exactly=True)
+    check_batches(line)
+
+
+def check_batches(line: Line) -> None:
+    """Of 183 rows the first 90 were seen twice, the second time as a replay of the same batches."""
+    batches = re.findall(rf"batch {line.source}-0-(\d+) (\w+)", line.worker.output())
+    first = [int(offset) for offset, is_replay in batches if is_replay == "False"]
+    again = [int(offset) for offset, is_replay in batches if is_replay == "True"]
+    assert first == sorted(set(first)), "the name of a batch is its own"
+    assert first[0] == again[0] == 0
+    assert again == [offset for offset in again if offset < 90]
+    assert {offset for offset in first if offset < 90} == set(again)
 
 
 def test_a_replay_that_gives_something_else_halts(make_line: MakeLine) -> None:

@@ -197,3 +197,61 @@ async def test_values_end_in_event_time_over_a_restart(bench: Bench) -> None:
     assert seen[4] == {"ever": 105, **{k: v for k, v in kept.items() if k != "seen:0"}}
     assert seen[5] == {"ever": 111, "own:0": 0, "own:10": 10}
     assert seen[6] == {"ever": 2_000}
+
+
+async def test_more_timers_than_fire_behind_one_batch_all_fire_in_order(bench: Bench) -> None:
+    fired: list[int] = []
+    many = 10_300  # 10,000 fire behind one batch, 256 are looked up together
+
+    def handler(batch: pa.RecordBatch, state: State) -> None:
+        if batch["ts"][0].as_py() == 0:
+            for at in range(many):
+                state.set_event_timer(str(at), at)
+
+    def on_timer(timer_id: str, state: State) -> None:
+        fired.append(int(timer_id))
+
+    app = bench.app(handler, on_timer=on_timer, batch_size=1, **TIMED)
+    async with app.running():
+        bench.send(row(0))
+        await bench.through(app)
+        assert fired == [0]
+        bench.send(row(many))
+        await bench.through(app)
+        bench.send(row(many + 1))
+        await until(lambda: len(fired) == many, 30)
+    assert fired == list(range(many))
+
+
+class Counted(Session):
+    """A session that is 10 ms long."""
+
+    def process_key(self, key: str, rows: pa.RecordBatch, state: State) -> None:
+        state.put("rows", state.get("rows", 0) + rows.num_rows)
+        state.set_event_timer("end", rows["ts"][-1].as_py() + 10)
+
+
+async def test_timers_of_all_shards_fire_once_with_the_state_of_their_key(
+    app_factory: MakeApp, make_topic: MakeTopic, produce: Produce, consume: Consume
+) -> None:
+    source, target = make_topic("in", partitions=1), make_topic("out", partitions=1)
+    keys = [f"k{n}" for n in range(40)]
+
+    def make() -> turbine.App:
+        app = app_factory("shards-" + source)
+        app.subscribe(
+            source, publish_to=target, partition_key="k", name="s", parallelism=4, **TIMED
+        )(Counted)
+        return app
+
+    produce(source, [row(n // 10, keys[n % 40]) for n in range(80)])
+    app = make()
+    async with app.running():
+        await until(lambda: committed(app) == [80])
+    # Every shard has timers of the worker before.
+    produce(source, [row(100, "last")])
+    app = make()
+    async with app.running():
+        await until(lambda: committed(app) == [81])
+        got = [one.json for one in await asyncio.to_thread(consume, target, 40)]
+    assert sorted((one["key"], one["rows"]) for one in got) == sorted((key, 2) for key in keys)

@@ -96,6 +96,13 @@ class Cluster:
     ) -> str:
         """Create a topic whose name starts with *name* and is not used twice; return its name."""
         topic = f"{name}-{uuid.uuid4().hex[:8]}"
+        self.make_topic_named(topic, partitions, config)
+        return topic
+
+    def make_topic_named(
+        self, topic: str, partitions: int, config: Mapping[str, str] | None = None
+    ) -> None:
+        """Create *topic* and wait until each of its partitions has a leader."""
         new = NewTopic(topic, partitions, 1, config=dict(config or {}))
         self.admin.create_topics([new])[topic].result(CLIENT_TIMEOUT_S)
         end = time.monotonic() + CLIENT_TIMEOUT_S
@@ -103,7 +110,6 @@ class Cluster:
             assert time.monotonic() < end, f"{topic} has no {partitions} partitions"
         # Metadata name a leader a moment before it leads.
         self.ends(topic)
-        return topic
 
     def partitions(self, topic: str) -> int:
         """Count the partitions of *topic* that have a leader; 0 if there is no such topic."""

@@ -1,6 +1,7 @@
 """An S3-compatible server in a process of its own, and a proxy that makes it fail, hang or lie."""
 
 import http.client
+import math
 import subprocess
 import sys
 import threading
@@ -22,6 +23,11 @@ CREDENTIALS = {
     "AWS_REGION": "us-east-1",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
+# For Google's client, of whose tokens moto knows nothing; at signatures it does not look.
+SIGNED = (
+    f"AWS4-HMAC-SHA256 Credential={CREDENTIALS['AWS_ACCESS_KEY_ID']}/20260101/us-east-1/s3/"
+    "aws4_request, SignedHeaders=host, Signature=0"
+)
 _TIMEOUT_S = 10.0
 
 
@@ -69,14 +75,15 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(length)
         proxy.asked += 1
         time.sleep(proxy.delay_s)
-        if proxy.status is not None:
+        if proxy.status is not None and proxy.refusals_left > 0:
+            proxy.refusals_left -= 1
             self._answer(proxy.status, [], b"<Error><Code>SlowDown</Code></Error>")
             return
         upstream = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=_TIMEOUT_S)
         try:
             # Names and values go on as they came: some are not ASCII words of http.client's.
             upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
-            for name, value in self.headers.items():
+            for name, value in self._headers():
                 upstream.putheader(name, value)
             upstream.endheaders(body)
             answer = upstream.getresponse()
@@ -86,6 +93,14 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command == "GET" and proxy.lies_about in self.path:
             content = proxy.lie(content)
         self._answer(answer.status, answer.getheaders(), content)
+
+    def _headers(self) -> Iterator[tuple[str, str]]:
+        given = self.headers.get("Authorization", "Bearer")
+        if given.startswith("Bearer"):
+            yield "Authorization", SIGNED
+        for name, value in self.headers.items():
+            if not value.startswith("Bearer"):
+                yield name, value
 
     do_GET = do_PUT = do_DELETE = do_HEAD = do_POST = _pass_on  # noqa: N815 - names of the base class
 
@@ -109,6 +124,7 @@ class Proxy:
 
     Attributes:
         status: What it answers instead of asking the server, if anything.
+        refusals_left: How often it does that; for ever unless it is said.
         delay_s: How long it waits before each answer.
         lies_about: Part of the paths whose content it changes; a path has every empty string.
         asked: Requests so far.
@@ -117,6 +133,7 @@ class Proxy:
     def __init__(self, port: int) -> None:
         self.port, self.delay_s, self.asked = port, 0.0, 0
         self.status: int | None = None
+        self.refusals_left: float = math.inf
         self.lies_about = "\0"
         self.lie: Callable[[bytes], bytes] = bytes
         handler = type("Handler", (_Handler,), {"proxy": self})

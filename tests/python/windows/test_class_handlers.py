@@ -283,3 +283,41 @@ async def test_a_window_that_is_given_no_rows_stops_the_partition(
     app.subscribe(topics[0], event_time="ts")(Wrong)
     produce(topics[0], ORDERS[:1])
     assert "a window was updated with int: give a RecordBatch" in await failure_of(app)
+
+
+class Remembering(PerUser):
+    """Windows in memory, and beside them how many rows there ever were."""
+
+    def process(self, batch: pa.RecordBatch, state: Any, ctx: Context) -> None:
+        self.window.update(batch, state)
+        state.put("rows", state.get("rows", 0) + batch.num_rows)
+        state.put("newest", batch["ts"][-1].as_py())
+
+
+async def test_state_beside_windows_in_memory_counts_each_row_once_over_a_restart(
+    app_factory: MakeApp, topics: tuple[str, str], produce: Produce, consume: Consume
+) -> None:
+    kept: list[tuple[int, int]] = []
+
+    class Looking(Remembering):
+        def process(self, batch: pa.RecordBatch, state: Any, ctx: Context) -> None:
+            super().process(batch, state, ctx)
+            kept.append((state.get("rows"), state.get("newest")))
+
+    def make() -> App:
+        app = app_factory("remembering-" + topics[0])
+        app.subscribe(topics[0], publish_to=topics[1], event_time="ts", name="totals")(Looking)
+        return app
+
+    for half in (ORDERS[:120], ORDERS[120:]):
+        produce(topics[0], half)
+        app = make()
+        async with app.running():
+            wanted = half[-1]["ts"]
+            await until(lambda: kept and kept[-1][1] == wanted)  # noqa: B023 - called at once
+    assert kept[-1] == (200, 19_900)
+    expected = totals(ORDERS, 15_000)
+    got = [one.json for one in await asyncio.to_thread(consume, topics[1], len(expected))]
+    seen = {(row["user"], row["window_start_ms"]): row["total"] for row in got}
+    assert seen == expected
+    assert len(got) == len(expected)
