@@ -134,7 +134,7 @@ class NotAFunction:
     ("fn", "options", "message"),
     [
         (not_async, {}, "write 'async def not_async(stream)"),
-        (NotAFunction, {}, "not the class NotAFunction"),
+        (NotAFunction, {}, "the class NotAFunction is no agent"),
         (no_parameter, {}, "takes one parameter, (stream)"),
         (two_parameters, {}, "takes (stream, state)"),
         (values, {"sink": ["out"]}, "write 'yield result'"),
