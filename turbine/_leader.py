@@ -8,6 +8,7 @@ two.
 """
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Any
 
 from turbine.exceptions import ConfigError
@@ -18,28 +19,32 @@ if TYPE_CHECKING:
 
 __all__ = ["Leader"]
 
+logger = logging.getLogger("turbine.worker")
+
 
 class Leader:
     """
     Knows whether this worker is the leader.
 
     Attributes:
-        place: Consumer group and topic whose partition 0 makes the leader; None: the app reads
-            nothing, and no worker is the leader.
-
-    Raises:
-        ConfigError: Something is for the leader to do, and there can be none.
+        place: Consumer group and topic whose partition 0 makes the leader; None: the app reads no
+            topic, so that nothing tells its workers apart and each is a leader.
     """
 
     def __init__(self, app: "App") -> None:
         self.place = leader_place(app)
         self._is_leader = asyncio.Event()
-        waiting = next((job for job in app.jobs if job.on_leader), None)
-        if waiting is not None and self.place is None:
-            raise ConfigError(
-                f"{waiting.kind} {waiting.name} has on_leader=True, and the app reads no topic "
-                "whose partition 0 could make a leader: declare an agent, or leave it out"
-            )
+        if self.place is not None:
+            return
+        self._is_leader.set()
+        for job in app.jobs:
+            if job.on_leader:
+                logger.warning(
+                    "%s %s has on_leader=True, and the app reads no topic whose partition 0 makes "
+                    "a leader: every worker runs it",
+                    job.kind,
+                    job.name,
+                )
 
     def __bool__(self) -> bool:
         return self._is_leader.is_set()

@@ -11,6 +11,7 @@ import click
 
 from turbine import _cli_support as support
 from turbine._cli_lists import clean_versions, completion, model, models, tables
+from turbine._cli_migrate import migrate
 from turbine._cli_operator import doctor, reset
 from turbine._cli_snapshot import snapshot
 from turbine._cli_state import state
@@ -433,6 +434,7 @@ def broker(given: Invocation, /, *, memory: bool, **options: Any) -> None:
 cli.add_command(clean_versions)
 cli.add_command(completion)
 cli.add_command(doctor)
+cli.add_command(migrate)
 cli.add_command(model)
 cli.add_command(models)
 cli.add_command(tables)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["FORWARDED", "Router", "owned", "table_key"]
 
 logger = logging.getLogger("turbine.web")
+# A line for each question to another worker is for who looks for them.
+logging.getLogger("httpx").setLevel(logging.WARNING)
 
 FORWARDED = "x-turbine-forwarded"
 """Header of a request that another worker has sent on."""

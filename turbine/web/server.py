@@ -68,6 +68,7 @@ class PageServer:
         config = uvicorn.Config(
             self._app.asgi,
             log_config=None,
+            log_level="warning",
             access_log=False,
             lifespan="off",
             server_header=False,

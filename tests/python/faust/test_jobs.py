@@ -65,17 +65,28 @@ async def test_the_leader_topic_can_be_named(app_factory: MakeApp, topic: str) -
         await eventually(lambda: ran)
 
 
-async def test_a_leader_that_cannot_be_found_stops_the_start(
-    app_factory: MakeApp, topic: str
+async def test_a_worker_that_reads_no_topic_leads_itself_with_a_warning(
+    app_factory: MakeApp, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = app_factory()
+    ran: list[int] = []
+
+    @app.agent(app.channel(), name="inner")
+    async def inner(stream: Any) -> None:
+        async for _ in stream:
+            pass
 
     @app.task(on_leader=True, name="lead")
-    async def lead() -> None: ...
+    async def lead() -> None:
+        ran.append(1)
 
-    with pytest.raises(ConfigError, match=r"task lead has on_leader=True.*declare an agent"):
-        async with app.running():
-            pass
+    async with app.running():
+        await eventually(lambda: ran)
+    assert "task lead has on_leader=True, and the app reads no topic" in caplog.text
+
+
+async def test_a_leader_topic_that_is_not_read_stops_the_start(app_factory: MakeApp) -> None:
+    app = app_factory()
     app.conf.leader_topic = "nowhere"
     with pytest.raises(ConfigError, match="leader_topic='nowhere'"):
         async with app.running():
