@@ -103,6 +103,11 @@ faust-tests: build ## Faust's own tests on turbine.faust; its sources come from 
 	@scripts/section.sh "Faust's tests on turbine.faust"
 	@$(BIN)/python tests/faust_suite $(FAUST)
 
+.PHONY: faust-programs
+faust-programs: build ## Example programs of Faust with nothing but the imports changed, on a broker at localhost:9092
+	@scripts/section.sh "Faust's programs on turbine.faust"
+	@$(BIN)/python tests/faust_suite/programs.py
+
 .PHONY: lint
 lint: build ## Format, clippy, ruff, mypy, stub, layers, sizes, licences; changes nothing
 	@scripts/lint.sh

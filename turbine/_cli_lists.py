@@ -74,7 +74,8 @@ def model(given: Invocation, /, *, name: str) -> None:
     from turbine import banner
 
     every = _models(given.load(), builtins=True)
-    found = [cls for full, cls in every.items() if full == name or full.endswith(f".{name}")]
+    ends = [cls for full, cls in every.items() if full.endswith(f".{name}")]
+    found = [every[name]] if name in every else ends
     if len(found) != 1:
         problem = "is the end of several names" if found else "is no model of this app"
         raise AppNotFound(f"{name!r} {problem}; its models: {', '.join(every) or 'none'}")

@@ -8,7 +8,6 @@ are run, which tests in them are not, and why. A test that is run and fails make
 
 import argparse
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,42 +17,10 @@ from xml.etree import ElementTree as ET
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from lists import Lists
+from sources import VERSION, cached
 
-VERSION = "0.15.3"
-PIP = ["download", "--no-clean", "--no-deps", "--no-build-isolation", "--no-binary", ":all:"]
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-
-
-def cached() -> Path:
-    """Give the folder that holds Faust's ``tests``, fetched if need be."""
-    base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    folder = base / "turbine" / f"faust-streaming-{VERSION}"
-    if not (folder / "tests").is_dir():
-        fetch(folder)
-    return folder
-
-
-def fetch(folder: Path) -> None:
-    """
-    Unpack the ``tests`` of the source archive into *folder*.
-
-    pip unpacks an archive before it asks for the package's build requirements. Those are not
-    needed: with ``--no-clean`` the unpacked folder stays, whatever pip says then.
-    """
-    with tempfile.TemporaryDirectory() as scratch:
-        told = subprocess.run(
-            [sys.executable, "-m", "pip", *PIP, "--dest", scratch, f"faust-streaming=={VERSION}"],
-            env={**os.environ, "TMPDIR": scratch},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        found = next(Path(scratch).glob("pip-download-*/faust-streaming_*/tests"), None)
-        if found is None:
-            sys.exit(f"pip did not fetch faust-streaming {VERSION}:\n{told.stdout}{told.stderr}")
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(found, folder / "tests", dirs_exist_ok=True)
 
 
 def run(lists: Lists, folder: Path, rest: list[str], report: Path) -> int:

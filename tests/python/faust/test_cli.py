@@ -114,7 +114,7 @@ def test_lists_are_tables_or_json(program: Path) -> None:
     ]
     models = json.loads(run(program, "--json", "models").output)
     assert {"name": "shop_program.Order", "help": "What was bought."} in models
-    fields = json.loads(run(program, "--json", "model", "Order").output)
+    fields = json.loads(run(program, "--json", "model", "shop_program.Order").output)
     assert [row["field"] for row in fields] == ["user", "amount"]
     assert "totals\tstr\tint" in run(program, "tables").output
     agents = json.loads(run(program, "--json", "agents").output)
