@@ -1,4 +1,7 @@
 //! The dead letter of a record: the record as it was, and why it is here.
+//!
+//! It has the time of its writing, not the record's: Kafka deletes by that time, so that the letter of an old
+//! record would be gone before anybody has read it, or be refused. The record's own is in a header.
 
 use crate::{
     engine::origin::{self, Origin},
@@ -28,10 +31,12 @@ impl Phase {
     }
 }
 
+/// No timestamp: the producer's clock says.
+const NOW: i64 = -1;
 /// Longest error text in a header, in bytes.
 const ERROR_BYTES: usize = 2_000;
 
-/// The dead letter of record `i`: same key, value and headers, and five headers more. Of a record of an
+/// The dead letter of record `i`: same key, value and headers, and six headers more. Of a record of an
 /// internal topic it names the place that the record came from.
 #[must_use]
 pub fn dead_letter(
@@ -53,6 +58,11 @@ pub fn dead_letter(
         header("turbine.source.topic", topic),
         header("turbine.source.partition", partition.to_string()),
         header("turbine.source.offset", offset.to_string()),
+    ]);
+    // Records of old producers have none.
+    let timestamp_ms = Some(records.timestamp_ms(i)).filter(|&ms| ms >= 0);
+    headers.extend(timestamp_ms.map(|ms| header("turbine.source.timestamp", ms.to_string())));
+    headers.extend([
         header("turbine.phase", phase.as_str().into()),
         header("turbine.error", error[..cut.unwrap_or(0)].into()),
     ]);
@@ -61,7 +71,7 @@ pub fn dead_letter(
         value: records.value(i).map(<[u8]>::to_vec),
         headers,
         offset: records.offset(i),
-        timestamp_ms: records.timestamp_ms(i),
+        timestamp_ms: NOW,
     }
 }
 
@@ -87,6 +97,7 @@ mod tests {
             String::from_utf8(found.1.clone().expect("a value")).expect("UTF-8")
         };
         assert_eq!(value("turbine.source.offset"), "7");
+        assert_eq!((value("turbine.source.timestamp").as_str(), letter.timestamp_ms), ("5", NOW));
         assert_eq!(value("turbine.phase"), "decode");
         assert_eq!(value("turbine.error").len(), ERROR_BYTES);
         assert_eq!((letter.key.as_deref(), letter.value), (Some(&b"k"[..]), None));
