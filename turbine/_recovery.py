@@ -1,6 +1,6 @@
 """What a subscription says about getting its state back, checked."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
@@ -22,6 +22,7 @@ __all__ = [
     "check_recovery",
     "read_recovery",
     "recovery_config",
+    "refuse_on_agents",
 ]
 
 OnCrashRecovery = Literal["replay", "accept"]
@@ -92,16 +93,32 @@ def read_recovery(options: Mapping[str, Any]) -> Recovery:
     )
 
 
+def refuse_on_agents(options: Iterable[str]) -> None:
+    """
+    Refuse options of agents that only subscriptions have.
+
+    Raises:
+        DeclarationError: One is there.
+    """
+    for option in options:
+        if option in RecoveryOptions.__annotations__:
+            raise DeclarationError(
+                f"app.agent has no option {option}=: the tables of agents always have a changelog, "
+                "in the transaction of each commit, so there is no gap to close; leave it out, or "
+                "keep the state in a subscription: @app.subscribe"
+            )
+
+
 def check_recovery(one: "Subscription") -> None:
     """
-    Refuse what means nothing without exactly-once.
+    Refuse what means nothing without exactly-once, and what could not be done after a crash.
 
     Raises:
         DeclarationError: Something of it is there; the message says what to write.
     """
     recovery = one.line.recovery
     if one.guarantee == "exactly_once":
-        return
+        return _check_replay(one)
     for option, value in (
         ("on_crash_recovery", recovery.on_gap),
         ("halt_if_gap_exceeds", recovery.halt_if_gap_exceeds),
@@ -112,6 +129,21 @@ def check_recovery(one: "Subscription") -> None:
                 "offset, which only exactly-once can have: leave it out, or add "
                 "processing_guarantee='exactly_once'"
             )
+    return None
+
+
+def _check_replay(one: "Subscription") -> None:
+    """Refuse a replay that would not have all that the state was made of."""
+    windows = [name for name, window in one.line.windows.items() if not window.persistent]
+    recovery = one.line.recovery
+    replays = one.keeps_state and not recovery.changelog and recovery.on_gap != "accept"
+    if replays and windows:
+        raise DeclarationError(
+            f"{one.name}: changelog=False cannot be exact with windows in memory "
+            f"({', '.join(windows)}): a replay begins at a snapshot of the state, and such windows "
+            "are in none. Add persistent=True to the windows; or leave changelog=False out; or say "
+            "on_crash_recovery='accept' to go on without the records of a gap"
+        )
 
 
 def changelog_of(one: "Subscription") -> str | None:

@@ -13,6 +13,7 @@ from turbine._app_pages import AppPages
 from turbine._event_time import EVENT_TIME_OPTIONS
 from turbine._lifecycle import Lifecycle
 from turbine._line_options import LineOptions
+from turbine._recovery import refuse_on_agents
 from turbine.agents import Agent, Sink, Source
 from turbine.channels import Channel
 from turbine.exceptions import DeclarationError
@@ -202,7 +203,8 @@ class App(AppPages, Lifecycle):
             partitions: Partitions of a created changelog; None: as many as the agents' topics.
             help: What it is for.
             **options: **changelog_topic**, ``{app.id}-{name}-changelog`` if None;
-                **extra_topic_configs**, settings of a created changelog.
+                **extra_topic_configs**, settings of a created changelog; **on_recover**, called
+                when its partitions are restored, see `turbine.tables.Table.on_recover`.
 
         Raises:
             DeclarationError: The declaration cannot work; the message says what to write.
@@ -259,6 +261,7 @@ class App(AppPages, Lifecycle):
         """
         if callable(channel) and not isinstance(channel, Topic | Channel):
             return self._add_agent(Agent(self, channel))
+        refuse_on_agents(options)
         _declare.refuse_unknown("app.agent", options.keys() - _AGENT_OPTIONS, _AGENT_OPTIONS)
         return lambda fn: self._add_agent(Agent(self, fn, channel, **options))
 

@@ -6,8 +6,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+import turbine
 from support.failing import failure_of
-from turbine import DeclarationError, State
+from turbine import DeclarationError, State, aggregates, windows
 
 from .conftest import Bench
 
@@ -119,6 +120,25 @@ def keyed(key: str, rows: Any, state: Any) -> None: ...
 def on_timer(timer_id: str) -> None: ...
 
 
+IN_MEMORY = {
+    "processing_guarantee": "exactly_once",
+    "event_time": "ts",
+    "window": windows.tumbling("1m", value=aggregates.Count()),
+}
+
+
+@pytest.mark.parametrize("more", [{}, {"changelog": False, "on_crash_recovery": "accept"}])
+async def test_windows_in_memory_go_with_a_changelog_or_with_gaps(bench: Bench, more: Any) -> None:
+    bench.app(stateful, **IN_MEMORY, **more)
+
+
+@pytest.mark.parametrize("option", ["changelog", "on_crash_recovery", "halt_if_gap_exceeds"])
+def test_agents_have_no_gap_to_close(option: str) -> None:
+    options: dict[str, Any] = {option: False}
+    with pytest.raises(DeclarationError, match=f"app.agent has no option {option}=: the tables"):
+        turbine.App("agents").agent("topic", **options)
+
+
 @pytest.mark.parametrize(
     ("handler", "options", "message"),
     [
@@ -135,6 +155,7 @@ def on_timer(timer_id: str) -> None: ...
         (stateful, {"state_format": "yaml"}, "write one of 'json', 'msgpack'"),
         (stateful, {"on_timer": on_timer}, "write 'def on_timer(timer_id, state)'"),
         (stateful, {"on_timer": 5}, "is not a function"),
+        (stateful, {**IN_MEMORY, "changelog": False}, "Add persistent=True to the windows"),
     ],
 )
 async def test_a_wrong_declaration_says_what_to_write(
