@@ -232,6 +232,9 @@ pub struct RepartitionConfig {
     /// Event time of the rows; none: rows have none.
     #[serde(default)]
     pub event_time: Option<EventTimeConfig>,
+    /// What a crash may do to what it writes.
+    #[serde(default)]
+    pub guarantee: Guarantee,
 }
 
 /// Where the event time of rows is, and how late rows may be.

@@ -148,7 +148,8 @@ def _wishes(one: "Subscription") -> dict[str, Any]:
 def stages(app: "App") -> list[dict[str, Any]]:
     """Describe the stages of *app* to the core, each once."""
     found: dict[str, dict[str, Any]] = {}
-    for one in app.subscriptions.values():
+    # One that is to be exact comes last: what is written once is right for the others too.
+    for one in sorted(app.subscriptions.values(), key=lambda one: one.guarantee == "exactly_once"):
         declared = one.line.repartition
         for stage in declared.stages if declared else ():
             time = one.line.event_time
@@ -163,6 +164,7 @@ def stages(app: "App") -> list[dict[str, Any]]:
                 "dlq": one.dlq,
                 "tombstones_as_nulls": one.tombstones == "null",
                 "event_time": None if time is None else time.config(),
+                "guarantee": one.guarantee,
             }
     return list(found.values())
 

@@ -153,13 +153,6 @@ def _check_exact(one: Subscription) -> None:
     """Refuse exactly-once where it would promise nothing, or more than it can keep."""
     if one.guarantee != "exactly_once":
         return
-    if one.line.repartition is not None:
-        raise DeclarationError(
-            f"{one.name}: repartition_by= cannot be exactly-once: what writes the internal topic "
-            "may write a record twice after a crash. Write a topic with message_key= in a "
-            "subscription of its own, exactly-once, and subscribe to that; or write "
-            "processing_guarantee='at_least_once' here"
-        )
     if not (one.publish_to or one.line.topics or one.keeps_state):
         raise DeclarationError(
             f"{one.name}: processing_guarantee='exactly_once' is about what goes to Kafka, and "

@@ -5,8 +5,9 @@ Each partition of the topic that the agents read has a part of the table. What a
 it has an event belongs to the partition of that event, and is committed together with its offset.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, overload
 
 from turbine import _declare
 from turbine._table_types import codec_for
@@ -27,6 +28,8 @@ __all__ = ["Table"]
 K = TypeVar("K")
 V = TypeVar("V")
 T = TypeVar("T")
+Recovered: TypeAlias = Callable[[], Awaitable[None] | None]
+R = TypeVar("R", bound=Recovered)
 
 _MISSING: Any = object()
 _PAGE = 4_096
@@ -36,7 +39,6 @@ _REFUSED = {
     "window": "windows belong to subscriptions: @app.subscribe(..., window=...)",
     "schema": "say key_type= and value_type=",
     "on_changelog_event": "read the changelog as a topic",
-    "on_recover": "the worker's log and /ready say when a table is restored",
 }
 
 
@@ -86,6 +88,7 @@ class Table(MutableMapping[K, V], Generic[K, V]):
         changelog_topic: str | None = None,
         extra_topic_configs: Mapping[str, object] | None = None,
         use_partitioner: bool = False,
+        on_recover: Recovered | None = None,
         **options: object,
     ) -> None:
         for option, given in options.items():
@@ -110,7 +113,43 @@ class Table(MutableMapping[K, V], Generic[K, V]):
         self.config = {name: str(value) for name, value in (extra_topic_configs or {}).items()}
         self.codec = codec_for(self.name, key_type, value_type)
         self._check_default()
+        self._recovered: list[Recovered] = []
+        if on_recover is not None:
+            self.on_recover(on_recover)
         self._native: NativeTable | None = None
+
+    # -- coming back -----------------------------------------------------------------------
+
+    def on_recover(self, function: R) -> R:
+        """
+        Call *function*, sync or async, without arguments, when partitions of the table are there.
+
+        Once for each assignment, when all of its partitions are as they were; again after the next
+        one. Where one partition is restored before another, its events are already handled.
+
+        Raises:
+            DeclarationError: It cannot be called so.
+        """
+        declared: Any = function
+        if not callable(declared) or _declare.parameters(declared):
+            raise DeclarationError(
+                f"the table {self.name}: on_recover takes a function without arguments, not "
+                f"{function!r}: write 'async def recovered(): ...'"
+            )
+        self._recovered.append(function)
+        return function
+
+    @property
+    def waits_for_recovery(self) -> bool:
+        """Whether somebody wants to know that it is restored."""
+        return bool(self._recovered)
+
+    async def tell_recovered(self) -> None:
+        """Call the functions of `on_recover`, in the order of their declaration."""
+        for function in self._recovered:
+            result = function()
+            if inspect.isawaitable(result):
+                await result
 
     # -- one key ---------------------------------------------------------------------------
 
@@ -318,6 +357,7 @@ _OPTIONS = (
     "changelog_topic",
     "extra_topic_configs",
     "use_partitioner",
+    "on_recover",
 )
 
 

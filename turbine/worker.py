@@ -354,6 +354,11 @@ class Runtime:
             return
         listed = ", ".join(f"{tp.topic}[{tp.partition}]" for tp in partitions)
         logger.info("%s by group %s: %s", kind, event["group"], listed)
+        if kind == "restored":
+            for table in self.app.tables.values():
+                if table.waits_for_recovery:
+                    self._later(table.tell_recovered())
+            return
         for one in self._isolated:
             (one.revoked if kind == "revoked" else one.assigned)(partitions)
         self.leader.heard(event, set(partitions))
@@ -391,7 +396,7 @@ class Runtime:
     def _signal_done(self, task: "asyncio.Task[None]") -> None:
         self._signals.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("a function connected to a signal raised", exc_info=error)
+            logger.error("a function connected to a signal or to on_recover raised", exc_info=error)
 
     def _agents(self) -> "list[Agent]":
         return list(self.app.agents.values())

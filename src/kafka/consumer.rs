@@ -10,7 +10,7 @@ use super::{
     failed,
     hold::Held,
     offsets::{commit, committed, names},
-    queue::PartitionQueue,
+    queue::{PartitionQueue, Polled},
     settings,
     trouble::Trouble,
 };
@@ -97,6 +97,7 @@ pub(super) struct Context {
     handle: OnceLock<Weak<ConsumerHandle>>,
     trouble: Trouble,
     held: Held,
+    pub(super) polled: Polled,
 }
 
 impl ClientContext for Context {
@@ -166,6 +167,7 @@ pub(super) fn alone(config: &rdkafka::ClientConfig) -> Result<Arc<ConsumerHandle
         handle: OnceLock::new(),
         trouble: Trouble::default(),
         held: Held::default(),
+        polled: Polled::default(),
     };
     let client: ConsumerHandle = config
         .create_with_context(context)
@@ -200,6 +202,7 @@ impl GroupConsumer {
             handle: OnceLock::new(),
             trouble: Trouble::default(),
             held: Held::default(),
+            polled: Polled::default(),
         };
         let client: ConsumerHandle = config
             .create_with_context(context)
@@ -240,6 +243,10 @@ impl GroupConsumer {
     /// [`Error::Kafka`] if the broker does not say.
     pub fn committed(&self, partitions: &[TopicPartition]) -> Result<Vec<GroupOffset>> {
         committed(&self.client, partitions)
+    }
+
+    pub(super) fn handle(&self) -> &Arc<ConsumerHandle> {
+        &self.client
     }
 
     pub(super) fn native(&self) -> *mut rd::rd_kafka_t {

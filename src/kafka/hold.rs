@@ -2,14 +2,17 @@
 //!
 //! # Guarantees
 //!
-//! * From a partition that begins held, nothing arrives before [`GroupConsumer::release`].
+//! * From a partition that begins held, or is held again, nothing arrives before [`GroupConsumer::release`].
 //! * After it, the first record that arrives is the first one at or behind the offset released at.
 
-use super::{consumer::GroupConsumer, failed, failed_code, offsets::begin_at};
+use super::{
+    consumer::GroupConsumer, failed, failed_code, offsets::begin_at, queue::PartitionQueue,
+};
 use crate::{config::StartAt, error::Result, types::TopicPartition};
 use parking_lot::Mutex;
 use rdkafka::{
-    Offset, TopicPartitionList, bindings as rd, error::IsError, types::RDKafkaErrorCode,
+    Offset, TopicPartitionList, bindings as rd, consumer::Consumer, error::IsError,
+    types::RDKafkaErrorCode,
 };
 use std::{
     collections::BTreeSet,
@@ -66,6 +69,18 @@ impl Held {
 }
 
 impl GroupConsumer {
+    /// Holds a partition that is read, and gives its queue to another reader; none if the one before is
+    /// still at it after `patience`, or the partition is not ours. Blocks.
+    pub fn hold_again(&self, tp: &TopicPartition, patience: Duration) -> Option<PartitionQueue> {
+        set_paused(self.native(), tp, true);
+        self.held().0.lock().insert(tp.clone());
+        let handle = self.handle();
+        if !handle.context().polled.wait_for_none(tp, patience) {
+            return None;
+        }
+        PartitionQueue::split(handle, &tp.topic, tp.partition)
+    }
+
     /// Lets records of a held partition come, from `offset` on; without one from where a group without
     /// offsets starts. Blocks until the client has turned to it.
     ///

@@ -1,15 +1,18 @@
 //! The queue of one assigned partition, apart from the group's own queue.
 
 use super::{consumer::ConsumerHandle, failed_code, messages::Messages};
-use crate::error::Error;
+use crate::{error::Error, types::TopicPartition};
+use parking_lot::{Condvar, Mutex};
 use rdkafka::{bindings as rd, consumer::Consumer, types::RDKafkaErrorCode};
 use std::{
+    collections::BTreeMap,
     ffi::{CString, c_void},
     ptr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::{Duration, Instant},
 };
 use tokio::sync::Notify;
 
@@ -23,6 +26,29 @@ pub struct PartitionQueue {
     arrived: Arc<Notify>,
     at_end: AtomicBool,
     client: Arc<ConsumerHandle>,
+    tp: TopicPartition,
+}
+
+/// The queues that somebody polls. The client has one a partition, whoever asks for it.
+#[derive(Default)]
+pub(super) struct Polled {
+    /// Whose wake-up is called.
+    last: Mutex<BTreeMap<TopicPartition, Arc<Notify>>>,
+    gone: Condvar,
+}
+
+impl Polled {
+    /// Blocks until nobody polls `tp`, at most `timeout`; says whether that is so.
+    pub(super) fn wait_for_none(&self, tp: &TopicPartition, timeout: Duration) -> bool {
+        let deadline = Instant::now() + timeout;
+        let mut last = self.last.lock();
+        while last.contains_key(tp) {
+            if self.gone.wait_until(&mut last, deadline).timed_out() {
+                return !last.contains_key(tp);
+            }
+        }
+        true
+    }
 }
 
 // SAFETY: librdkafka queues are locked inside; any thread may poll.
@@ -44,6 +70,8 @@ impl PartitionQueue {
         let queue = unsafe { rd::rd_kafka_queue_get_partition(rk, name.as_ptr(), partition) };
         let queue = ptr::NonNull::new(queue)?;
         let arrived = Arc::new(Notify::new());
+        let tp = TopicPartition::new(topic, partition);
+        let mut last = client.context().polled.last.lock();
         // SAFETY: the queue is ours until destroyed; the opaque outlives the callback (see Drop).
         unsafe {
             rd::rd_kafka_queue_forward(queue.as_ptr(), ptr::null_mut());
@@ -53,8 +81,10 @@ impl PartitionQueue {
                 Arc::as_ptr(&arrived).cast_mut().cast(),
             );
         }
+        last.insert(tp.clone(), Arc::clone(&arrived));
+        drop(last);
         let at_end = AtomicBool::new(false);
-        Some(Self { queue, arrived, at_end, client: Arc::clone(client) })
+        Some(Self { queue, arrived, at_end, client: Arc::clone(client), tp })
     }
 
     /// Resolves when something has arrived in an empty queue since the last call.
@@ -127,10 +157,19 @@ impl PartitionQueue {
 
 impl Drop for PartitionQueue {
     fn drop(&mut self) {
-        // SAFETY: the callback is off before the Notify behind it goes.
+        let polled = &self.client.context().polled;
+        let mut last = polled.last.lock();
+        // Another one may have been split off since: the callback is its.
+        let is_last = last.get(&self.tp).is_some_and(|one| Arc::ptr_eq(one, &self.arrived));
+        // SAFETY: the callback is off, or another's, before the Notify behind it goes.
         unsafe {
-            rd::rd_kafka_queue_cb_event_enable(self.queue.as_ptr(), None, ptr::null_mut());
+            if is_last {
+                rd::rd_kafka_queue_cb_event_enable(self.queue.as_ptr(), None, ptr::null_mut());
+                last.remove(&self.tp);
+            }
             rd::rd_kafka_queue_destroy(self.queue.as_ptr());
         }
+        drop(last);
+        polled.gone.notify_all();
     }
 }

@@ -222,6 +222,11 @@ fn describe<'py>(py: Python<'py>, event: Event) -> PyResult<Bound<'py, PyDict>> 
             dict.set_item("group", group)?;
             dict.set_item("partitions", pairs(partitions))?;
         }
+        Event::Restored { group, partitions } => {
+            dict.set_item("kind", "restored")?;
+            dict.set_item("group", group)?;
+            dict.set_item("partitions", pairs(partitions))?;
+        }
         Event::Fatal { name, partition, reason } => {
             dict.set_item("kind", "fatal")?;
             dict.set_item("name", name)?;

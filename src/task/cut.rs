@@ -17,6 +17,7 @@ use super::{
     agent::{Mailbox, Shared},
     commit::{Outbound, Output},
     cursor::Cursor,
+    status::State,
     tables::{Layer, Tables, TooLate},
 };
 use parking_lot::{Mutex, MutexGuard};
@@ -297,7 +298,9 @@ impl Shared {
         let mut inner = cuts.inner.lock();
         self.seal_if_even(cuts, &mut inner);
         let Some(offset) = cursor.next_offset() else { return Gate::End };
-        if !self.status.is_live() && !inner.is_last {
+        // What a failed task does is never committed.
+        let is_of_use = inner.is_last && self.status.state() != State::Failed;
+        if !self.status.is_live() && !is_of_use {
             return Gate::End;
         }
         if cuts.number() != before >> 1 {

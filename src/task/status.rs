@@ -1,5 +1,6 @@
 //! The state of a task, as everybody else sees it.
 
+use super::commit::Ended;
 use crate::{
     engine::halt::Halt,
     error::{Act, Result},
@@ -7,7 +8,7 @@ use crate::{
     types::TopicPartition,
 };
 use parking_lot::Mutex;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 /// Where a task is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,8 +56,8 @@ impl State {
     }
 }
 
-/// Called once when a task fails, with its reason.
-pub type OnFailure = Box<dyn Fn(&TopicPartition, &str) + Send + Sync>;
+/// Called once when a task fails, with its reason and, if it is a halt, the numbers that led to it.
+pub type OnFailure = Box<dyn Fn(&TopicPartition, &str, Option<&Halt>) + Send + Sync>;
 
 /// What a task shows of itself.
 pub struct Status {
@@ -71,6 +72,7 @@ pub struct Status {
     waiting: Mutex<Option<String>>,
     committed: AtomicI64,
     fetched: AtomicI64,
+    is_void: AtomicBool,
     on_failure: OnFailure,
 }
 
@@ -91,6 +93,7 @@ impl Status {
             waiting: Mutex::default(),
             committed: AtomicI64::new(-1),
             fetched: AtomicI64::new(-1),
+            is_void: AtomicBool::new(false),
             on_failure,
         }
     }
@@ -122,23 +125,51 @@ impl Status {
 
     /// Stops the task for good, saying why. Only the first reason counts.
     pub fn fail(&self, reason: &str) {
-        {
-            let mut state = self.state.lock();
-            if !state.0.may_become(State::Failed) {
-                return;
-            }
-            *state = (State::Failed, Some(reason.to_owned()));
+        if self.stop(reason) {
+            tracing::error!(target: "turbine.task", "{} {}: stopped: {reason}", self.name, self.tp);
+            (self.on_failure)(&self.tp, reason, None);
         }
-        tracing::error!(target: "turbine.task", "{} {}: stopped: {reason}", self.name, self.tp);
-        (self.on_failure)(&self.tp, reason);
     }
 
     /// Stops the task as [`Self::fail`] does, with the numbers that led to it.
     pub fn halt(&self, halt: &Halt) {
-        if self.state().may_become(State::Failed) {
+        let reason = halt.to_string();
+        if self.stop(&reason) {
             *self.halt.lock() = Some(halt.clone());
+            tracing::error!(target: "turbine.task", "{} {}: stopped: {reason}", self.name, self.tp);
+            (self.on_failure)(&self.tp, &reason, Some(halt));
         }
-        self.fail(&halt.to_string());
+    }
+
+    /// Stops the task if its commits have ended while its partition is still ours.
+    pub fn end(&self, ended: &Ended) {
+        match ended {
+            Ended::Gone => {}
+            Ended::Void => self.become_void(&ended.to_string()),
+            Ended::Halted(halt) => self.halt(halt),
+        }
+    }
+
+    /// Nobody is called: the worker begins the partition anew.
+    fn become_void(&self, reason: &str) {
+        if self.stop(reason) {
+            tracing::warn!(target: "turbine.task", "{} {}: begins anew: {reason}", self.name, self.tp);
+            self.is_void.store(true, Ordering::Release);
+        }
+    }
+
+    /// Is its partition to begin anew? True once.
+    pub fn take_void(&self) -> bool {
+        self.is_void.swap(false, Ordering::AcqRel)
+    }
+
+    fn stop(&self, reason: &str) -> bool {
+        let mut state = self.state.lock();
+        let may = state.0.may_become(State::Failed);
+        if may {
+            *state = (State::Failed, Some(reason.to_owned()));
+        }
+        may
     }
 
     /// Why the task stands still, as data, if that was said.

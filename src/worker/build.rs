@@ -17,7 +17,10 @@ use super::{
 use crate::{
     codec::{DecodeOptions, format::Decoders, json::SharedSchema},
     config::{AgentConfig, Guarantee, OnError, StartAt, SubscriptionConfig},
-    engine::horizon::Point,
+    engine::{
+        halt::{Halt, Reason},
+        horizon::Point,
+    },
     error::Result,
     kafka::queue::PartitionQueue,
     state::Store,
@@ -73,7 +76,8 @@ pub(super) fn groups(
         let spawn = stage_spawn(worker, runtime, config, known)?;
         let group = group(worker, runtime, config.to.clone(), None, spawn);
         let (topics, tells_ends) = (vec![config.topic.clone()], config.event_time.is_some());
-        plans.push(Plan { group, tells_ends, is_exact: false, topics, start_at });
+        let is_exact = config.guarantee == Guarantee::ExactlyOnce;
+        plans.push(Plan { group, tells_ends, is_exact, topics, start_at });
     }
     for config in &worker.config.subscriptions {
         let (spawn, resumes) = subscription_spawn(worker, runtime, config, known)?;
@@ -128,6 +132,8 @@ fn group(
         committing: Mutex::default(),
         ending: Mutex::new(false),
         ended: Condvar::new(),
+        again: Mutex::default(),
+        restored: Mutex::default(),
     }
 }
 
@@ -138,9 +144,13 @@ pub(super) fn batch_bytes(worker: &Worker) -> usize {
 pub(super) fn status(worker: &Worker, name: &str, tp: TopicPartition) -> Status {
     let metrics = worker.metrics.task(&label(name, &tp));
     let (events, owner) = (Arc::clone(&worker.events), name.to_owned());
-    let on_failure = Box::new(move |tp: &TopicPartition, reason: &str| {
-        let (name, reason) = (owner.clone(), reason.to_owned());
-        events.put(Event::Failed { name, partition: tp.clone(), reason });
+    let on_failure = Box::new(move |tp: &TopicPartition, reason: &str, halt: Option<&Halt>| {
+        let (name, partition, reason) = (owner.clone(), tp.clone(), reason.to_owned());
+        if halt.is_some_and(|halt| halt.reason == Reason::GapTooLarge) {
+            let (name, partition, reason) = (name.clone(), partition.clone(), reason.clone());
+            events.put(Event::Fatal { name, partition, reason });
+        }
+        events.put(Event::Failed { name, partition, reason });
     });
     Status::new(tp, name.to_owned(), metrics, on_failure)
 }

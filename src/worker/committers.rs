@@ -6,7 +6,7 @@
 //! * Exactly once: all of that, and the group's offset, in one transaction.
 
 use super::{
-    cuts::{Committer, Committing, Failed},
+    cuts::{Committer, Committing, Failed, Stopped},
     epochs::Epochs,
 };
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
     state::{Delta, Mark, Store},
     task::{
         changelog::{Changelog, LogRecord},
-        commit::{Commit, Ended, Ledger, LogRecords, Outbound, Output},
+        commit::{Commit, Ledger, LogRecords, Outbound, Output},
         cut::Sealed,
         tables::space,
     },
@@ -148,10 +148,7 @@ impl Committer for ExactlyOnce {
             time_ms: self.clock.now_ms(),
         };
         Box::pin(async move {
-            self.ledger.commit(commit).await.map_err(|ended| match ended {
-                Ended::Gone => Failed::Gone,
-                Ended::Void | Ended::Halted(_) => Failed::Stopped(ended.to_string()),
-            })
+            self.ledger.commit(commit).await.map_err(|ended| Failed::Stopped(Stopped::Exact(ended)))
         })
     }
 

@@ -8,11 +8,13 @@ use crate::{
     error::{Act, Error},
     task::{
         agent::Shared,
+        commit,
         cut::{Cuts, End, Sealed},
     },
 };
 use parking_lot::{Condvar, Mutex};
 use std::{
+    fmt,
     pin::Pin,
     sync::Arc,
     time::{Duration, Instant},
@@ -34,10 +36,25 @@ pub(super) type Committing<'a> = Pin<Box<dyn Future<Output = Result<(), Failed>>
 pub(super) enum Failed {
     /// The broker does not answer: the same again.
     Retry(Error),
-    /// The partition is not ours any more.
-    Gone,
     /// Nothing more can be committed here.
-    Stopped(String),
+    Stopped(Stopped),
+}
+
+/// Why nothing more can be committed.
+pub(super) enum Stopped {
+    /// The commits of an exactly-once task have ended.
+    Exact(commit::Ended),
+    /// The store or a changelog refuses it.
+    Plain(Error),
+}
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(ended) => ended.fmt(f),
+            Self::Plain(error) => error.fmt(f),
+        }
+    }
 }
 
 impl From<Error> for Failed {
@@ -45,7 +62,7 @@ impl From<Error> for Failed {
         if error.act() == Act::Retry {
             Self::Retry(error)
         } else {
-            Self::Stopped(error.to_string())
+            Self::Stopped(Stopped::Plain(error))
         }
     }
 }
@@ -206,19 +223,26 @@ impl Driver {
                 status.wait_for(&format!("the commit at offset {}: {error}", cut.next));
                 let _ = tokio::time::timeout(RETRY, cuts.news()).await;
             }
-            Err(Failed::Gone) => return false,
-            Err(Failed::Stopped(why)) if cuts.ending() == Some(End::AtOnce) => {
-                tracing::info!(target: "turbine.worker", "{} {}: not committed: {why}", status.name, status.tp);
-                return false;
-            }
             Err(Failed::Stopped(why)) => {
-                status.fail(&format!(
-                    "the commit at offset {} failed: {why}. Nothing is lost; restart to read again from the last one",
-                    cut.next
-                ));
+                self.give_up(cuts, cut, &why);
                 return false;
             }
         }
         true
+    }
+
+    /// Nothing more can be committed after `cut`.
+    fn give_up(&self, cuts: &Cuts, cut: &Sealed, why: &Stopped) {
+        let status = &self.task.status;
+        if cuts.ending() == Some(End::AtOnce) {
+            return tracing::info!(target: "turbine.worker", "{} {}: not committed: {why}", status.name, status.tp);
+        }
+        match why {
+            Stopped::Exact(ended) => status.end(ended),
+            Stopped::Plain(error) => status.fail(&format!(
+                "the commit at offset {} failed: {error}. Nothing is lost; restart to read again from the last one",
+                cut.next
+            )),
+        }
     }
 }

@@ -22,6 +22,13 @@ pub enum Event {
         /// Which.
         partitions: Vec<TopicPartition>,
     },
+    /// Every partition of agents that came lately has its tables as they were; none is on its way any more.
+    Restored {
+        /// Group id.
+        group: String,
+        /// Which.
+        partitions: Vec<TopicPartition>,
+    },
     /// A partition stopped in front of a record.
     Failed {
         /// Subscription, or agents.

@@ -8,6 +8,7 @@ use crate::{
     types::TopicPartition,
 };
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -16,6 +17,12 @@ use std::{
 const HEARTBEAT_S: &str = "TURBINE_EOS_HEARTBEAT_S";
 /// A broker forgets offsets after days.
 const HEARTBEAT: Duration = Duration::from_secs(6 * 3600);
+
+/// How long a group may take to answer a heartbeat.
+const ANSWER: Duration = Duration::from_secs(1);
+/// How often members are heard of, if users do not say: of classic groups, and of those whose broker says.
+const MEMBERS_BEAT: Duration = Duration::from_secs(3);
+const BROKER_SAYS_BEAT: Duration = Duration::from_secs(5);
 
 /// The member of a group, for as long as the group is there.
 struct OfGroup(Weak<Group>);
@@ -62,8 +69,9 @@ pub(super) fn ledger_parts(
         Producer::transactional(&config.brokers, &config.kafka, &id, buffer_bytes, acknowledged)
     };
     let member = Arc::new(OfGroup(Arc::downgrade(group)));
+    let group_says = heartbeat_of_members(&worker.config.kafka) + ANSWER;
     LedgerParts {
-        link: Link { tp: tp.clone(), make: Box::new(make), member },
+        link: Link { tp: tp.clone(), make: Box::new(make), member, group_says },
         store: None,
         log: None,
         catch_up: Box::new(NothingToCatchUp),
@@ -71,6 +79,15 @@ pub(super) fn ledger_parts(
         heartbeat: heartbeat(),
         gate: Arc::clone(gate),
     }
+}
+
+/// How often a member with the settings `kafka` tells its group that it is there.
+fn heartbeat_of_members(kafka: &BTreeMap<String, String>) -> Duration {
+    if kafka.get("group.protocol").is_some_and(|protocol| protocol == "consumer") {
+        return BROKER_SAYS_BEAT;
+    }
+    let ms = kafka.get("heartbeat.interval.ms").and_then(|text| text.parse().ok());
+    ms.map_or(MEMBERS_BEAT, Duration::from_millis)
 }
 
 fn heartbeat() -> Duration {

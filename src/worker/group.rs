@@ -4,6 +4,7 @@ use super::{
     epochs::Epochs,
     events::{Event, Events},
     opening::Opening,
+    reopening::Again,
     task::Task,
 };
 use crate::{
@@ -59,6 +60,9 @@ pub struct Group {
     pub(super) committing: Mutex<()>,
     pub(super) ending: Mutex<bool>,
     pub(super) ended: Condvar,
+    pub(super) again: Mutex<Again>,
+    /// Partitions of agents that are there, and of which nobody was told yet.
+    pub(super) restored: Mutex<Vec<TopicPartition>>,
 }
 
 impl Group {
@@ -82,6 +86,7 @@ impl Group {
         if self.is_killed() {
             return;
         }
+        self.begin_void_anew();
         let tasks = self.tasks();
         tasks.iter().for_each(Task::settle_checkpoints);
         let mut offsets = Vec::new();
@@ -186,9 +191,26 @@ impl Group {
         match place.filter(|known| is_there(known) && opening.status.is_live()) {
             Some(known) => {
                 *known = task.clone();
+                if let Task::Agents(..) = task {
+                    self.restored.lock().push(opening.status.tp.clone());
+                }
                 true
             }
             None => false,
+        }
+    }
+
+    /// Tells of the partitions that are there, once none is on its way any more.
+    pub(super) fn tell_of_restored(&self) {
+        let tasks = self.tasks.lock();
+        if tasks.values().any(|task| task.is_opening() && task.status().is_live()) {
+            return;
+        }
+        let mut partitions = std::mem::take(&mut *self.restored.lock());
+        partitions.retain(|tp| tasks.contains_key(tp));
+        drop(tasks);
+        if !partitions.is_empty() {
+            self.events.put(Event::Restored { group: self.id.clone(), partitions });
         }
     }
 
@@ -366,10 +388,12 @@ impl Listener for Group {
         for task in &going {
             let status = task.status();
             status.become_state(crate::task::status::State::Revoked);
-            tasks.remove(&status.tp);
+            // One that has taken the place meanwhile has no task yet, and gets none.
+            tasks.remove(&status.tp).iter().filter(|one| !one.is(task)).for_each(Task::drain);
             self.metrics.forget(&super::label(&status.name, &status.tp), &task.window_names());
         }
         drop(tasks);
+        self.tell_of_restored();
         self.metrics.revoked.inc_by(partitions.len() as u64);
         if !partitions.is_empty() {
             self.events

@@ -27,6 +27,7 @@ mod exact;
 mod look;
 pub mod opening;
 mod parts;
+mod reopening;
 mod restoring;
 mod stages;
 

@@ -5,14 +5,11 @@
 //! * No record is read before the task is there.
 //! * A partition that goes away meanwhile gets no task.
 
-use super::{events::Event, group::Group, task::Task};
-use crate::{
-    engine::halt::Reason,
-    task::{
-        commit::{Ended, Gate},
-        restore::Progress,
-        status::{State, Status},
-    },
+use super::{group::Group, task::Task};
+use crate::task::{
+    commit::{Ended, Gate},
+    restore::Progress,
+    status::{State, Status},
 };
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -51,20 +48,11 @@ impl Opening {
         let Some(job) = self.job.lock().take() else { return };
         match job(self) {
             Ok((task, begins)) => self.give_way(group, &task, begins),
-            Err(Ended::Gone) => {}
-            Err(ended) if !self.gate.is_closed() => self.halt(group, &ended),
+            Err(ended) if !self.gate.is_closed() => self.status.end(&ended),
             // What was under way has been interrupted.
             Err(_) => {}
         }
-    }
-
-    fn halt(&self, group: &Group, ended: &Ended) {
-        let Ended::Halted(halt) = ended else { return self.status.fail(&ended.to_string()) };
-        if halt.reason == Reason::GapTooLarge {
-            let (name, partition) = (self.status.name.clone(), self.status.tp.clone());
-            group.events.put(Event::Fatal { name, partition, reason: halt.to_string() });
-        }
-        self.status.halt(halt);
+        group.tell_of_restored();
     }
 
     fn give_way(self: &Arc<Self>, group: &Group, task: &Task, begins: Option<i64>) {

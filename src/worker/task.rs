@@ -54,7 +54,7 @@ impl Task {
         match self {
             Self::Subscription(task, _) => task.point(),
             Self::Agents(task, _) => task.committable().map(Point::plain),
-            Self::Repartition(task) => task.position().map(Point::plain),
+            Self::Repartition(task) => task.committable().map(Point::plain),
             Self::Opening(_) => None,
         }
     }
@@ -113,6 +113,12 @@ impl Task {
         }
     }
 
+    /// Are the two the same?
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        std::ptr::eq(self.status(), other.status())
+    }
+
     /// Is its partition held until it is there?
     #[must_use]
     pub fn is_opening(&self) -> bool {
@@ -129,7 +135,7 @@ impl Task {
                 }
             }
             Self::Opening(opening) => opening.gate.close(),
-            Self::Repartition(_) => {}
+            Self::Repartition(task) => task.close(false),
         }
     }
 
@@ -153,7 +159,8 @@ impl Task {
                     }
                 }
             }
-            Self::Repartition(_) | Self::Opening(_) => {}
+            Self::Repartition(task) => task.close(in_order),
+            Self::Opening(_) => {}
         }
     }
 

@@ -240,7 +240,6 @@ def same(batch: pa.RecordBatch) -> pa.RecordBatch:
     [
         (turbine.App(), {"publish_to": "out"}, r"turbine\.App\('orders'"),
         (turbine.App("a"), {}, "a database is not part of the transaction"),
-        (turbine.App("a"), {"publish_to": "out", "repartition_by": "k"}, "of its own"),
     ],
 )
 def test_a_promise_that_cannot_be_kept_is_refused(

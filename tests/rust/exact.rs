@@ -228,6 +228,7 @@ fn parts(broker: &Broker, member: &Arc<GroupConsumer>, store: &Arc<MemoryStore>)
             tp: tp(),
             make: Box::new(make),
             member: Arc::new(OfGroup(Arc::clone(member))),
+            group_says: Duration::ZERO,
         },
         store: Some(Arc::clone(store) as Arc<dyn Store>),
         log: None,

@@ -35,6 +35,10 @@ impl Machine {
 
     fn submitted(&mut self, proposal: Proposal, token: u64, out: &mut Vec<Effect>) {
         let Proposal { from, point, .. } = proposal;
+        if self.at.is_some_and(|at| at > from) {
+            // Found while the last offset was repeated, or its producer replaced.
+            return out.push(Effect::Forget);
+        }
         let follows = self.at.is_none_or(|at| at == from) && point.position >= from;
         let goes_back = self.receipt.is_some_and(|last| point.offset < last.point.offset);
         if !follows || goes_back || point.offset > point.position {

@@ -32,8 +32,6 @@ use std::{
 /// How long a new producer waits for the last transaction of its id at a time.
 const INIT_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// A member of a group knows after its next heartbeat, every 3 s, what it has lost.
-const GROUP_SAYS: Duration = Duration::from_secs(4);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Brings the state of a task to what is committed.
@@ -201,7 +199,10 @@ impl Driver {
         };
         let answer = self.answer(producer.init(INIT_TIMEOUT));
         self.producer = Some(producer);
-        if let (true, Some(trouble)) = (answer != Answer::Ok, &self.trouble) {
+        if answer == Answer::Ok {
+            // That was the trouble of the producer before it.
+            self.trouble = None;
+        } else if let Some(trouble) = &self.trouble {
             let tp = &self.link.tp;
             tracing::warn!(target: "turbine.commit", "{tp}: {trouble}; trying again");
         }
@@ -360,8 +361,11 @@ impl Driver {
     /// Is the partition still ours? Who has slept through the loss of it is fenced before the group has
     /// said so: it would shut out its successor. So the word of the group is waited for.
     fn is_owner(&mut self) -> bool {
-        let patience =
-            if std::mem::take(&mut self.was_fenced) { GROUP_SAYS } else { Duration::ZERO };
+        let patience = if std::mem::take(&mut self.was_fenced) {
+            self.link.group_says
+        } else {
+            Duration::ZERO
+        };
         let until = Instant::now() + patience;
         while self.link.member.owns(&self.link.tp) {
             if Instant::now() >= until || self.gate.is_closed() {

@@ -60,8 +60,8 @@ impl fmt::Display for Ended {
             Self::Gone => write!(f, "the partition is not ours any more"),
             Self::Void => write!(
                 f,
-                "another worker has committed for this partition, so what was done here since is void. Nothing is lost; \
-                 restart the worker to go on behind that commit, and see that no other app has the same app_id"
+                "another worker has committed for this partition, so what was done here since is void. Nothing is lost: \
+                 it goes on behind that commit by itself. If that comes again, see that no other app has the same app_id"
             ),
             Self::Halted(halt) => halt.fmt(f),
         }

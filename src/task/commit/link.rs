@@ -35,6 +35,8 @@ pub struct Link {
     pub make: MakeProducer,
     /// Its member.
     pub member: Arc<dyn Member>,
+    /// After so long the member knows what it has lost: it was heard by the group meanwhile.
+    pub group_says: Duration,
 }
 
 /// The transactional id of a task; `name` tells tasks of several subscriptions to one topic apart.

@@ -5,20 +5,56 @@ use crate::{
     engine::origin::{self, Origin},
     error::Result,
     kafka::{flight::Flight, outgoing::Outgoing, producer::Producer},
+    task::commit::{Outbound, Output},
     types::{OwnedRecord, Records},
 };
 use std::sync::Arc;
 
+/// How records go out.
+pub(super) enum Way {
+    /// Each at once.
+    Alone(Arc<Producer>),
+    /// In one transaction, with the offset: they are collected for it.
+    Together(Vec<Output>),
+}
+
 /// Writes to the internal topic and to the one for dead letters.
 pub(super) struct Letters {
-    pub(super) producer: Arc<Producer>,
-    pub(super) dead_letters: Option<String>,
+    pub(super) way: Way,
+    pub(super) dead_letters: Option<Arc<str>>,
 }
 
 impl Letters {
+    async fn send(
+        &mut self,
+        topic: &Arc<str>,
+        record: &Outgoing<'_>,
+        flight: &Arc<Flight>,
+    ) -> Result<()> {
+        match &mut self.way {
+            Way::Alone(producer) => {
+                producer.reserve().await;
+                producer.send(topic, record, Some(flight), None)
+            }
+            Way::Together(outputs) => {
+                let (topic, record) = (Arc::clone(topic), Outbound::from(record));
+                outputs.push(Output::Record { topic, record, told: None });
+                Ok(())
+            }
+        }
+    }
+
+    /// What was collected.
+    pub(super) fn take(&mut self) -> Vec<Output> {
+        match &mut self.way {
+            Way::Alone(_) => Vec::new(),
+            Way::Together(outputs) => std::mem::take(outputs),
+        }
+    }
+
     /// Record `i` goes to partition `to`, with `key` instead of its own.
     pub(super) async fn pass_on(
-        &self,
+        &mut self,
         (records, i): (&dyn Records, usize),
         (target, to): (&Target, usize),
         key: Option<&[u8]>,
@@ -29,7 +65,6 @@ impl Letters {
         origin::strip(&mut headers);
         headers.push(origin.header());
         let timestamp = records.timestamp_ms(i);
-        self.producer.reserve().await;
         let record = Outgoing {
             key,
             value: records.value(i),
@@ -37,12 +72,12 @@ impl Letters {
             timestamp_ms: (timestamp >= 0).then_some(timestamp),
             headers: &headers,
         };
-        self.producer.send(&target.topic, &record, Some(flight), None)
+        self.send(&target.topic, &record, flight).await
     }
 
     /// A mark goes to each partition of `to`.
     pub(super) async fn mark(
-        &self,
+        &mut self,
         target: &Target,
         to: &[usize],
         origin: &Origin,
@@ -50,24 +85,22 @@ impl Letters {
     ) -> Result<()> {
         let headers = [origin.header()];
         for &partition in to {
-            self.producer.reserve().await;
             let partition = i32::try_from(partition).ok();
             let record = Outgoing { partition, headers: &headers, ..Outgoing::default() };
-            self.producer.send(&target.topic, &record, Some(flight), None)?;
+            self.send(&target.topic, &record, flight).await?;
         }
         Ok(())
     }
 
     /// Bad records go to the topic for them, if there is one.
     pub(super) async fn bury(
-        &self,
+        &mut self,
         task: &Shared,
         letters: &[OwnedRecord],
         flight: &Arc<Flight>,
     ) -> Result<()> {
-        let Some(topic) = &self.dead_letters else { return Ok(()) };
+        let Some(topic) = self.dead_letters.clone() else { return Ok(()) };
         for letter in letters {
-            self.producer.reserve().await;
             let record = Outgoing {
                 key: letter.key.as_deref(),
                 value: letter.value.as_deref(),
@@ -75,7 +108,7 @@ impl Letters {
                 timestamp_ms: (letter.timestamp_ms >= 0).then_some(letter.timestamp_ms),
                 headers: &letter.headers,
             };
-            self.producer.send(topic, &record, Some(flight), None)?;
+            self.send(&topic, &record, flight).await?;
             task.status.metrics.dead_letters.inc();
         }
         Ok(())

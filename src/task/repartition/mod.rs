@@ -11,7 +11,7 @@
 //!   from ([`crate::engine::origin`]), which its reader takes away.
 //! * Records of one source partition with one key keep their order.
 //! * The offset moves only after the acknowledgements, so a crash writes some records again and loses
-//!   none.
+//!   none. Exactly once: records, marks, dead letters and offset are one transaction, so it writes none again.
 //! * With event time, every partition of the internal topic learns how far this source partition is,
 //!   by its records or else by marks, which carry no row: soon after each step of the watermark, and
 //!   when the source is silent, so that the others do not wait for it.
@@ -26,6 +26,6 @@ mod shared;
 mod source;
 mod target;
 
-pub use shared::Shared;
+pub use shared::{Exact, Shared};
 pub use source::{Made, Source};
 pub use target::Target;

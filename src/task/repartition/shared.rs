@@ -2,18 +2,25 @@
 
 use crate::{
     engine::tracker::{Ticket, Tracker},
+    error::{Error, Result},
     kafka::flight::Flight,
-    task::status::{State, Status},
+    task::{
+        commit::{Commit, Ledger, Output},
+        status::{State, Status},
+    },
 };
 use parking_lot::Mutex;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicI64, AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 use tokio::sync::Notify;
+
+/// How long a commit in hand may take when its partition goes away.
+const LAST_COMMIT: Duration = Duration::from_secs(2);
 
 /// See the module.
 pub struct Shared {
@@ -22,18 +29,37 @@ pub struct Shared {
     tracker: Mutex<Tracker>,
     /// Flights that have not landed.
     open: AtomicUsize,
+    /// Commits records together with the offset, if that is promised.
+    pub(super) exact: Option<Exact>,
     pub(super) stopping: Notify,
     settled: Notify,
+}
+
+/// The commits of a stage that promises exactly once.
+pub struct Exact {
+    /// What makes them.
+    ledger: Arc<Ledger>,
+    /// The first record that is not committed.
+    at: AtomicI64,
+}
+
+impl Exact {
+    /// Those of a stage that reads from offset `at` on.
+    #[must_use]
+    pub fn new(ledger: Arc<Ledger>, at: i64) -> Self {
+        Self { ledger, at: AtomicI64::new(at) }
+    }
 }
 
 impl Shared {
     /// A stage at its beginning.
     #[must_use]
-    pub fn new(status: Status) -> Arc<Self> {
+    pub fn new(status: Status, exact: Option<Exact>) -> Arc<Self> {
         Arc::new(Self {
             status,
             tracker: Mutex::default(),
             open: AtomicUsize::new(0),
+            exact,
             stopping: Notify::new(),
             settled: Notify::new(),
         })
@@ -42,6 +68,40 @@ impl Shared {
     /// Offset that is safe to commit.
     pub fn position(&self) -> Option<i64> {
         self.tracker.lock().position()
+    }
+
+    /// What the group is to commit: nothing where transactions have the offset.
+    pub fn committable(&self) -> Option<i64> {
+        if self.exact.is_some() { None } else { self.position() }
+    }
+
+    /// The first record that is not committed, where transactions have the offset.
+    pub(super) fn committed(&self) -> Option<i64> {
+        self.exact.as_ref().map(|exact| exact.at.load(Ordering::Acquire))
+    }
+
+    /// Makes `outputs` and the offset `next` take effect together; nothing where that is not promised.
+    pub(super) async fn commit(&self, outputs: Vec<Output>, next: i64, time_ms: i64) -> Result<()> {
+        let Some(exact) = &self.exact else { return Ok(()) };
+        let from = exact.at.load(Ordering::Acquire);
+        let commit = Commit { from, next, outputs, time_ms, ..Commit::default() };
+        let committed = exact.ledger.commit(commit).await;
+        committed.map_err(|ended| {
+            self.status.end(&ended);
+            Error::Stopped
+        })?;
+        exact.at.store(next, Ordering::Release);
+        self.status.note_committed(next);
+        Ok(())
+    }
+
+    /// Ends its commits: what is in flight is settled if all is `in_order`. May block.
+    pub fn close(&self, in_order: bool) {
+        match &self.exact {
+            Some(exact) if in_order => exact.ledger.close(LAST_COMMIT),
+            Some(exact) => exact.ledger.abandon(),
+            None => {}
+        }
     }
 
     /// Offset behind everything begun.
@@ -73,6 +133,8 @@ impl Shared {
             metrics.batch.observe(began.elapsed().as_secs_f64());
             match landed {
                 Ok(()) => task.landed(ticket),
+                // Its commits have ended, and the task has been told.
+                Err(Error::Stopped) => task.landed(None),
                 Err(error) => {
                     task.status.fail(&format!(
                         "a record was not delivered to its internal topic: {error}. Nothing is lost: \

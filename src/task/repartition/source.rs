@@ -1,12 +1,17 @@
 //! The loop of a stage: poll, decode, write on.
 
-use super::{letters::Letters, quiet::Quiet, shared::Shared, target::Target};
+use super::{
+    letters::{Letters, Way},
+    quiet::Quiet,
+    shared::Shared,
+    target::Target,
+};
 use crate::{
     clock::Clock,
     codec::{Decode, Decoded, row_keys},
     config::RepartitionConfig,
     engine::origin::{Kind, Origin},
-    error::Result,
+    error::{Error, Result},
     kafka::{flight::Flight, messages::Messages, producer::Producer, queue::PartitionQueue},
     task::{
         bad_records::{Sorted, sort_out},
@@ -84,13 +89,17 @@ impl Source {
         let idle_close = config.event_time.as_ref().and_then(|time| time.idle_close_ms);
         let limit = idle_close.map_or(QUIET_AFTER, Duration::from_millis);
         let now = made.clock.now();
-        let dead_letters = config.dlq.clone();
+        let dead_letters = config.dlq.as_deref().map(Arc::from);
+        let way = match &task.exact {
+            Some(_) => Way::Together(Vec::new()),
+            None => Way::Alone(made.producer),
+        };
         Self {
             task,
             config,
             queue: made.queue,
             decoder: made.decoder,
-            letters: Letters { producer: made.producer, dead_letters },
+            letters: Letters { way, dead_letters },
             target: made.target,
             clock: made.clock,
             partitions: i32::try_from(made.partitions).unwrap_or(i32::MAX),
@@ -116,8 +125,11 @@ impl Source {
                 Ok(Next::Silence) => self.mark(Kind::Idle).await,
                 Err(error) => Err(error),
             };
-            if let Err(error) = done {
-                self.task.status.fail(&error.to_string());
+            match done {
+                Ok(()) => {}
+                // Its commits have ended, and the task has been told.
+                Err(Error::Stopped) => return,
+                Err(error) => self.task.status.fail(&error.to_string()),
             }
         }
     }
@@ -199,6 +211,9 @@ impl Source {
             if written.is_ok() {
                 written = self.letters.bury(&task, &letters, &flight).await;
             }
+            if written.is_ok() {
+                written = self.commit(next).await;
+            }
             if let Err(error) = &written {
                 flight.failed_whole(error.clone());
             }
@@ -244,6 +259,13 @@ impl Source {
         Ok(())
     }
 
+    /// Commits what was collected, with the offset `next`, where that is promised.
+    async fn commit(&mut self, next: i64) -> Result<()> {
+        let outputs = self.letters.take();
+        let time_ms = self.clock.now_ms();
+        self.task.commit(outputs, next, time_ms).await
+    }
+
     /// Rows of a model always have the column; others may not, and then a word is in place.
     fn warn_without_column(&mut self, decoded: &Decoded) {
         let has = decoded.batch.column_by_name(&self.config.column).is_some();
@@ -272,7 +294,10 @@ impl Source {
         self.marked = Instant::now();
         let origin = self.origin(kind, self.task.end().unwrap_or(0), watermark);
         let flight = self.task.fly(None, Instant::now());
-        let written = self.letters.mark(&self.target, &to, &origin, &flight).await;
+        let mut written = self.letters.mark(&self.target, &to, &origin, &flight).await;
+        if let (Ok(()), Some(at)) = (&written, self.task.committed()) {
+            written = self.commit(at).await;
+        }
         if let Err(error) = &written {
             flight.failed_whole(error.clone());
         }

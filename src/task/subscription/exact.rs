@@ -142,9 +142,7 @@ async fn make(task: &Shared, mut commit: Commit) -> Result<(), Ended> {
 }
 
 fn give_up(task: &Shared, batches: &[Batch], ended: &Ended) {
-    if let Ended::Halted(halt) = ended {
-        task.status.halt(halt);
-    }
+    task.status.end(ended);
     if let (Some(first), false) = (batches.first(), *ended == Ended::Gone) {
         task.halt(first.ticket, &ended.to_string());
     }

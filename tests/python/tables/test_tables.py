@@ -373,6 +373,37 @@ def test_bytes_of_another_declaration_are_told_from_values() -> None:
         codec.decode_value(b"[1]")
 
 
+# -- coming back -------------------------------------------------------------------------------
+
+
+async def test_who_waits_for_a_table_is_told_once_all_of_an_assignment_is_there(
+    app_factory: MakeApp, topic: str, produce: Produce
+) -> None:
+    words = [f"w{n}" for n in range(40)]
+    produce(topic, [word.encode() for word in words], keys=words)
+    first, second = Told(app_factory("told"), topic), Told(app_factory("told"), topic)
+    async with first.app.running():
+        await until(lambda: len(first.seen) == 40)
+        await until(lambda: len(first.told) == 2)
+    async with second.app.running():
+        await until(lambda: len(second.told) == 2)
+    assert second.told == [40, "plain"]
+
+
+class Told:
+    """An app with a table, and what it was told of it."""
+
+    def __init__(self, app: turbine.App, topic: str) -> None:
+        self.app, self.told = app, list[Any]()
+        self.counts, self.seen = counting(app, topic)
+        self.counts.on_recover(self.recovered)
+        self.counts.on_recover(lambda: self.told.append("plain"))
+
+    async def recovered(self) -> None:
+        await asyncio.sleep(0)
+        self.told.append(len(self.counts))
+
+
 # -- declarations ------------------------------------------------------------------------------
 
 
@@ -387,6 +418,8 @@ def test_bytes_of_another_declaration_are_told_from_values() -> None:
         ({"defualt": int}, "app.Table has no option defualt=: did you mean default=?"),
         ({"partitions": 0}, "partitions=0 is not possible"),
         ({"changelog_topic": "a b"}, "'a b' is not a topic name"),
+        ({"on_recover": 5}, "on_recover takes a function without arguments, not 5"),
+        ({"on_recover": lambda table: table}, "write 'async def recovered(): ...'"),
     ],
 )
 def test_a_declaration_that_cannot_work_is_refused(options: dict[str, Any], why: str) -> None:

@@ -42,6 +42,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--stateless", action="store_true", help="an app without state")
     parser.add_argument("--local", action="store_true", help="no state is ever deleted")
     parser.add_argument("--agents", action="store_true", help="an agent with tables")
+    parser.add_argument("--repartition", action="store_true", help="read by another column")
     parser.add_argument("--rate", type=int, default=1_000, help="records a second")
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--pause", type=float, default=2.0, help="mean seconds between two deeds")
@@ -76,6 +77,7 @@ def main() -> int:
         guarantee=given.guarantee,
         has_state=not given.stateless,
         with_agents=given.agents,
+        repartitions=given.repartition,
         ends_from_nothing=not given.local,
         workers=given.workers,
         rate=given.rate,

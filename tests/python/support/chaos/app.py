@@ -19,6 +19,8 @@ from turbine.context import Context
 IN, OUT = os.environ["IN"], os.environ["OUT"]
 MUTANT = os.environ.get("MUTANT", "")
 WORKER = os.environ.get("WORKER", "?")
+# Read from an internal topic: there, metadata says where a record has come to.
+WRITTEN_ON = bool(os.environ.get("REPARTITION"))
 PAUSE_S = float(os.environ.get("PAUSE_S", "0"))
 # A member that comes back under its name is not waited for.
 INSTANCE = {"group.instance.id": name} if (name := os.environ.get("STATIC")) else {}
@@ -28,10 +30,12 @@ COLUMNS = ("key", "partition", "offset", "count", "total", "before", "nonce", "i
 
 
 class Entry(turbine.Record):
-    """A record of the input."""
+    """A record of the input, and where it is."""
 
     key: str
     value: int
+    partition: int
+    offset: int
 
 
 app = turbine.App(
@@ -75,7 +79,8 @@ def follow(batch: pa.RecordBatch, state: Any) -> list[tuple[Any, ...]]:
     entries = dict(zip(known, state.get_many(known), strict=True))
     odd = dict(zip(known, state.get_many([f"odd:{key}" for key in known]), strict=True))
     rows = []
-    columns = (batch["_partition"], batch["_offset"], batch["value"])
+    place = ("partition", "offset") if WRITTEN_ON else ("_partition", "_offset")
+    columns = (batch[place[0]], batch[place[1]], batch["value"])
     lines = zip(keys, *(column.to_pylist() for column in columns), strict=True)
     for key, partition, offset, value in lines:
         before = entries[key] or {"count": 0, "total": 0, "nonce": 0}
@@ -113,6 +118,8 @@ OPTIONS: dict[str, Any] = {
     "side_outputs": {"audit": os.environ["AUDIT"]},
     "processing_guarantee": os.environ.get("GUARANTEE", "at_least_once"),
 }
+if WRITTEN_ON:
+    OPTIONS |= {"repartition_by": "key", "repartition_partitions": 5}
 
 
 def outputs(batch: pa.RecordBatch, state: Any, ctx: Context) -> pa.RecordBatch:

@@ -4,6 +4,7 @@ import json
 import random
 import threading
 import time
+import zlib
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
@@ -22,14 +23,22 @@ class Load:
 
     Args:
         address: Broker.
-        topic: Topic to write.
+        topic: Topic to write, which is empty.
+        partitions: Its partitions.
         rate: Records a second.
         seed: Of its random numbers.
         is_behind: While it says so, nothing is written: the workers have enough.
     """
 
     def __init__(
-        self, address: str, topic: str, rate: int, seed: int, is_behind: Callable[[], bool]
+        self,
+        address: str,
+        topic: str,
+        partitions: int,
+        *,
+        rate: int,
+        seed: int,
+        is_behind: Callable[[], bool],
     ) -> None:
         # A broker that is gone for a while loses nothing of it.
         self._producer = Producer(
@@ -37,12 +46,12 @@ class Load:
                 "bootstrap.servers": address,
                 "log_level": 0,
                 "enable.idempotence": True,
-                "partitioner": "murmur2_random",
                 "linger.ms": 5,
                 "message.timeout.ms": 0,
             }
         )
         self._topic = topic
+        self._ends = [0] * partitions
         self._rate = rate
         self._random = random.Random(seed)
         self._is_behind = is_behind
@@ -65,10 +74,15 @@ class Load:
         """Write *count* records more."""
         for _ in range(count):
             key = f"k{self._random.randrange(KEYS)}"
-            value = json.dumps({"key": key, "value": self._random.randrange(1000)}).encode()
+            to = zlib.crc32(key.encode()) % len(self._ends)
+            # A record knows its place: one that is written on has no other word of it.
+            place = {"partition": to, "offset": self._ends[to]}
+            row = {"key": key, "value": self._random.randrange(1000), **place}
+            value = json.dumps(row).encode()
             if self._random.random() < POISON:
                 value = BROKEN
-            self._producer.produce(self._topic, value, key, on_delivery=self._acknowledged)
+            self._producer.produce(self._topic, value, key, to, on_delivery=self._acknowledged)
+            self._ends[to] += 1
             self.written += 1
         self._producer.poll(0)
 

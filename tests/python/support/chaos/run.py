@@ -38,6 +38,7 @@ class Setting:
         guarantee: ``exactly_once`` or ``at_least_once``.
         has_state: Whether the app has state.
         with_agents: Whether the app is an agent with tables.
+        repartitions: Whether it reads its topic by the column ``key``, through an internal topic.
         workers: How many processes.
         rate: Records a second.
         seed: Of all random numbers.
@@ -53,6 +54,7 @@ class Setting:
     guarantee: str = "exactly_once"
     has_state: bool = True
     with_agents: bool = False
+    repartitions: bool = False
     workers: int = 3
     rate: int = 1_000
     seed: int = 0
@@ -120,9 +122,12 @@ class Run:
         self.load = Load(
             address,
             self.topics.source,
-            setting.rate,
-            chance.getrandbits(32),
-            lambda: self.load.written - self.watch.read() + self.watch.outstanding() > BEHIND,
+            PARTITIONS,
+            rate=setting.rate,
+            seed=chance.getrandbits(32),
+            is_behind=lambda: (
+                self.load.written - self.watch.read() + self.watch.outstanding() > BEHIND
+            ),
         )
 
     def _slot(self, name: str) -> Slot:
@@ -134,6 +139,7 @@ class Run:
             "DLQ": topics.dlq,
             "GUARANTEE": self.setting.guarantee,
             "STATELESS": "" if self.setting.has_state else "1",
+            "REPARTITION": "1" if self.setting.repartitions else "",
             **self.setting.env,
         }
         return Slot(
