@@ -207,7 +207,12 @@ class Run:
             lambda: self.watch.read() >= written and self.watch.outstanding() == 0,
             f"all {written} records have their outputs",
         )
-        group = self.app_id if self.setting.with_agents else f"{self.app_id}-chain"
+        if self.setting.with_agents:
+            group = self.app_id
+        elif self.setting.repartitions:
+            group = f"{self.app_id}-{self.topics.source}-key-repartition"
+        else:
+            group = f"{self.app_id}-chain"
         ends = self.cluster.ends(self.topics.source)
         self._until(
             lambda: self.cluster.committed(group, self.topics.source) == ends,
