@@ -73,6 +73,7 @@ pub struct Status {
     committed: AtomicI64,
     fetched: AtomicI64,
     is_void: AtomicBool,
+    is_taken: AtomicBool,
     on_failure: OnFailure,
 }
 
@@ -94,6 +95,7 @@ impl Status {
             committed: AtomicI64::new(-1),
             fetched: AtomicI64::new(-1),
             is_void: AtomicBool::new(false),
+            is_taken: AtomicBool::new(false),
             on_failure,
         }
     }
@@ -158,9 +160,14 @@ impl Status {
         }
     }
 
-    /// Is its partition to begin anew? True once.
+    /// Does its partition begin anew?
+    pub fn is_void(&self) -> bool {
+        self.is_void.load(Ordering::Acquire)
+    }
+
+    /// As [`Self::is_void`], but true only once: for who begins it.
     pub fn take_void(&self) -> bool {
-        self.is_void.swap(false, Ordering::AcqRel)
+        self.is_void() && !self.is_taken.swap(true, Ordering::AcqRel)
     }
 
     fn stop(&self, reason: &str) -> bool {

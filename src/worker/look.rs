@@ -24,7 +24,8 @@ impl View for Worker {
             .map(|(_, task)| {
                 let status = task.status();
                 let why = status.error().unwrap_or_default();
-                format!("{} {} failed: {why}", status.name, status.tp)
+                let what = if status.is_void() { "begins anew" } else { "failed" };
+                format!("{} {} {what}: {why}", status.name, status.tp)
             })
             .collect();
         reasons.extend(self.tasks().values().filter_map(|(_, task)| {
@@ -73,7 +74,9 @@ impl View for Worker {
                     name: status.name.clone(),
                     topic: status.tp.topic.to_string(),
                     partition: status.tp.partition,
-                    state: status.state().as_str(),
+                    // It will be, and nobody has to do anything about it.
+                    state: if status.is_void() { State::Restoring } else { status.state() }
+                        .as_str(),
                     committed: status.committed(),
                     position: status.fetched(),
                     end: member.and_then(|m| m.end_offset(&status.tp)),
