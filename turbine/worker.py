@@ -355,9 +355,7 @@ class Runtime:
         listed = ", ".join(f"{tp.topic}[{tp.partition}]" for tp in partitions)
         logger.info("%s by group %s: %s", kind, event["group"], listed)
         if kind == "restored":
-            for table in self.app.tables.values():
-                if table.waits_for_recovery:
-                    self._later(table.tell_recovered())
+            self._restored()
             return
         for one in self._isolated:
             (one.revoked if kind == "revoked" else one.assigned)(partitions)
@@ -368,6 +366,11 @@ class Runtime:
         self._send(self.app.on_partitions_assigned, set(partitions))
         if self.app.on_rebalance_complete:
             self._later(self._rebalanced(set(partitions)))
+
+    def _restored(self) -> None:
+        for table in self.app.tables.values():
+            if table.waits_for_recovery:
+                self._later(table.tell_recovered())
 
     async def _rebalanced(self, partitions: set[TP]) -> None:
         """Send the signal once none of *partitions* is restored any more."""
