@@ -157,6 +157,10 @@ class AgentInstance:
     async def _after(self, exc: BaseException) -> bool:
         """Decide what follows an exception; whether the function is called again."""
         message = f"{type(exc).__name__}: {exc}"
+        if isinstance(exc, WorkerStopped) and self._ending.is_set():
+            logger.info("agent %s: %s", self.name, exc)
+            self._stream.let_go()
+            return False
         if self.agent.on_exception is not None:
             answer = self.agent.on_exception(self.agent, exc)
             if inspect.isawaitable(answer):

@@ -110,6 +110,9 @@ class ChannelStream(Operators):
         """Hand the events in hand out once more."""
         self._again = self._in_hand[::-1]
 
+    def let_go(self) -> None:
+        """Do nothing: nobody could read the events again."""
+
     # -- inside ----------------------------------------------------------------------------
 
     async def _walked(self, project: Callable[[Event, Any], Any]) -> AsyncIterator[Any]:

@@ -15,7 +15,7 @@ import uuid
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from turbine.exceptions import ConfigError, KafkaError, NotRunning
+from turbine.exceptions import ConfigError, KafkaError, NotRunning, WorkerStopped
 
 if TYPE_CHECKING:
     from turbine._native import Follower
@@ -29,6 +29,8 @@ LOCAL = b"in-process"
 """Name of the topic of questions whose answer stays in this process."""
 
 _READ_MS = 200
+_LAST_WAIT_S = 1.0
+"""How long a worker that drains waits for answers, which others may give."""
 _MADE_LIMIT_S = 10.0
 _NAMESPACE = "@ReqRepResponse"
 
@@ -54,6 +56,7 @@ class Replies:
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[str, Reply] = {}
         self._open: set[str] = set()
+        self._is_ending = False
         self._followed: dict[str, _Thread] = {}
         self._starting = asyncio.Lock()
         self._own = str(app.conf.reply_to or f"{app.conf.reply_to_prefix}{uuid.uuid4()}")
@@ -75,6 +78,8 @@ class Replies:
         """Wait for the answer to a question from now on."""
         promise = self._waiting[correlation_id] = Reply(correlation_id)
         self._open.add(correlation_id)
+        if self._is_ending:
+            self._give_up_soon(promise)
         promise.add_done_callback(lambda _: self._waiting.pop(correlation_id, None))
         return promise
 
@@ -84,6 +89,21 @@ class Replies:
         promise = self._waiting.get(correlation_id)
         if promise is not None and not promise.done():
             promise.set_result(value)
+
+    def end(self) -> None:
+        """Let who waits give up soon: the worker drains, and may be the one that would answer."""
+        self._is_ending = True
+        for promise in list(self._waiting.values()):
+            self._give_up_soon(promise)
+
+    def _give_up_soon(self, promise: Reply) -> None:
+        def give_up() -> None:
+            if not promise.done():
+                promise.set_exception(
+                    WorkerStopped("the worker stops, and no answer came; the record is read again")
+                )
+
+        self._loop.call_later(_LAST_WAIT_S, give_up)
 
     async def stop(self) -> None:
         """Read no more; whoever waits still is told."""

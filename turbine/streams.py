@@ -191,6 +191,14 @@ class Stream(Operators):
         """Hand the rows in the agent's hands out once more."""
         self._is_again = True
 
+    def let_go(self) -> None:
+        """Leave the rows in the agent's hands as they are: they are read again."""
+        held, self._held = self._held, []
+        for cursor in {id(one[0]): one[0] for one in held}.values():
+            cursor.abandon()
+        if self._cursor is not None:
+            self._cursor.abandon()
+
     def finish(self) -> None:
         """Mark the rows in the agent's hands as done: it has returned."""
         self._done()

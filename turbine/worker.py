@@ -280,6 +280,8 @@ class Runtime:
         await cancel_all(self._jobs)
         limit_s = self.app.conf.drain_timeout + _JOIN_EXTRA_S
         self._native.stop()
+        if self.app._replies is not None:  # noqa: SLF001 - the app's own part
+            self.app._replies.end()  # noqa: SLF001 - as above
         joined = asyncio.create_task(_in_thread(self._native.join, round(limit_s * 1_000)))
         await self._finish_tasks(limit_s)
         self.hanging = await joined

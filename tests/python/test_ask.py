@@ -129,6 +129,41 @@ async def test_an_exactly_once_agent_asks_at_once_and_answers_with_its_commit(
         assert await square.ask(3) == 900
 
 
+async def test_a_worker_that_stops_does_not_wait_for_the_answers_that_it_would_give_itself(
+    app_factory: MakeApp,
+    make_topic: MakeTopic,
+    produce: Produce,
+    cluster: Cluster,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("turbine._replies._LAST_WAIT_S", 0.1)
+    topic, app = make_topic(partitions=1), app_factory(drain_timeout=30)
+    asked, hold = asyncio.Event(), asyncio.Event()
+
+    @app.agent(make_topic(partitions=1))
+    async def slow(stream: Any) -> AsyncIterator[int]:
+        async for value in stream:
+            asked.set()
+            await hold.wait()
+            yield value
+
+    @app.agent(topic, on_error="skip")
+    async def asking(stream: Any) -> None:
+        async for value in stream:
+            if value < 2 or await slow.ask(value):
+                continue
+
+    produce(topic, [0, 1, 2, 3])
+    began = 0.0
+    async with app.running():
+        await asked.wait()
+        began = asyncio.get_running_loop().time()
+        asyncio.get_running_loop().call_later(0.5, hold.set)
+    assert asyncio.get_running_loop().time() - began < 15
+    # Left as it was, and not left out.
+    assert cluster.committed(app.conf.id, topic) == {0: 2}
+
+
 async def test_asking_what_cannot_answer_is_refused(app_factory: MakeApp) -> None:
     app = app_factory()
 
