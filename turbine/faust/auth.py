@@ -6,10 +6,11 @@ from typing import Any
 
 from turbine._credentials import tls_settings
 from turbine.exceptions import ConfigError
+from turbine.faust.types.auth import AuthProtocol, SASLMechanism
 
 __all__ = ["GSSAPICredentials", "OAuthCredentials", "SASLCredentials", "SSLCredentials"]
 
-_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI", "OAUTHBEARER")
+_MECHANISMS = tuple(SASLMechanism)
 
 
 class _Sasl:
@@ -24,6 +25,12 @@ class _Sasl:
     def __init__(self, mechanism: object, ssl_context: ssl.SSLContext | None) -> None:
         self.mechanism = _mechanism(mechanism)
         self.ssl_context = ssl_context
+
+    @property
+    def protocol(self) -> AuthProtocol:
+        """How they are sent, if the app has no ``ssl_context`` of its own."""
+        has_tls = self.ssl_context is not None
+        return AuthProtocol.SASL_SSL if has_tls else AuthProtocol.SASL_PLAINTEXT
 
     def client_settings(self, tls: ssl.SSLContext | None) -> dict[str, str]:
         """Settings of the client library."""
@@ -146,8 +153,13 @@ class SSLCredentials:
         cadata: str | None = None,
     ) -> None:
         self.context = context or ssl.create_default_context(
-            purpose or ssl.Purpose.SERVER_AUTH, cafile=cafile, capath=capath, cadata=cadata
+            purpose=purpose or ssl.Purpose.SERVER_AUTH,
+            cafile=cafile,
+            capath=capath,
+            cadata=cadata,
         )
+
+    protocol = AuthProtocol.SSL
 
     def client_settings(self, tls: ssl.SSLContext | None) -> dict[str, str]:
         """Settings of the client library."""
