@@ -32,7 +32,7 @@ def run(lists: Lists, folder: Path, rest: list[str], report: Path) -> int:
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     options = ["--noconftest", "-c", os.devnull, "--rootdir", str(folder), "-p", "faust_plugin"]
-    options += ["-p", "pytest_asyncio", "-o", "asyncio_mode=auto", "-p", "pytest_timeout"]
+    options += ["-p", "pytest_asyncio.plugin", "-o", "asyncio_mode=auto", "-p", "pytest_timeout"]
     options += ["--timeout=60", "-q", "--no-header", "-W", "ignore", f"--junitxml={report}"]
     command = [sys.executable, "-m", "pytest", *options, *rest, *lists.files]
     return subprocess.run(command, cwd=folder, env=environment, check=False).returncode

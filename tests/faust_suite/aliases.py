@@ -30,6 +30,10 @@ _MODES = {
 """What the tests import of the library beneath Faust, where Turbine has nothing by that name."""
 
 
+_NATIVE = {"faust.events": "turbine.events"}
+"""Modules whose names are those of native ones."""
+
+
 class _Absent:
     """Stands for what Turbine does not have."""
 
@@ -75,6 +79,7 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 def _home(name: str) -> str | None:
     """Name the module of Turbine; empty for one that is made here, None if there is none."""
     home = f"turbine.{name}" if name.startswith("faust") else f"turbine.faust.{name}"
+    home = _NATIVE.get(name, home)
     try:
         if importlib.util.find_spec(home) is not None:
             return home

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from turbine._native import __version__
     from turbine._turns import current_event
-    from turbine.channels import Channel
     from turbine.events import Event
     from turbine.faust.agents import Agent
     from turbine.faust.app import App
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
         SASLCredentials,
         SSLCredentials,
     )
+    from turbine.faust.channels import Channel
     from turbine.faust.models.base import maybe_model, registry
     from turbine.faust.models.options import ModelOptions
     from turbine.faust.models.record import Record
@@ -71,7 +71,6 @@ __all__ = [
 _HOMES = {
     "turbine._native": ("__version__",),
     "turbine._turns": ("current_event",),
-    "turbine.channels": ("Channel",),
     "turbine.events": ("Event",),
     "turbine.faust.agents": ("Agent",),
     "turbine.faust.app": ("App",),
@@ -83,6 +82,7 @@ _HOMES = {
     ),
     "turbine.faust.service": ("Service",),
     "turbine.faust.settings": ("Settings",),
+    "turbine.faust.channels": ("Channel",),
     "turbine.faust.models.base": ("maybe_model", "registry"),
     "turbine.faust.models.options": ("ModelOptions",),
     "turbine.faust.models.record": ("Record",),

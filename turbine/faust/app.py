@@ -12,6 +12,7 @@ from turbine.agents import Source
 from turbine.channels import Channel
 from turbine.faust._app_life import AppLife
 from turbine.faust.agents import Agent, declare_agent
+from turbine.faust.channels import AppChannels
 from turbine.faust.models.base import maybe_model
 from turbine.faust.settings import Settings
 from turbine.faust.tables import AppTables
@@ -21,7 +22,7 @@ from turbine.topics import Topic
 __all__ = ["App"]
 
 
-class App(AppTables, AppTopics, AppLife):
+class App(AppTables, AppChannels, AppTopics, AppLife):
     """
     An app with the defaults of Faust.
 

@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from turbine.channels import Channel as ChannelT
     from turbine.events import Event as EventT
     from turbine.events import Event as Message
     from turbine.faust.app import App as AppT
+    from turbine.faust.channels import Channel as ChannelT
     from turbine.faust.models.base import Model as ModelT
     from turbine.faust.models.descriptors import FieldDescriptor as FieldDescriptorT
     from turbine.faust.serializers.codecs import Codec as CodecT
@@ -32,7 +32,7 @@ __all__ = [
 
 _HOMES = {
     "AppT": ("turbine.faust.app", "App"),
-    "ChannelT": ("turbine.channels", "Channel"),
+    "ChannelT": ("turbine.faust.channels", "Channel"),
     "CodecT": ("turbine.faust.serializers.codecs", "Codec"),
     "EventT": ("turbine.events", "Event"),
     "FieldDescriptorT": ("turbine.faust.models.descriptors", "FieldDescriptor"),
