@@ -2,8 +2,9 @@
 Fixtures of the behaviour tests.
 
 The tests run twice: ``pytest`` on the embedded broker, ``pytest --broker=kafka`` on a real Apache
-Kafka that this file starts. The second run takes only the tests that ask for a broker, since
-nothing else can differ.
+Kafka that this file starts. The second run takes only the tests that ask for a broker, and of
+those whose cases are the same to a broker (marker ``cases_alike``) one case, since nothing else can
+differ.
 """
 
 import asyncio
@@ -111,8 +112,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         )
         return wants_broker or item.get_closest_marker("kafka") is not None
 
-    left_out = [item for item in items if not belongs(item)]
-    items[:] = [item for item in items if belongs(item)]
+    chosen = [item for item in items if belongs(item)]
+    if not on_memory:
+        chosen = list(_one_of_alike(chosen))
+    kept = set(chosen)
+    left_out = [item for item in items if item not in kept]
+    items[:] = chosen
     if left_out:
         config.hook.pytest_deselected(items=left_out)
     if hasattr(config, "workerinput"):
@@ -122,6 +127,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.function):
             # In front, so that it looks after every other fixture of the test is gone.
             item.fixturenames.insert(0, "_no_tasks_left")
+
+
+def _one_of_alike(items: list[pytest.Item]) -> Iterator[pytest.Item]:
+    """Leave out what a test with the marker ``cases_alike`` has besides its first case."""
+    seen: set[object] = set()
+    for item in items:
+        function = getattr(item, "function", item)
+        if item.get_closest_marker("cases_alike") is None or function not in seen:
+            yield item
+        seen.add(function)
 
 
 # -- the broker ------------------------------------------------------------------------------

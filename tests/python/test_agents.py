@@ -96,6 +96,7 @@ async def test_items_are_pairs_of_key_and_value(
     assert seen == [(b"k", {"n": 1}), (b"k", [2]), (b"k", 3), (b"k", True), (b"k", None)]
 
 
+@pytest.mark.cases_alike
 @pytest.mark.parametrize(
     ("value_type", "raw", "wanted"),
     [

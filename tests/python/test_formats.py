@@ -101,6 +101,7 @@ def test_two_schemas_are_refused(app: turbine.App) -> None:
         declare(same)
 
 
+@pytest.mark.cases_alike
 @pytest.mark.parametrize("kind", ["avro", "msgpack", "arrow"])
 async def test_send_writes_no_json_to_a_topic_of_another_format(
     app_factory: MakeApp, make_topic: MakeTopic, consume: Consume, kind: Any

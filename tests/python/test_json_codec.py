@@ -256,6 +256,7 @@ RETURNS: list[tuple[str, Callable[[pa.RecordBatch], Any]]] = [
 ]
 
 
+@pytest.mark.cases_alike
 @pytest.mark.parametrize(("name", "handler"), RETURNS, ids=[name for name, _ in RETURNS])
 async def test_whatever_arrow_comes_back_is_written_alike(
     line: Line, name: str, handler: Callable[[pa.RecordBatch], Any]

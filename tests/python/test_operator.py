@@ -231,6 +231,7 @@ def test_nothing_is_reset_under_a_running_worker(
         assert "running" in well.output
 
 
+@pytest.mark.cases_alike
 @pytest.mark.parametrize(
     ("args", "said"),
     [

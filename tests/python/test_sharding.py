@@ -220,6 +220,7 @@ async def totals(
     return sorted((row["user"], row["window_start_ms"], row["n"]) for row in got)
 
 
+@pytest.mark.cases_alike
 @pytest.mark.parametrize("case", [(1, 13), (2, 13), (4, 13), (4, 10_000)])
 async def test_results_of_windows_do_not_depend_on_the_number_of_shards(
     app_factory: MakeApp,
@@ -249,6 +250,7 @@ async def test_results_of_windows_do_not_depend_on_the_number_of_shards(
     assert found == sorted((user, start, n) for (user, start), n in counted.items())
 
 
+@pytest.mark.cases_alike
 @pytest.mark.parametrize(
     "case",
     [

@@ -225,6 +225,7 @@ def as_many_chunks(batch: pa.RecordBatch) -> Any:
     return pa.Table.from_batches([batch.slice(0, half), batch.slice(half)])
 
 
+@pytest.mark.cases_alike
 @pytest.mark.parametrize("convert", [as_polars, as_table, as_arro3, as_many_chunks])
 async def test_whatever_has_an_arrow_interface_is_taken_back(
     app_factory: MakeApp,
@@ -244,6 +245,7 @@ async def test_whatever_has_an_arrow_interface_is_taken_back(
         assert await read(consume, topics[1], 100) == ORDERS
 
 
+@pytest.mark.cases_alike
 @pytest.mark.parametrize(
     ("wrong", "reason"),
     [

@@ -190,6 +190,7 @@ async def test_a_sent_record_has_its_place_when_awaited_twice(
     assert got.timestamp_ms == round(sent_at.timestamp() * 1_000)
 
 
+@pytest.mark.cases_alike
 @pytest.mark.parametrize(
     ("value_type", "value", "expected"),
     [

@@ -3,11 +3,11 @@
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
+from support.clients import consumer, producer, write
 from support.kafka import Cluster
 from support.wait import eventually
 from turbine import EmbeddedBroker
@@ -16,51 +16,6 @@ from turbine._native import Clock
 from .conftest import StartBroker
 
 pytestmark = pytest.mark.embedded
-
-
-def producer(broker: EmbeddedBroker, **settings: Any) -> Producer:
-    return Producer(
-        {
-            "bootstrap.servers": broker.address,
-            "log_level": 0,
-            "enable.idempotence": True,
-            "retry.backoff.ms": 1,
-            "reconnect.backoff.ms": 1,
-            "reconnect.backoff.max.ms": 10,
-            "linger.ms": 0,
-            **settings,
-        }
-    )
-
-
-def consumer(broker: EmbeddedBroker, **settings: Any) -> Consumer:
-    return Consumer(
-        {
-            "bootstrap.servers": broker.address,
-            "log_level": 0,
-            "group.id": "g",
-            "auto.offset.reset": "earliest",
-            "enable.auto.commit": False,
-            "reconnect.backoff.ms": 1,
-            "reconnect.backoff.max.ms": 10,
-            **settings,
-        }
-    )
-
-
-def write(client: Producer, topic: str, count: int) -> list[KafkaError]:
-    """Write the numbers below *count* one by one, to partition 0; the errors."""
-    errors: list[KafkaError] = []
-
-    def delivered(error: KafkaError | None, _: Message) -> None:
-        if error is not None:
-            errors.append(error)
-
-    for i in range(count):
-        client.produce(topic, b"%d" % i, partition=0, on_delivery=delivered)
-        client.poll(0)
-    assert client.flush(20) == 0
-    return errors
 
 
 def read(broker: EmbeddedBroker, topic: str, count: int) -> list[int]:
@@ -73,7 +28,7 @@ def read(broker: EmbeddedBroker, topic: str, count: int) -> list[int]:
 def test_an_error_that_passes_is_retried_and_nothing_is_lost(start_broker: StartBroker) -> None:
     broker = start_broker()
     fault = broker.fail("Produce", "NOT_LEADER_OR_FOLLOWER", 3, topic="t")
-    assert write(producer(broker), "t", 50) == []
+    assert write(producer(broker.address), "t", 50) == []
     assert fault.hits == 3
     assert read(broker, "t", 50) == list(range(50))
 
@@ -81,17 +36,17 @@ def test_an_error_that_passes_is_retried_and_nothing_is_lost(start_broker: Start
 def test_an_error_that_stays_reaches_the_caller(start_broker: StartBroker) -> None:
     broker = start_broker()
     broker.fail("produce", "message_too_large", None)
-    errors = write(producer(broker), "t", 1)
+    errors = write(producer(broker.address), "t", 1)
     assert [error.code() for error in errors] == [KafkaError.MSG_SIZE_TOO_LARGE]
     broker.clear_faults()
-    assert write(producer(broker), "t", 1) == []
+    assert write(producer(broker.address), "t", 1) == []
     assert broker.faults() == []
 
 
 def test_a_refused_commit_has_no_effect(start_broker: StartBroker) -> None:
     broker = start_broker()
     topic = Cluster(broker.address).make_topic()
-    member = consumer(broker)
+    member = consumer(broker.address, "g")
     fault = broker.fail("OffsetCommit", 25)
     with pytest.raises(KafkaException) as refused:
         member.commit(offsets=[TopicPartition(topic, 0, 7)], asynchronous=False)
@@ -106,10 +61,10 @@ def test_a_refused_commit_has_no_effect(start_broker: StartBroker) -> None:
 def test_a_fault_is_about_its_client_and_its_topic_only(start_broker: StartBroker) -> None:
     broker = start_broker()
     fault = broker.fail("Produce", "TOPIC_AUTHORIZATION_FAILED", None, topic="t", client="bad")
-    assert write(producer(broker, **{"client.id": "good"}), "t", 3) == []
-    assert write(producer(broker, **{"client.id": "bad"}), "other", 3) == []
+    assert write(producer(broker.address, **{"client.id": "good"}), "t", 3) == []
+    assert write(producer(broker.address, **{"client.id": "bad"}), "other", 3) == []
     assert fault.hits == 0
-    assert len(write(producer(broker, **{"client.id": "bad"}), "t", 1)) == 1
+    assert len(write(producer(broker.address, **{"client.id": "bad"}), "t", 1)) == 1
     assert fault.hits == 1
 
 
@@ -142,7 +97,7 @@ def test_an_idempotent_producer_leaves_no_duplicate_when_responses_are_lost(
     broker = start_broker()
     lost = broker.drop_response("Produce", 5)
     refused = broker.disconnect("Produce", 5)
-    client = producer(broker, **{"batch.num.messages": 10})
+    client = producer(broker.address, **{"batch.num.messages": 10})
     assert write(client, "t", 200) == []
     assert (lost.hits, refused.hits) == (5, 5)
     assert read(broker, "t", 200) == list(range(200))
@@ -151,15 +106,15 @@ def test_an_idempotent_producer_leaves_no_duplicate_when_responses_are_lost(
 def test_without_idempotence_a_lost_response_makes_a_duplicate(start_broker: StartBroker) -> None:
     broker = start_broker()
     broker.drop_response("Produce")
-    assert write(producer(broker, **{"enable.idempotence": False}), "t", 1) == []
+    assert write(producer(broker.address, **{"enable.idempotence": False}), "t", 1) == []
     assert read(broker, "t", 2) == [0, 0]
 
 
 def test_a_consumer_reads_on_after_its_connection_was_closed(start_broker: StartBroker) -> None:
     broker = start_broker()
-    write(producer(broker), "t", 10)
+    write(producer(broker.address), "t", 10)
     fault = broker.drop_response("Fetch", 2)
-    member = consumer(broker)
+    member = consumer(broker.address, "g")
     member.assign([TopicPartition("t", 0, 0)])
     got: list[Message] = []
 
@@ -181,7 +136,7 @@ def test_what_is_held_has_no_effect_until_it_is_released(start_broker: StartBrok
     topic = cluster.make_topic()
     held = broker.hold("Produce", topic=topic)
     errors: list[list[KafkaError]] = []
-    client = producer(broker)
+    client = producer(broker.address)
     writer = threading.Thread(target=lambda: errors.append(write(client, topic, 1)))
     writer.start()
     eventually(lambda: held.hits == 1, why="the request is there")
@@ -210,7 +165,7 @@ def test_a_held_request_is_served_even_when_its_client_has_gone(start_broker: St
 
 def test_a_delay_takes_the_time_of_the_machine(start_broker: StartBroker) -> None:
     broker = start_broker()
-    client = producer(broker)
+    client = producer(broker.address)
     write(client, "t", 1)
     fault = broker.delay("Produce", 300, 1)
     start = time.monotonic()
@@ -225,7 +180,7 @@ def test_a_delay_on_a_clock_that_stands_still_waits_for_it(start_broker: StartBr
     cluster = Cluster(broker.address)
     topic = cluster.make_topic()
     fault = broker.delay("Produce", 60_000, 1)
-    client = producer(broker)
+    client = producer(broker.address)
     client.produce(topic, b"x", partition=0)
     eventually(lambda: client.poll(0) == 0 and fault.hits == 1)
     clock.advance(59)
@@ -248,7 +203,7 @@ def test_a_clock_moves_only_when_told_and_never_back() -> None:
 def test_a_broker_that_holds_requests_can_stop(start_broker: StartBroker) -> None:
     broker = start_broker()
     held = broker.hold()
-    client = producer(broker, **{"socket.timeout.ms": 1000})
+    client = producer(broker.address, **{"socket.timeout.ms": 1000})
     client.produce("t", b"x")
     eventually(lambda: client.poll(0) == 0 and held.hits >= 1)
     broker.stop()

@@ -8,12 +8,12 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
-from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from support.clients import consumer, producer, write
 from support.fixtures import Produce
 from support.kafka import Cluster
 from support.wait import eventually
@@ -30,49 +30,8 @@ def proxy(broker: str) -> Iterator[FaultProxy]:
     proxy.close()
 
 
-def producer(proxy: FaultProxy, **settings: Any) -> Producer:
-    return Producer(
-        {
-            "bootstrap.servers": proxy.address,
-            "log_level": 0,
-            "enable.idempotence": True,
-            "retry.backoff.ms": 1,
-            "reconnect.backoff.ms": 1,
-            "reconnect.backoff.max.ms": 20,
-            "linger.ms": 0,
-            **settings,
-        }
-    )
-
-
-def consumer(address: str, **settings: Any) -> Consumer:
-    return Consumer(
-        {
-            "bootstrap.servers": address,
-            "log_level": 0,
-            "group.id": f"group-{uuid.uuid4().hex[:8]}",
-            "auto.offset.reset": "earliest",
-            "enable.auto.commit": False,
-            "reconnect.backoff.ms": 1,
-            "reconnect.backoff.max.ms": 20,
-            **settings,
-        }
-    )
-
-
-def write(client: Producer, topic: str, count: int) -> list[KafkaError]:
-    """Write the numbers below *count* to partition 0; the errors."""
-    errors: list[KafkaError] = []
-
-    def delivered(error: KafkaError | None, _: Message) -> None:
-        if error is not None:
-            errors.append(error)
-
-    for i in range(count):
-        client.produce(topic, b"%d" % i, partition=0, on_delivery=delivered)
-        client.poll(0)
-    assert client.flush(30) == 0
-    return errors
+def new_group() -> str:
+    return f"group-{uuid.uuid4().hex[:8]}"
 
 
 def numbers(cluster: Cluster, topic: str, count: int) -> list[int]:
@@ -80,13 +39,13 @@ def numbers(cluster: Cluster, topic: str, count: int) -> list[int]:
 
 
 def test_clients_stay_behind_the_proxy(proxy: FaultProxy, cluster: Cluster, topic: str) -> None:
-    client = producer(proxy)
+    client = producer(proxy.address)
     named = {f"{node.host}:{node.port}" for node in client.list_topics(timeout=10).brokers.values()}
     own = f"127.0.0.1:{cluster.address.rsplit(':', 1)[1]}"
     assert named
     assert not named & {cluster.address, own}
     assert write(client, topic, 100) == []
-    member = consumer(proxy.address)
+    member = consumer(proxy.address, new_group())
     member.subscribe([topic])
     got: list[Message] = []
     eventually(lambda: len(extended(got, member)) == 100)
@@ -108,7 +67,7 @@ def extended(got: list[Message], member: Consumer) -> list[Message]:
 def test_an_idempotent_producer_leaves_no_duplicate_when_responses_are_lost(
     proxy: FaultProxy, cluster: Cluster, topic: str
 ) -> None:
-    client = producer(proxy, **{"batch.num.messages": 10})
+    client = producer(proxy.address, **{"batch.num.messages": 10})
     write(client, topic, 1)
     lost, refused = proxy.drop_response("Produce", 5), proxy.disconnect("Produce", 5, topic=topic)
     assert write(client, topic, 200) == []
@@ -120,25 +79,25 @@ def test_without_idempotence_a_lost_response_makes_a_duplicate(
     proxy: FaultProxy, cluster: Cluster, topic: str
 ) -> None:
     proxy.drop_response("Produce")
-    assert write(producer(proxy, **{"enable.idempotence": False}), topic, 1) == []
+    assert write(producer(proxy.address, **{"enable.idempotence": False}), topic, 1) == []
     assert numbers(cluster, topic, 2) == [0, 0]
 
 
 def test_an_error_can_be_made_up_in_front_of_any_broker(
     proxy: FaultProxy, cluster: Cluster, topic: str
 ) -> None:
-    client = producer(proxy)
+    client = producer(proxy.address)
     passing = proxy.fail("Produce", "NOT_LEADER_OR_FOLLOWER", 3, topic=topic)
     assert write(client, topic, 50) == []
     assert passing.hits == 3
     lasting = proxy.fail("Produce", "MESSAGE_TOO_LARGE", None)
-    plain = producer(proxy, **{"enable.idempotence": False})
+    plain = producer(proxy.address, **{"enable.idempotence": False})
     assert [error.code() for error in write(plain, topic, 1)] == [KafkaError.MSG_SIZE_TOO_LARGE]
     assert lasting.hits == 1
     proxy.clear_faults()
     assert numbers(cluster, topic, 50) == list(range(50))
 
-    member = consumer(proxy.address)
+    member = consumer(proxy.address, new_group())
     refused = proxy.fail("OffsetCommit", "UNKNOWN_MEMBER_ID")
     with pytest.raises(KafkaException) as caught:
         member.commit(offsets=[TopicPartition(topic, 0, 7)], asynchronous=False)
@@ -179,7 +138,7 @@ def test_requests_sent_together_are_answered_in_order_by_node_and_proxy(proxy: F
 
 
 def test_a_delay_can_be_on_the_way_there_or_on_the_way_back(proxy: FaultProxy, topic: str) -> None:
-    client = producer(proxy)
+    client = producer(proxy.address)
     write(client, topic, 1)
     for direction in ("requests", "responses"):
         fault = proxy.delay("Produce", 300, 1, direction=direction)
@@ -192,7 +151,7 @@ def test_a_delay_can_be_on_the_way_there_or_on_the_way_back(proxy: FaultProxy, t
 def test_what_waits_on_the_way_there_has_no_effect_and_what_waits_on_the_way_back_has(
     proxy: FaultProxy, cluster: Cluster, topic: str
 ) -> None:
-    client = producer(proxy)
+    client = producer(proxy.address)
     write(client, topic, 1)
     for direction, arrived in (("requests", 1), ("responses", 3)):
         held = proxy.hold(direction, "Produce")
@@ -208,7 +167,7 @@ def test_what_waits_on_the_way_there_has_no_effect_and_what_waits_on_the_way_bac
 def test_what_waits_arrives_even_if_its_client_has_gone(
     proxy: FaultProxy, cluster: Cluster, topic: str
 ) -> None:
-    zombie = producer(proxy)
+    zombie = producer(proxy.address)
     write(zombie, topic, 1)
     held = proxy.hold("both", "Produce")
     zombie.produce(topic, b"late", partition=0)
@@ -223,7 +182,7 @@ def test_what_waits_arrives_even_if_its_client_has_gone(
 
 
 def test_after_a_cut_nothing_arrives(proxy: FaultProxy, cluster: Cluster, topic: str) -> None:
-    client = producer(proxy, **{"batch.num.messages": 1})
+    client = producer(proxy.address, **{"batch.num.messages": 1})
     stop = threading.Event()
 
     def write_on() -> None:
@@ -267,11 +226,11 @@ def settled(look: Callable[[], int]) -> int:
 def test_a_consumer_that_is_cut_off_loses_its_partitions(
     proxy: FaultProxy, broker: str, topic: str
 ) -> None:
-    group = {"group.id": f"group-{uuid.uuid4().hex[:8]}", "session.timeout.ms": 6000}
-    cut_off = consumer(proxy.address, **group)
+    group, quick = new_group(), {"session.timeout.ms": 6000}
+    cut_off = consumer(proxy.address, group, **quick)
     cut_off.subscribe([topic])
     eventually(lambda: cut_off.poll(0.05) is None and len(cut_off.assignment()) == 4)
-    heir = consumer(broker, **group)
+    heir = consumer(broker, group, **quick)
     heir.subscribe([topic])
     proxy.cut()
     eventually(lambda: heir.poll(0.1) is None and len(heir.assignment()) == 4, deadline_s=30)
@@ -290,7 +249,7 @@ def test_a_consumer_that_is_cut_off_loses_its_partitions(
 
 
 def test_a_reset_is_survived(proxy: FaultProxy, cluster: Cluster, topic: str) -> None:
-    client = producer(proxy)
+    client = producer(proxy.address)
     for i in range(3):
         assert write(client, topic, 10) == []
         proxy.reset()
@@ -300,13 +259,13 @@ def test_a_reset_is_survived(proxy: FaultProxy, cluster: Cluster, topic: str) ->
 def test_records_pass_unharmed_and_by_the_million_bytes(
     proxy: FaultProxy, cluster: Cluster, topic: str
 ) -> None:
-    client = producer(proxy, **{"compression.type": "none", "linger.ms": 5})
+    client = producer(proxy.address, **{"compression.type": "none", "linger.ms": 5})
     payload = [uuid.uuid4().bytes * 5_000 for _ in range(8)]
     for i in range(160):
         client.produce(topic, payload[i % 8], partition=i % 4)
         client.poll(0)
     assert client.flush(30) == 0
-    member = consumer(proxy.address)
+    member = consumer(proxy.address, new_group())
     member.assign([TopicPartition(topic, p, 0) for p in range(4)])
     got: list[Message] = []
     eventually(lambda: len(extended(got, member)) == 160)
@@ -319,7 +278,7 @@ def test_records_pass_unharmed_and_by_the_million_bytes(
 def test_requests_without_responses_pass(
     proxy: FaultProxy, cluster: Cluster, topic: str, acks: int
 ) -> None:
-    client = producer(proxy, **{"enable.idempotence": False, "acks": acks})
+    client = producer(proxy.address, **{"enable.idempotence": False, "acks": acks})
     assert write(client, topic, 20) == []
     assert client.list_topics(topic, timeout=10).topics[topic].error is None
     eventually(lambda: cluster.ends(topic)[0] == 20)

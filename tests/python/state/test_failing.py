@@ -139,6 +139,7 @@ def test_agents_have_no_gap_to_close(option: str) -> None:
         turbine.App("agents").agent("topic", **options)
 
 
+@pytest.mark.cases_alike
 @pytest.mark.parametrize(
     ("handler", "options", "message"),
     [

@@ -75,6 +75,7 @@ def by_key(key: str, rows: pa.RecordBatch, state: turbine.State) -> pa.RecordBat
     return ByKey().process_key(key, rows, state)
 
 
+@pytest.mark.cases_alike
 @pytest.mark.parametrize("handler", [one_by_one, in_columns, on_the_loop, AsClass, ByKey, by_key])
 @pytest.mark.parametrize("batch_size", [1, 64])
 async def test_counts_go_on_over_batches_and_a_restart(  # noqa: PLR0917 - fixtures

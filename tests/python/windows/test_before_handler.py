@@ -60,6 +60,7 @@ def topics(make_topic: MakeTopic) -> tuple[str, str]:
     return make_topic("in", partitions=1), make_topic("out", partitions=1)
 
 
+@pytest.mark.cases_alike
 @pytest.mark.parametrize("batch_size", [1, 7, 10_000])
 async def test_results_do_not_depend_on_the_cut_into_batches(
     app_factory: MakeApp,
