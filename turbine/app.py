@@ -18,6 +18,7 @@ from turbine.agents import Agent, Sink, Source
 from turbine.channels import Channel
 from turbine.exceptions import DeclarationError
 from turbine.policies import Retry
+from turbine.set_tables import SetTable, check_options
 from turbine.settings import Settings
 from turbine.subscriptions import Subscription, Tombstones
 from turbine.tables import Table
@@ -223,6 +224,30 @@ class App(AppPages, Lifecycle):
             raise DeclarationError(f"a table has the name {name!r} already: give it another one")
         self.tables[table.name] = table
         return table
+
+    def SetTable(  # noqa: N802 - the word that programs use
+        self, name: str, *, key_type: Any = None, value_type: Any = None, **options: Any
+    ) -> SetTable[Any, Any]:
+        """
+        Declare a table of sets: ``table[key].add(member)``; see `turbine.set_tables.SetTable`.
+
+        Args:
+            name: Unique in the app.
+            key_type: As for `Table`; text if None.
+            value_type: Type of members; text if None.
+            **options: As for `Table`; there is no default.
+
+        Raises:
+            DeclarationError: The declaration cannot work; the message says what to write.
+        """
+        options = check_options(options)
+        made: SetTable[Any, Any] = SetTable(
+            self, name, key_type=key_type, value_type=value_type, **options
+        )
+        if made.name in self.tables:
+            raise DeclarationError(f"a table has the name {name!r} already: give it another one")
+        self.tables[made.name] = made.pairs
+        return made
 
     @overload
     def agent(self, channel: Callable[..., Any], /) -> Agent: ...

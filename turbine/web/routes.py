@@ -164,14 +164,14 @@ async def sent_to_owner(
 
     While the partition moves, the request waits, at most ten seconds; then it is 503.
     """
-    from turbine.tables import Table
+    from turbine.topics import Topic
 
     if FORWARDED in request.headers:
         return None
     router = _router(app)
     deadline = time.monotonic() + _RETRY_S
     while True:
-        find = router.of_table if isinstance(target, Table) else router.of_topic
+        find = router.of_topic if isinstance(target, Topic) else router.of_table
         url = await find(target, key)  # type: ignore[arg-type] # the one that fits
         if url is None:
             return None
