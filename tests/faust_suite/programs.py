@@ -54,7 +54,19 @@ def task_queue(text: str) -> str:
     return f"wrong or missing results: {wrong}" if wrong else ""
 
 
+def word_count(text: str) -> str:
+    """The tally has each word as often as it was sent."""
+    tally = dict(re.findall(r"\| (\w+) +\| (\d+)", text[text.find("$$ TALLY $$") :]))
+    wanted = dict.fromkeys(("the", "quick", "brown", "fox"), "1000")
+    return "" if tally == wanted else f"counted {tally}, not {wanted}"
+
+
 PROGRAMS = {
+    "V1": Program(
+        "word_count.py",
+        lambda text: text[text.find("$$ TALLY $$") :].count("| the") > 0,
+        word_count,
+    ),
     "V8": Program("task_queue.py", lambda text: text.count("Result of") >= 5, task_queue),
 }
 
