@@ -37,11 +37,13 @@ class Program:
         source: File among Faust's examples.
         is_done: Has it printed enough to be judged?
         check: Gives what is wrong with all that it printed; empty: nothing.
+        options: Of the worker.
     """  # noqa: D205 - a table of attributes
 
     source: str
     is_done: Callable[[str], bool]
     check: Callable[[str], str]
+    options: tuple[str, ...] = ()
 
 
 def task_queue(text: str) -> str:
@@ -61,7 +63,23 @@ def word_count(text: str) -> str:
     return "" if tally == wanted else f"counted {tally}, not {wanted}"
 
 
+def bound_agent(text: str) -> str:
+    """Each action of the first burst ends once: in the second stage, or among dead letters."""
+    ends = re.findall(r"(?:\[stage2\] action|\[dead letter\]) arrived: .*?device_id=(\d+)", text)
+    started = re.findall(r"\[stage1\] action arrived: .*?device_id=(\d+)", text)
+    early = re.findall(r"stage='stage1', .*?device_id=(\d+)", text)
+    lost = len(started) + len(early) - len(ends)
+    return f"{lost} of {len(started) + len(early)} actions did not end once" if lost else ""
+
+
 PROGRAMS = {
+    "V7": Program(
+        "bound_agent.py",
+        # More than one burst's least, and nothing of it under way.
+        lambda text: text.count("arrived:") >= 20 and not bound_agent(text),
+        bound_agent,
+        ("-l", "info"),
+    ),
     "V1": Program(
         "word_count.py",
         lambda text: text[text.find("$$ TALLY $$") :].count("| the") > 0,
@@ -84,7 +102,8 @@ def changed(source: Path, folder: Path) -> Path:
 def run(program: Program, examples: Path, folder: Path) -> str:
     """Give what is wrong with a run of *program* as a worker; empty: nothing."""
     out = folder / "out"
-    command = [sys.executable, str(changed(examples / program.source, folder)), "worker"]
+    worker_of = str(changed(examples / program.source, folder))
+    command = [sys.executable, worker_of, "worker", *program.options]
     with out.open("w") as file:
         worker = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, cwd=folder)
     try:

@@ -1,4 +1,4 @@
-"""Codecs with a schema in a registry: what they write is Confluent's, what they read is any version."""
+"""Codecs with a schema in a registry: they write Confluent's frame, and read any version."""
 
 import json
 from collections.abc import Iterator

@@ -1,9 +1,9 @@
 """
 Codecs with a schema in a registry: `AvroSerializer` and `JsonSerializer`.
 
-Values have Confluent's frame in front: a zero byte and the id of their schema. The registry is asked
-once for a schema, when a value with it is read or written first; the event loop waits for it. What
-is not here: Avro and Protobuf in columns, which subscriptions read without Python
+Values have Confluent's frame in front: a zero byte and the id of their schema. The registry is
+asked once for a schema, when a value with it is read or written first; the event loop waits for it.
+What is not here: Avro and Protobuf in columns, which subscriptions read without Python
 (`turbine.codecs`), and checks of JSON against its schema.
 """
 
