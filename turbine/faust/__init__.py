@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from turbine.faust.settings import Settings
     from turbine.faust.types import AppT, ChannelT, EventT, ModelT, StreamT, TableT, TopicT
     from turbine.faust.utils import uuid
+    from turbine.faust.worker import Worker
     from turbine.streams import Stream
     from turbine.tables import Table
     from turbine.topics import Topic
@@ -61,6 +62,7 @@ __all__ = [
     "TableT",
     "Topic",
     "TopicT",
+    "Worker",
     "__version__",
     "current_event",
     "maybe_model",
@@ -81,6 +83,7 @@ _HOMES = {
         "SSLCredentials",
     ),
     "turbine.faust.service": ("Service",),
+    "turbine.faust.worker": ("Worker",),
     "turbine.faust.settings": ("Settings",),
     "turbine.faust.channels": ("Channel",),
     "turbine.faust.models.base": ("maybe_model", "registry"),

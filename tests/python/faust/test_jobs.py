@@ -266,6 +266,23 @@ async def test_a_future_of_a_service_that_fails_is_logged_and_counted(
     assert "it broke" in caplog.text
 
 
+def test_a_worker_runs_an_app_with_services_and_ends_the_program(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = faust.App("orders")
+    ran: list[str] = []
+    monkeypatch.setattr(app, "run", lambda: ran.append("ran"))
+    worker = faust.Worker(app, Child, loglevel=logging.WARNING, debug=True)
+    before = list(logging.getLogger().handlers), logging.getLogger().level
+    try:
+        with pytest.raises(SystemExit) as ended:
+            worker.execute_from_commandline()
+    finally:
+        logging.getLogger().handlers[:], level = before
+        logging.getLogger().setLevel(level)
+    assert (ended.value.code, ran, [job.name for job in app.jobs]) == (0, ["ran"], ["Child"])
+
+
 # -- small things ----------------------------------------------------------------------------
 
 

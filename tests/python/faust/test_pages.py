@@ -76,6 +76,24 @@ async def test_a_view_answers_the_methods_that_it_has(
     assert (await client.delete("/counter")).status_code == 405
 
 
+async def test_errors_of_faust_are_answers(asked: tuple[App, httpx.AsyncClient]) -> None:
+    from turbine.faust.web import View
+
+    app, client = asked
+
+    @app.page("/denied")
+    class Denied(View):
+        async def get(self, request: Any) -> Any:
+            raise self.PermissionDenied
+
+        async def post(self, request: Any) -> Any:
+            raise self.NotFound("no such order")
+
+    get, post = await client.get("/denied"), await client.post("/denied")
+    assert (get.status_code, get.json()) == (403, {"error": "Permission denied"})
+    assert (post.status_code, post.json()) == (404, {"error": "no such order"})
+
+
 async def test_a_part_of_a_path_may_have_a_pattern(asked: tuple[App, httpx.AsyncClient]) -> None:
     app, client = asked
 

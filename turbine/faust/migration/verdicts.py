@@ -50,7 +50,6 @@ NOTES: dict[str, dict[str, Verdict]] = {
         "Service": _better("An exception in a task is logged and counted, and ends nothing."),
         "Monitor": _missing("Read /metrics of the worker."),
         "Sensor": _missing("Read /metrics of the worker."),
-        "Worker": _missing("Run app.main(), or 'async with app.running()'."),
         "livecheck": _missing("Use turbine.testing."),
     },
     "app": {
