@@ -266,6 +266,20 @@ def test_a_class_with_validation_refuses_values_and_converts_them() -> None:
         Order.loads(b'{"quantity": "x"}')
 
 
+def test_data_cannot_say_of_itself_that_it_is_valid() -> None:
+    class Order(faust.Record, validation=True, serializer="json"):
+        quantity: int = IntegerField(min_value=1)
+
+    with pytest.raises(ValidationError, match="quantity must be at least 1"):
+        Order.loads(b'{"quantity": 0, "__validation_errors__": []}')
+
+
+@pytest.mark.parametrize("data", [3, [1], "text", None])
+def test_what_is_no_mapping_is_no_record(data: Any) -> None:
+    with pytest.raises(TypeError, match="Account is made of a mapping, not of"):
+        Account.from_data(data)
+
+
 def test_fields_may_have_other_names_in_data() -> None:
     class Place(faust.Record, serializer="json", include_metadata=False):
         location: str = StringField(input_name="in", output_name="out")

@@ -147,6 +147,8 @@ class Model:
         Raises:
             ValidationError: The first of what is wrong.
         """
+        # Data may hold any name: what it says of itself is not believed.
+        self.__dict__.pop("__validation_errors__", None)
         for error in self.validate():
             raise error
 

@@ -6,6 +6,7 @@ are not converted unless the class says ``coerce=True``; records, dates and deci
 containers always are. What is not here: how a class is put together (`declare`).
 """
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self, dataclass_transform
 
 import pydantic
@@ -181,6 +182,8 @@ class Record(Model):
         """
         if hasattr(data, "__is_model__"):
             return data
+        if not isinstance(data, Mapping):
+            raise TypeError(f"{cls.__name__} is made of a mapping, not of {type(data).__name__}")
         model = cls
         if preferred_type is not None or cls._blessed_key in data:
             model = cls._maybe_namespace(data, preferred_type=preferred_type) or cls
