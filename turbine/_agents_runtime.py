@@ -31,7 +31,7 @@ class Rows:
 
     def __init__(self, native: "Worker", wake: "Wake", agent: Agent, index: int) -> None:
         self._native = native
-        self._wake = wake
+        self.wake = wake
         self._agent = agent.name
         self._topics = frozenset(agent.topics)
         self._index = index
@@ -57,7 +57,7 @@ class Rows:
                 return cursor
             if self.hurried is not None and self.hurried():
                 raise TimeoutError
-            await self._wake.wait(deadline)
+            await self.wake.wait(deadline)
 
     def poll(self) -> "Cursor | None":
         """Rows that are there now, if any; notes whether the worker has stopped."""
@@ -108,9 +108,7 @@ class AgentInstance:
         self._is_restarted = False
         self._tries = 0
         self._tried: tuple[str, int, int] | None = None
-        self._stream: Any = (
-            agent.reads.stream() if rows is None else Stream(agent.app, rows, index)  # type: ignore[union-attr] # a channel
-        )
+        self._stream: Any = agent.reads.stream() if rows is None else Stream(agent.app, rows, index)
 
     @property
     def _is_over(self) -> bool:
@@ -126,8 +124,8 @@ class AgentInstance:
                     raise
                 if self._is_restarted:
                     self._is_restarted = False
-                    if self._stream.place() is not None:
-                        self._stream.again()
+                    if self._stream.active().place() is not None:
+                        self._stream.active().again()
                     continue
                 for one in self.siblings:
                     one.restart()
@@ -159,7 +157,7 @@ class AgentInstance:
         message = f"{type(exc).__name__}: {exc}"
         if isinstance(exc, WorkerStopped) and self._ending.is_set():
             logger.info("agent %s: %s", self.name, exc)
-            self._stream.let_go()
+            self._stream.active().let_go()
             return False
         if self.agent.on_exception is not None:
             answer = self.agent.on_exception(self.agent, exc)
@@ -177,7 +175,7 @@ class AgentInstance:
 
     async def _is_retried(self, message: str) -> bool:
         """Wait, and let the stream hand its rows out again, while the policy has tries left."""
-        retry, place = self.agent.policy.retry, self._stream.place()
+        retry, place = self.agent.policy.retry, self._stream.active().place()
         if retry is None or place is None:
             return False
         self._tries = self._tries + 1 if place == self._tried else 1
@@ -198,7 +196,7 @@ class AgentInstance:
         with suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
                 await self._ending.wait()
-        self._stream.again()
+        self._stream.active().again()
         return True
 
     async def _call(self) -> None:
@@ -213,15 +211,15 @@ class AgentInstance:
             await self._yielded(value)
 
     async def _yielded(self, value: Any) -> None:
-        headers = self._stream.headers()
+        headers = self._stream.active().headers()
         if headers:
-            await reply(self.agent.app, headers, self._stream.current_event, value)
+            await reply(self.agent.app, headers, self._stream.active().current_event, value)
         for sink in self.agent.sinks:
             await self._deliver(sink, value)
 
     async def _deliver(self, sink: Any, value: Any) -> None:
         if isinstance(sink, Topic | Channel | Agent):
-            await sink.send(key=self._stream.raw_key(), value=value)
+            await sink.send(key=self._stream.active().raw_key(), value=value)
             return
         answer = sink(value)
         if inspect.isawaitable(answer):
@@ -233,7 +231,7 @@ class AgentInstance:
             if policy.crashes:
                 self._on_crash(f"the agent {self.agent.name} failed: {message}")
             return policy.last != "fail"
-        if self._stream.refuse(message, is_buried=policy.last == "dlq"):
+        if self._stream.active().refuse(message, is_buried=policy.last == "dlq"):
             return True
         self._native.agent_failed(
             self.agent.name,
@@ -244,7 +242,7 @@ class AgentInstance:
     def _returned(self) -> None:
         if self._rows is None or self._is_over:
             return
-        self._stream.finish()
+        self._stream.active().finish()
         self._native.agent_failed(
             self.agent.name,
             f"the agent {self.agent.name} returned while its stream goes on: "

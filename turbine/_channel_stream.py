@@ -91,6 +91,10 @@ class ChannelStream(Operators):
         """No partition: nothing of a channel is in Kafka."""
         return set()
 
+    def active(self) -> "ChannelStream":
+        """The stream that hands out events: this one."""
+        return self
+
     # -- for the runtime -------------------------------------------------------------------
 
     def raw_key(self) -> Any:

@@ -37,6 +37,31 @@ class Operators:
         self._steps: list[Step] = []
         self._by_hand = False
 
+    @property
+    def steps(self) -> list[Step]:
+        """Filters and processors, in their order."""
+        return self._steps
+
+    @property
+    def is_by_hand(self) -> bool:
+        """Whether `noack` was called."""
+        return self._by_hand
+
+    def __and__(self, other: Any) -> Any:
+        """Both streams as one, without an order between them."""
+        return self.combine(other)
+
+    def combine(self, *_others: Any) -> Any:
+        """As ``self & other``, for several.
+
+        Raises:
+            DeclarationError: One of them is not the stream of a topic.
+        """
+        raise DeclarationError(
+            "only streams of topics can be combined: let one agent read both, or send what comes "
+            "from one channel to the other"
+        )
+
     def __aiter__(self) -> AsyncIterator[Any]:
         raise NotImplementedError
 

@@ -432,6 +432,21 @@ class App(AppPages, Lifecycle):
         """Take settings from a module, its name, a dict or an object; keywords of `App` win."""
         self.conf.update_from_object(_discover.load_object(source))
 
+    def stream(self, source: str | Topic | Channel) -> Any:
+        """
+        Declare a stream that no agent has: ``async for value in stream`` in a task, or in an agent.
+
+        Args:
+            source: What it reads. Rows of a topic are done as those of an agent, in its group; a
+                worker that does not ask for them commits nothing of theirs.
+
+        Raises:
+            DeclarationError: It is a topic, and a worker runs already.
+        """
+        from turbine._readers import make_stream
+
+        return make_stream(self, source)
+
     # -- sending ---------------------------------------------------------------------------
 
     async def send(

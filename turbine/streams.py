@@ -41,7 +41,9 @@ class Stream(Operators):
         super().__init__()
         self.app = app
         self.concurrency_index = concurrency_index
-        self._rows = rows
+        self.rows = rows
+        self.merged: Stream | None = None
+        self.before: Stream | None = None
         self._cursor: Cursor | None = None
         self._held: list[tuple[Cursor, int, int]] = []
         self._lists: dict[tuple[str, int] | None, _List] = {}
@@ -153,7 +155,19 @@ class Stream(Operators):
     @property
     def active_partitions(self) -> set[TP]:
         """Partitions whose rows come here."""
-        return self._rows.partitions()
+        return self.rows.partitions()
+
+    def combine(self, *others: Any) -> "Stream":
+        """As ``self & other``, for several; each part keeps its filters and processors."""
+        if not all(isinstance(other, Stream) for other in others):
+            return super().combine(*others)  # type: ignore[no-any-return] # it raises
+        from turbine._merged import merge
+
+        return merge([self, *others])
+
+    def active(self) -> "Stream":
+        """The stream that hands out rows: this one, or what it was combined to."""
+        return self if self.merged is None else self.merged.active()
 
     # -- for the runtime -------------------------------------------------------------------
 
@@ -191,6 +205,22 @@ class Stream(Operators):
         """Hand the rows in the agent's hands out once more."""
         self._is_again = True
 
+    def restarted(self) -> None:
+        """Forget what a call of the agent's function has made of the stream."""
+        super().restarted()
+        self.before, self.merged = self.merged or self.before, None
+
+    def adopt(self, other: "Stream") -> None:
+        """Go on with the rows that *other*, combined from the same streams, has begun."""
+        for name in ("_cursor", "_is_again", "_held", "_lists", "_given"):
+            setattr(self, name, getattr(other, name))
+
+    def forget(self) -> None:
+        """Forget rows of a worker that is gone."""
+        self._cursor = None
+        self._held, self._lists, self._is_again = [], {}, False
+        self.merged = self.before = None
+
     def let_go(self) -> None:
         """Leave the rows in the agent's hands as they are: they are read again."""
         held, self._held = self._held, []
@@ -198,6 +228,7 @@ class Stream(Operators):
             cursor.abandon()
         if self._cursor is not None:
             self._cursor.abandon()
+            self._cursor = None
 
     def finish(self) -> None:
         """Mark the rows in the agent's hands as done: it has returned."""
@@ -241,7 +272,7 @@ class Stream(Operators):
     async def _current(self, deadline: float | None = None) -> "Cursor | None":
         """The cursor begun, or the next one; None when the worker has stopped."""
         if self._cursor is None:
-            self._cursor = await self._rows.next(deadline)
+            self._cursor = await self.rows.next(deadline)
         return self._cursor
 
     def _rows_of(self, cursor: "Cursor") -> Iterable[Any]:

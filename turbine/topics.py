@@ -314,6 +314,10 @@ class Topic:
 
     clone = derive_topic = derive
 
+    def stream(self) -> Any:
+        """As `App.stream` of this topic."""
+        return self.app.stream(self)
+
     async def put(self, event: Any) -> Pending:
         """Send an `Event` on, with its key, headers and timestamp."""
         sent: Pending = await event.forward(self)

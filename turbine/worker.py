@@ -21,6 +21,7 @@ from turbine._isolated import IsolatedAgent
 from turbine._leader import Leader
 from turbine._pages_runtime import Pages
 from turbine._plan import plan_app
+from turbine._readers import Reader
 from turbine._replies import stop_replies
 from turbine._shards import make_handler
 from turbine._subscriptions_runtime import AsyncRunner, SyncRunner
@@ -233,6 +234,9 @@ class Runtime:
             self._native.set_decoder(agent.name, key, value, schema)
 
     def _start_agent(self, agent: "Agent", wake: Wake) -> None:
+        if isinstance(agent.fn, Reader):
+            agent.fn.bind(self._native, wake)
+            return
         options: dict[str, Any] = {"ending": self._stop_asked, "on_crash": self._crash}
         if agent.is_isolated:
             one = IsolatedAgent(self._native, wake, agent, self._spawn, **options)
@@ -279,6 +283,9 @@ class Runtime:
         await self.pages.stop()
         await cancel_all(self._jobs)
         limit_s = self.app.conf.drain_timeout + _JOIN_EXTRA_S
+        for agent in self._agents():
+            if isinstance(agent.fn, Reader):
+                agent.fn.end()
         self._native.stop()
         if self.app._replies is not None:  # noqa: SLF001 - the app's own part
             self.app._replies.end()  # noqa: SLF001 - as above

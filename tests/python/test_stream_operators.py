@@ -357,3 +357,71 @@ def test_noack_and_exactly_once_do_not_go_together(app_factory: MakeApp) -> None
 
     with pytest.raises(turbine.DeclarationError, match="noack"):
         Runtime(app)
+
+
+# -- streams of nobody, and several at once ------------------------------------------------------
+
+
+async def test_a_task_reads_a_stream_and_goes_on_there_after_a_restart(
+    app_factory: MakeApp, make_topic: MakeTopic, produce: Produce, cluster: Cluster
+) -> None:
+    topic, seen = make_topic(partitions=1), []
+    app = app_factory(drain_timeout=20)
+    stream = app.stream(topic)
+
+    @app.task
+    async def read() -> None:
+        async for value in stream:
+            seen.append(value)
+            if value == 4:
+                await asyncio.Event().wait()
+
+    produce(topic, range(10))
+    with pytest.raises(turbine.NotRunning, match="while a worker runs"):
+        await anext(aiter(stream))
+    async with app.running():
+        with pytest.raises(turbine.DeclarationError, match="too late"):
+            app.stream(topic)
+        await until(lambda: len(seen) == 5)
+        began = asyncio.get_running_loop().time()
+    # Nobody waits for a task that was cancelled with a row in its hands.
+    assert asyncio.get_running_loop().time() - began < 15
+    assert cluster.committed(app.conf.id, topic) == {0: 4}
+    async with app.running():
+        await until(lambda: len(seen) == 6)
+    assert seen == [0, 1, 2, 3, 4, 4]
+
+
+async def test_an_agent_reads_two_topics_as_one_each_behind_its_own_filter(
+    app_factory: MakeApp, make_topic: MakeTopic, produce: Produce, cluster: Cluster
+) -> None:
+    first, second = make_topic(partitions=1), make_topic(partitions=1)
+    app = app_factory()
+    seen: list[int] = []
+    sunk: list[int] = []
+    other = app.stream(second)
+
+    @app.agent(first, on_error="skip", sink=sunk.append)
+    async def agent(stream: Any) -> Any:
+        odd = stream.filter(lambda value: value % 2)
+        async for value in odd & other:
+            if value == 5:
+                raise ValueError(value)
+            seen.append(value)
+            yield value
+
+    produce(first, range(10))
+    produce(second, range(100, 110))
+    async with app.running():
+        await until(lambda: len(sunk) == 14)
+        await until(lambda: cluster.committed(app.conf.id, first) == {0: 10})
+        await until(lambda: cluster.committed(app.conf.id, second) == {0: 10})
+    assert sorted(seen) == [1, 3, 7, 9, *range(100, 110)]
+    assert [value for value in seen if value >= 100] == list(range(100, 110))
+
+
+def test_channels_are_not_combined(app_factory: MakeApp) -> None:
+    app = app_factory()
+    stream = app.stream(app.channel())
+    with pytest.raises(turbine.DeclarationError, match="only streams of topics"):
+        stream & app.stream("orders")
