@@ -254,3 +254,30 @@ impl Machine {
         out.push(Effect::Live { at: self.at });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{commit::Options, horizon::Point, receipt::Metadata, reconcile::Remote};
+
+    fn finds(machine: &mut Machine, committed: i64) {
+        machine.on(Event::Initialised(Answer::Ok));
+        let committed = Some((committed, Metadata::Empty));
+        machine.on(Event::Fetched(Remote { committed, ..Remote::default() }));
+    }
+
+    /// Nothing was in hand when it was found out, so nobody was told that it is void.
+    #[test]
+    fn what_is_submitted_in_front_of_a_foreign_commit_is_void() {
+        let mut machine = Machine::new(Options { has_store: false, most_aborts: 1 });
+        machine.on(Event::Boot);
+        finds(&mut machine, 10);
+        machine.on(Event::IdleHeartbeat);
+        machine.on(Event::OffsetsSent(Answer::Fenced));
+        machine.on(Event::Owner(true));
+        finds(&mut machine, 15);
+        let proposal = Proposal { from: 10, point: Point::plain(12), hash: 0, time_ms: 0 };
+        assert!(machine.is_ready());
+        assert_eq!(machine.on(Event::Submitted { proposal, token: 1 }), [Effect::Forget]);
+    }
+}
