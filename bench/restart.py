@@ -59,6 +59,14 @@ class Worker:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait()
 
+    def cpu_s(self) -> float:
+        """Processor time that it has used in this life."""
+        if self._process is None:
+            return 0.0
+        stat = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="utf-8")
+        fields = stat.rsplit(")", 1)[1].split()
+        return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+
     def check(self) -> None:
         """End the measurement if the worker has ended."""
         if self._process is not None and self._process.poll() is not None:
@@ -136,10 +144,11 @@ def main() -> int:
         fill(producer, source, range(keys))
         outputs.read_until(keys, worker)
         print(f"{size(worker.state) / 1e9:.2f} GB of state", file=sys.stderr)
-        times = [
+        rounds = [
             restart(worker, outputs, producer, source, keys + number)
             for number in range(given.rounds)
         ]
+        times, cpu = zip(*rounds, strict=True)
         row = {
             "guarantee": given.guarantee,
             "is_static": given.static,
@@ -147,6 +156,7 @@ def main() -> int:
             "rounds": given.rounds,
             "p50_s": round(statistics.median(times), 2),
             "most_s": round(max(times), 2),
+            "cpu_p50_s": round(statistics.median(cpu), 2),
             "all_s": [round(one, 2) for one in times],
         }
     print(json.dumps(row))
@@ -155,14 +165,14 @@ def main() -> int:
 
 def restart(
     worker: Worker, outputs: Outputs, producer: Producer, source: str, number: int
-) -> float:
-    """One round; its time, in seconds."""
+) -> tuple[float, float]:
+    """One round: its time, and the processor time of the worker, in seconds."""
     worker.kill()
     fill(producer, source, range(number, number + 1))
     began = time.monotonic()
     worker.start()
     outputs.read_until(number + 1, worker)
-    return time.monotonic() - began
+    return time.monotonic() - began, worker.cpu_s()
 
 
 if __name__ == "__main__":

@@ -325,6 +325,19 @@ pub struct HttpConfig {
     pub token: Option<String>,
 }
 
+impl WorkerConfig {
+    /// Does anything that is declared keep state?
+    pub(crate) fn keeps_state(&self) -> bool {
+        let is_persistent = |windows: &WindowsConfig| {
+            windows.specs.iter().any(|spec| spec["persistent"] == serde_json::Value::Bool(true))
+        };
+        let keeps = |one: &SubscriptionConfig| {
+            one.state.is_some() || one.windows.as_ref().is_some_and(is_persistent)
+        };
+        !self.tables.is_empty() || self.subscriptions.iter().any(keeps)
+    }
+}
+
 mod defaults {
     pub(super) fn commit_interval_ms() -> u64 {
         100

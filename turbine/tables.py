@@ -32,6 +32,7 @@ Recovered: TypeAlias = Callable[[], Awaitable[None] | None]
 R = TypeVar("R", bound=Recovered)
 
 _MISSING: Any = object()
+_turn = TURN.get
 _PAGE = 4_096
 """Keys that one step of an iteration takes from the core."""
 
@@ -154,7 +155,7 @@ class Table(MutableMapping[K, V], Generic[K, V]):
     # -- one key ---------------------------------------------------------------------------
 
     def __getitem__(self, key: K) -> V:
-        value = (self._native or self._find()).get(TURN.get(), key, _MISSING)
+        value = (self._native or self._find()).get(_turn(), key, _MISSING)
         if value is _MISSING:
             if self.default is None:
                 raise KeyError(key)
@@ -163,15 +164,15 @@ class Table(MutableMapping[K, V], Generic[K, V]):
         return found
 
     def __setitem__(self, key: K, value: V) -> None:
-        (self._native or self._find()).put(TURN.get(), key, value)
+        (self._native or self._find()).put(_turn(), key, value)
 
     def __delitem__(self, key: K) -> None:
-        if not self._find().delete(TURN.get(), key):
+        if not self._find().delete(_turn(), key):
             raise KeyError(key)
 
     def __contains__(self, key: object) -> bool:
         try:
-            return self._find().has(TURN.get(), key)
+            return self._find().has(_turn(), key)
         except EncodeError:
             # What cannot be a key is not in the table.
             return False
@@ -182,12 +183,12 @@ class Table(MutableMapping[K, V], Generic[K, V]):
     def get(self, key: K, /, default: V | T) -> V | T: ...
     def get(self, key: K, /, default: Any = _MISSING) -> Any:
         """Return the value of *key*, or *default*; without one what the own default makes."""
-        value = self._find().get(TURN.get(), key, _MISSING)
+        value = self._find().get(_turn(), key, _MISSING)
         return self._or_default(default) if value is _MISSING else value
 
     def setdefault(self, key: K, default: Any = _MISSING) -> Any:
         """Return the value of *key*; if it is missing, store *default* or the table's own first."""
-        value = self._find().get(TURN.get(), key, _MISSING)
+        value = self._find().get(_turn(), key, _MISSING)
         if value is _MISSING:
             self[key] = value = self._or_default(default)
         return value
@@ -198,7 +199,7 @@ class Table(MutableMapping[K, V], Generic[K, V]):
     def pop(self, key: K, /, default: V | T) -> V | T: ...
     def pop(self, key: K, /, default: Any = _MISSING) -> Any:
         """Remove *key* and return its value; *default* if it is missing."""
-        native, turn = self._find(), TURN.get()
+        native, turn = self._find(), _turn()
         value = native.get(turn, key, _MISSING)
         # Also where nothing is there: outside of a stream this is refused either way.
         native.delete(turn, key)
@@ -212,20 +213,20 @@ class Table(MutableMapping[K, V], Generic[K, V]):
 
     def get_many(self, keys: Iterable[K], default: Any = None) -> list[Any]:
         """Return the values of *keys* in their order, *default* for those that are missing."""
-        return self._find().get_many(TURN.get(), keys, default)
+        return self._find().get_many(_turn(), keys, default)
 
     def update(self, other: Any = (), /, **values: Any) -> None:
         """Store every pair of a mapping or of pairs; nothing, if one of them cannot be stored."""
         pairs = other.items() if isinstance(other, Mapping) else list(other)
-        self._find().put_many(TURN.get(), [*pairs, *values.items()])
+        self._find().put_many(_turn(), [*pairs, *values.items()])
 
     def clear(self) -> None:
         """Remove every key of the event's partition."""
-        self._find().clear(TURN.get())
+        self._find().clear(_turn())
 
     def __len__(self) -> int:
         """How many keys there are; reads all of them."""
-        return self._find().count(TURN.get())
+        return self._find().count(_turn())
 
     def __bool__(self) -> bool:
         return next(self.rows("keys"), _MISSING) is not _MISSING
@@ -247,7 +248,7 @@ class Table(MutableMapping[K, V], Generic[K, V]):
 
     def rows(self, what: str) -> Iterator[Any]:
         """``"keys"``, ``"values"`` or ``"items"``, a page at a time, so that memory stays flat."""
-        native, turn = self._find(), TURN.get()
+        native, turn = self._find(), _turn()
         partition, after = 0, None
         while (page := native.page(turn, partition, after, _PAGE, what)) is not None:
             partition, rows, after = page

@@ -4,8 +4,11 @@ use super::{
     answer::{Answer, Receipt},
     failed_code,
     flight::Flight,
+    raw::ticket_of,
+    stage::Flying,
     trouble::Trouble,
 };
+use crate::error::Error;
 use parking_lot::{Condvar, Mutex};
 use prometheus::IntCounter;
 use rdkafka::{bindings as rd, types::RDKafkaErrorCode};
@@ -24,6 +27,26 @@ pub(super) struct Ticket {
     pub(super) answer: Arc<Answer>,
     pub(super) shared: Arc<Shared>,
     pub(super) bytes: usize,
+    /// Who waits on the stage for this one and others.
+    pub(super) flying: Option<Arc<Flying>>,
+}
+
+impl Ticket {
+    /// The record was not taken.
+    pub(super) fn refused(self, error: Error) {
+        self.settled();
+        // Who waits for the flight asks for the answers.
+        self.answer.set(Err(error.clone()));
+        self.flight.failed(error);
+    }
+
+    /// The record needs no room any more, and nobody waits for it.
+    fn settled(&self) {
+        self.shared.release(self.bytes);
+        if let Some(flying) = &self.flying {
+            flying.landed();
+        }
+    }
 }
 
 pub(super) struct Shared {
@@ -101,8 +124,8 @@ pub(super) unsafe extern "C" fn on_delivery(
         return;
     }
     // SAFETY: an odd opaque is a ticket that `send` gave away; this is its only answer.
-    let ticket = unsafe { Box::from_raw(opaque.map_addr(|a| a & !1).cast::<Ticket>()) };
-    ticket.shared.release(ticket.bytes);
+    let ticket = unsafe { ticket_of(opaque) };
+    ticket.settled();
     let mut kind = rd::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
     let result = if ok {
         // SAFETY: reads fields of a valid message.

@@ -27,6 +27,7 @@ pub mod producer;
 pub mod queue;
 mod raw;
 pub mod settings;
+mod stage;
 pub mod transaction;
 mod trouble;
 

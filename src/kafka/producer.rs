@@ -15,8 +15,12 @@ use super::{
     failed, failed_code,
     flight::Flight,
     outgoing::{Outgoing, Rows},
-    raw::{Full, Topic, enqueue, last_error, parts, produce_batch, produce_full, raw_rows},
+    raw::{
+        Full, Topic, enqueue, last_error, opaque_of, parts, produce_batch, produce_full, raw_rows,
+        ticket_of,
+    },
     settings,
+    stage::{Stage, Which},
 };
 use crate::{
     error::{Error, Result},
@@ -36,6 +40,10 @@ use std::{
 
 /// What the client library keeps for a record beside its bytes, about.
 const RECORD_OVERHEAD: usize = 200;
+/// Larger records go to the client library at once, which says at once that one is too large.
+const MOST_STAGED: usize = 64 << 10;
+/// How often room for what was sent is looked for at the end.
+const FULL_POLL: Duration = Duration::from_millis(5);
 
 /// See the module.
 pub struct Producer {
@@ -43,7 +51,9 @@ pub struct Producer {
     topics: Mutex<HashMap<String, Topic>>,
     pub(super) shared: Arc<Shared>,
     epoch: Mutex<Arc<Flight>>,
-    poller: Mutex<Option<JoinHandle<()>>>,
+    /// Where records wait that are sent one by one; those of a transaction need none.
+    stage: Option<Arc<Stage>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 // SAFETY: a librdkafka handle may be used from any thread.
@@ -64,7 +74,8 @@ impl Producer {
         acknowledged: IntCounter,
     ) -> Result<Arc<Self>> {
         settings::check(user)?;
-        Self::create(&settings::producer(brokers, user, buffer_bytes), buffer_bytes, acknowledged)
+        let config = settings::producer(brokers, user, buffer_bytes);
+        Self::create(&config, buffer_bytes, acknowledged, Some(Stage::new()))
     }
 
     /// A producer whose records take effect with the transactions of `id` only; see
@@ -82,13 +93,14 @@ impl Producer {
     ) -> Result<Arc<Self>> {
         settings::check(user)?;
         let config = settings::transactional(brokers, user, id, buffer_bytes);
-        Self::create(&config, buffer_bytes, acknowledged)
+        Self::create(&config, buffer_bytes, acknowledged, None)
     }
 
     fn create(
         config: &ClientConfig,
         buffer_bytes: usize,
         acknowledged: IntCounter,
+        stage: Option<Arc<Stage>>,
     ) -> Result<Arc<Self>> {
         let native =
             config.create_native_config().map_err(|e| failed("creating a producer", &e))?;
@@ -115,15 +127,22 @@ impl Producer {
             topics: Mutex::default(),
             shared: Arc::clone(&shared),
             epoch: Mutex::new(Flight::new(|_| ())),
-            poller: Mutex::default(),
+            stage: stage.clone(),
+            threads: Mutex::default(),
         });
         let handle = PollHandle(rk);
-        let poller = std::thread::Builder::new()
-            .name("turbine-producer".into())
-            .spawn(move || poll_until_stopped(&handle, &shared))
-            .map_err(|e| Error::io("starting the producer's thread", &e))?;
-        *producer.poller.lock() = Some(poller);
+        let answers = Arc::clone(&shared);
+        producer.spawn("turbine-producer", move || poll_until_stopped(&handle, &answers))?;
+        if let Some(stage) = stage {
+            producer.spawn("turbine-stage", move || stage.run(&shared))?;
+        }
         Ok(producer)
+    }
+
+    fn spawn(&self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<()> {
+        let thread = std::thread::Builder::new().name(name.into()).spawn(run);
+        self.threads.lock().push(thread.map_err(|e| Error::io("starting the producer", &e))?);
+        Ok(())
     }
 
     /// The client's last general error (all brokers down, authentication ...), if younger than `age`.
@@ -199,21 +218,55 @@ impl Producer {
             answer: answer.unwrap_or_default(),
             shared: Arc::clone(&self.shared),
             bytes,
+            flying: None,
         });
         self.shared.bytes.fetch_add(bytes, Ordering::AcqRel);
-        let opaque = Box::into_raw(ticket).map_addr(|a| a | 1).cast::<c_void>();
-        let sent = if record.headers.is_empty() && record.timestamp_ms.is_none() {
-            enqueue(handle, record, opaque)
-        } else {
-            self.enqueue_full(handle, record, opaque)
+        let is_plain = record.headers.is_empty() && record.timestamp_ms.is_none();
+        let sent = match &self.stage {
+            Some(stage) if is_plain && record.partition.is_none() && bytes <= MOST_STAGED => {
+                stage.push(handle, topic, record, ticket);
+                return Ok(());
+            }
+            Some(stage) => self.overtake_nobody(stage, handle, record, ticket),
+            None => self.enqueue(handle, record, ticket),
         };
         sent.map_err(|code| {
-            // SAFETY: librdkafka refused the record, so the ticket is still ours alone.
-            drop(unsafe { Box::from_raw(opaque.map_addr(|a| a & !1).cast::<Ticket>()) });
             self.shared.release(bytes);
             flight.answered(1);
             failed_code(format!("sending to topic {topic}"), code)
         })
+    }
+
+    /// Enqueues a record behind those of its topic that wait on the stage.
+    fn overtake_nobody(
+        &self,
+        stage: &Stage,
+        topic: Topic,
+        record: &Outgoing<'_>,
+        ticket: Box<Ticket>,
+    ) -> Result<(), RDKafkaErrorCode> {
+        let mut sent = Err(RDKafkaErrorCode::QueueFull);
+        stage.drain(Which::Of(topic), || sent = self.enqueue(topic, record, ticket));
+        sent
+    }
+
+    fn enqueue(
+        &self,
+        topic: Topic,
+        record: &Outgoing<'_>,
+        ticket: Box<Ticket>,
+    ) -> Result<(), RDKafkaErrorCode> {
+        let opaque = opaque_of(ticket);
+        let sent = if record.headers.is_empty() && record.timestamp_ms.is_none() {
+            enqueue(topic, record, opaque)
+        } else {
+            self.enqueue_full(topic, record, opaque)
+        };
+        if sent.is_err() {
+            // SAFETY: librdkafka refused the record, so the ticket is still ours alone.
+            drop(unsafe { ticket_of(opaque) });
+        }
+        sent
     }
 
     fn enqueue_full(
@@ -250,6 +303,12 @@ impl Producer {
         let count = rows.ends.len();
         if count == 0 {
             return Ok(Vec::new());
+        }
+        if let Some(stage) = &self.stage {
+            // Rows that find no room wait below, and what is here would have to wait as long.
+            while !stage.drain(Which::Of(handle), || ()) {
+                std::thread::sleep(FULL_POLL);
+            }
         }
         let mut raw = raw_rows(rows, flight);
         let bytes = rows.bytes.len() + rows.key_bytes.len() + count * RECORD_OVERHEAD;
@@ -329,25 +388,40 @@ impl Producer {
 
     /// Blocks until every record is answered, at most `timeout`; the number that is not.
     pub fn flush(&self, timeout: Duration) -> usize {
-        let ms = c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX);
+        let deadline = Instant::now() + timeout;
+        let stage = self.stage.as_ref();
+        while stage.is_some_and(|stage| !stage.drain(Which::All, || ()))
+            && Instant::now() < deadline
+        {
+            std::thread::sleep(FULL_POLL);
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        let ms = c_int::try_from(left.as_millis()).unwrap_or(c_int::MAX);
         // SAFETY: a live handle.
-        unsafe {
+        let unanswered = unsafe {
             rd::rd_kafka_flush(self.rk.as_ptr(), ms);
             usize::try_from(rd::rd_kafka_outq_len(self.rk.as_ptr())).unwrap_or(0)
-        }
+        };
+        unanswered + stage.map_or(0, |stage| stage.len())
     }
 
-    /// Ends the producer's thread, and with it answers, except during [`Producer::flush`]. Idempotent.
+    /// Ends the producer's threads, and with them answers, except during [`Producer::flush`]. Idempotent.
     pub fn close(&self) {
         self.shared.stopping.store(true, Ordering::Release);
-        if let Some(poller) = self.poller.lock().take() {
-            // A poller that panicked has nothing left to do.
-            let _ = poller.join();
+        if let Some(stage) = &self.stage {
+            stage.wake();
+        }
+        for thread in self.threads.lock().drain(..) {
+            // One that panicked has nothing left to do.
+            let _ = thread.join();
         }
     }
 
     /// Drops what is not acknowledged; each of its records is answered with a failure.
     pub fn purge(&self) {
+        if let Some(stage) = &self.stage {
+            stage.purge();
+        }
         // SAFETY: a live handle.
         unsafe {
             rd::rd_kafka_purge(

@@ -1,6 +1,7 @@
 //! Calls into librdkafka that enqueue records.
 
 use super::{
+    delivery::Ticket,
     flight::Flight,
     outgoing::{Outgoing, Rows},
 };
@@ -8,6 +9,7 @@ use crate::types::Header;
 use rdkafka::{bindings as rd, types::RDKafkaErrorCode};
 use std::{
     ffi::{CString, c_int, c_void},
+    marker::PhantomData,
     ptr,
     sync::Arc,
 };
@@ -16,7 +18,7 @@ use std::{
 const ANY_PARTITION: i32 = -1;
 
 /// A topic that a client writes.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Topic(pub(super) ptr::NonNull<rd::rd_kafka_topic_t>);
 // SAFETY: a topic handle may be used from any thread and lives as long as the producer.
 unsafe impl Send for Topic {}
@@ -74,6 +76,69 @@ pub(super) fn produce_batch(topic: Topic, raw: &mut [rd::rd_kafka_message_t]) ->
         )
     };
     usize::try_from(good).unwrap_or(0)
+}
+
+/// A record of a batch that librdkafka copies; its ticket says who is told of it.
+pub(super) struct Raw<'a>(rd::rd_kafka_message_t, PhantomData<&'a [u8]>);
+
+impl<'a> Raw<'a> {
+    pub(super) fn new(key: Option<&'a [u8]>, value: Option<&'a [u8]>, ticket: Box<Ticket>) -> Self {
+        let ((payload, len), (key, key_len)) = (parts(value), parts(key));
+        let message = rd::rd_kafka_message_t {
+            err: rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR,
+            rkt: ptr::null_mut(),
+            partition: ANY_PARTITION,
+            payload,
+            len,
+            key,
+            key_len,
+            offset: 0,
+            _private: opaque_of(ticket),
+        };
+        Self(message, PhantomData)
+    }
+
+    /// After [`produce_copied`]: the ticket, if librdkafka did not take it, and why.
+    pub(super) fn refused(self) -> Option<(Box<Ticket>, RDKafkaErrorCode)> {
+        if self.0.err == rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return None;
+        }
+        // SAFETY: made by `new`, and librdkafka has refused the record.
+        let ticket = unsafe { ticket_of(self.0._private) };
+        Some((ticket, RDKafkaErrorCode::from(self.0.err)))
+    }
+}
+
+/// A ticket as librdkafka carries it; the lowest bit tells it from a flight.
+pub(super) fn opaque_of(ticket: Box<Ticket>) -> *mut c_void {
+    Box::into_raw(ticket).map_addr(|a| a | 1).cast()
+}
+
+/// # Safety
+///
+/// `opaque` is one of [`opaque_of`] and is used for the last time.
+pub(super) unsafe fn ticket_of(opaque: *mut c_void) -> Box<Ticket> {
+    // SAFETY: the caller says so.
+    unsafe { Box::from_raw(opaque.map_addr(|a| a & !1).cast()) }
+}
+
+/// Enqueues records, whose bytes librdkafka copies; it waits for nothing.
+pub(super) fn produce_copied(topic: Topic, raw: &mut [Raw<'_>]) {
+    let count = c_int::try_from(raw.len()).expect("a stage has far fewer records");
+    let mut messages: Vec<_> = raw.iter().map(|one| one.0).collect();
+    let flags = rd::RD_KAFKA_MSG_F_COPY;
+    // SAFETY: every key and value lives over the call, each opaque is a ticket that librdkafka owns from now
+    // on if it takes the record.
+    unsafe {
+        rd::rd_kafka_produce_batch(
+            topic.0.as_ptr(),
+            ANY_PARTITION,
+            flags,
+            messages.as_mut_ptr(),
+            count,
+        );
+    }
+    raw.iter_mut().zip(&messages).for_each(|(raw, message)| raw.0.err = message.err);
 }
 
 pub(super) fn parts(bytes: Option<&[u8]>) -> (*mut c_void, usize) {

@@ -111,7 +111,8 @@ pub(crate) fn producer(
 ) -> ClientConfig {
     let mut config = ClientConfig::new();
     config
-        .set("linger.ms", "0.5")
+        // Records wait on a stage of our own; this long, so that what leaves it goes in one request.
+        .set("linger.ms", "0.2")
         .set("queue.buffering.max.kbytes", (buffer_bytes / 1024).max(64).to_string())
         .set("queue.buffering.max.messages", (buffer_bytes / 256).max(1_000).to_string())
         // How large a record may be is for the broker to say: a dead letter is its record and more.

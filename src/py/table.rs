@@ -22,8 +22,8 @@ use std::{borrow::Cow, sync::Arc};
 /// Partition, rows, and where the next page begins.
 type Found<'py> = (i32, Bound<'py, PyList>, Option<Bound<'py, PyBytes>>);
 
-/// Keys that are removed together.
-const PAGE: usize = 512;
+/// Keys that are removed together. Each page looks at every key that was written since the last commit.
+const PAGE: usize = 8_192;
 
 /// The rows that an agent has: what is written now belongs to their partition, and to their cut.
 #[pyclass(frozen, module = "turbine._native")]

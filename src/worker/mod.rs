@@ -5,7 +5,9 @@
 //! | `turbine-core-*` (tokio) | [`Worker::start`] | when the worker is dropped | tasks: poll, decode, encode, produce |
 //! | `turbine-group-*` | each group | [`Worker::join`] | heartbeats, rebalances |
 //! | `turbine-commit-*` | each group | [`Worker::join`] | commits offsets |
+//! | `turbine-state` | [`Worker::start`] | by itself | opens the state of the last run |
 //! | `turbine-producer` | the producer | when it is dropped | acknowledgements |
+//! | `turbine-stage` | the producer | when it is dropped | hands over what was sent one by one |
 //!
 //! Python threads and event loops take work from the shelves and mailboxes, and never block these.
 
@@ -226,6 +228,7 @@ impl Worker {
     /// [`Error::Kafka`] when none answers, [`Error::Config`] for a wrong declaration.
     pub fn start(self: &Arc<Self>) -> Result<()> {
         crate::failpoints::arm_from_env()?;
+        self.open_state()?;
         let admin = Admin::new(&self.config.brokers, &self.config.kafka)?;
         let known = admin.list_topics(CONNECT_TIMEOUT)?;
         let handle = match &*self.runtime.lock() {
@@ -266,6 +269,21 @@ impl Worker {
             self.committers.lock().push(committer);
         }
         Ok(())
+    }
+
+    /// Opens the state of the last run while the groups are joined: reading its log takes a while.
+    fn open_state(self: &Arc<Self>) -> Result<()> {
+        if !self.config.keeps_state() {
+            return Ok(());
+        }
+        let worker = Arc::downgrade(self);
+        let open = move || {
+            if let Some(worker) = worker.upgrade() {
+                worker.stores.open_early();
+            }
+        };
+        let thread = std::thread::Builder::new().name("turbine-state".into()).spawn(open);
+        thread.map(drop).map_err(|e| Error::io("starting the thread that opens the state", &e))
     }
 
     /// Stops polling; what handlers have can still complete. Returns at once.

@@ -26,9 +26,15 @@ pub struct Stores {
     kind: StoreKind,
     directory: Option<String>,
     options: StateOptions,
-    db: Mutex<Option<StateDb>>,
+    db: Mutex<Db>,
     open: Mutex<Vec<Known>>,
     snapshots: Option<Arc<Snapshots>>,
+}
+
+#[derive(Default)]
+struct Db {
+    open: Option<StateDb>,
+    is_closed: bool,
 }
 
 struct Known {
@@ -72,10 +78,20 @@ impl Stores {
         Ok(store)
     }
 
+    /// Opens what is on the disk already, so that no task has to wait for it. Blocks. Where that fails, it
+    /// is tried again with the first task, which says why.
+    pub fn open_early(&self) {
+        let directory = self.directory.as_deref().map(Path::new);
+        let is_there = directory.is_some_and(StateDb::is_in);
+        if self.kind == StoreKind::Rocksdb && is_there {
+            let _ = self.db();
+        }
+    }
+
     /// Lets go of the directory, once the last task has let go of its store.
     pub fn close(&self) {
         self.open.lock().clear();
-        *self.db.lock() = None;
+        *self.db.lock() = Db { open: None, is_closed: true };
     }
 
     /// What is open, in the order of owners, topics and partitions.
@@ -95,12 +111,15 @@ impl Stores {
 
     fn db(&self) -> Result<StateDb> {
         let mut db = self.db.lock();
-        if let Some(db) = &*db {
+        if db.is_closed {
+            return Err(Error::Stopped);
+        }
+        if let Some(db) = &db.open {
             return Ok(db.clone());
         }
         let missing = || Error::Config("state needs a directory: set state_dir".into());
         let directory = self.directory.as_ref().ok_or_else(missing)?;
         let opened = StateDb::open(Path::new(directory), &self.options)?;
-        Ok(db.insert(opened).clone())
+        Ok(db.open.insert(opened).clone())
     }
 }

@@ -125,6 +125,12 @@ impl StateDb {
         Ok(Self { instance, turns: Arc::default(), aside })
     }
 
+    /// Has state been begun in `directory`?
+    #[must_use]
+    pub fn is_in(directory: &Path) -> bool {
+        directory.join(DATA).join("CURRENT").exists()
+    }
+
     /// Where the state is that was found damaged at the start, if there was some.
     #[must_use]
     pub fn set_aside(&self) -> Option<&Path> {

@@ -62,6 +62,9 @@ pub fn keys(
 
 type Write = (Vec<u8>, Option<Vec<u8>>);
 
+/// What a write takes beside its bytes, about.
+const WRITE_BYTES: usize = 96;
+
 struct Fill<'a> {
     restore: &'a Restore<'a>,
     source: &'a str,
@@ -106,7 +109,7 @@ impl Fill<'_> {
     }
 
     fn put(&mut self, write: Write) -> Result<()> {
-        self.bytes += write.0.len() + write.1.as_ref().map_or(0, Vec::len);
+        self.bytes += WRITE_BYTES + write.0.len() + write.1.as_ref().map_or(0, Vec::len);
         self.waiting.0.push(write);
         if self.bytes >= MOST_BYTES { self.flush() } else { Ok(()) }
     }
