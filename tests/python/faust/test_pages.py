@@ -285,7 +285,8 @@ async def test_the_built_in_pages_tell_about_the_app(
 
         async def ready() -> bool:
             rows: object = (await client.get("/table/counts")).json()["rows"]
-            return rows == [["fox", 1]]
+            ready = (await client.get("/readyz")).status_code == 200
+            return ready and rows == [["fox", 1]]
 
         await eventually(ready)  # type: ignore[arg-type] # a coroutine can be awaited
         stats = (await client.get("/")).json()
