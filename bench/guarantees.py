@@ -3,9 +3,12 @@ What exactly-once costs: ``guarantees.py [--quick] [--records N] [--rounds N] [-
 
 The same handlers on the same queue, with ``at_least_once`` and with ``exactly_once``, at batches of
 5,000 and in interleaved rounds; the table shows medians. Goals: 90 % of the throughput, and less
-than 8 ms more, in the median, from a batch whose handler is done to one that is committed: for
-exactly-once the whole commit (transaction and state), less what at-least-once waits for the
-acknowledgement of its outputs. Times are read off the worker's histograms, by their buckets.
+than 8 ms more, in the median, from a batch whose handler is done to one that is committed
+(exactly-once: outputs, offset and state) or acknowledged (at-least-once: outputs).
+
+These times come from runs of their own, whose handlers rest before each batch: without rest both
+sides are as late as their queues are long (``queued``). They are read off the worker's histograms,
+by their buckets; the steps of a commit are printed beside.
 """
 
 import argparse
@@ -19,6 +22,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from socket import socket
 
@@ -28,12 +32,13 @@ from gen import fill
 
 HERE = Path(__file__).resolve().parent
 GUARANTEES = ("at_least_once", "exactly_once")
-HISTOGRAMS = {
-    "at_least_once": "turbine_produce_seconds",
-    "exactly_once": "turbine_eos_commit_seconds",
-}
+HISTOGRAM = "turbine_produce_seconds"
+STEPS = ("wait", "produce", "prepare", "flush", "offsets", "commit", "apply")
 LEAST_SHARE, MOST_ADDED_MS = 0.9, 8.0
-_BUCKET = re.compile(r'^(\w+)_bucket\{.*le="([^"]+)".*\} (\S+)$', re.MULTILINE)
+REST_MS = 30
+RESTED_SHARE = 10
+"""Of so many records one is read again with rests."""
+_BUCKET = re.compile(r'^(\w+)_bucket\{(.*)le="([^"]+)".*\} (\S+)$', re.MULTILINE)
 
 
 @dataclass
@@ -43,13 +48,17 @@ class Side:
 
     Attributes:
         rows: Throughput of each round.
-        p50_ms: Median time of its commits, of each round.
+        queued_ms: Median time from handler to commit meanwhile, of each round.
+        p50_ms: The same with rests.
         p99_ms: The same, of a hundred the slowest.
+        steps_ms: Median times of the steps of a commit with rests, of each round.
     """
 
     rows: list[run.Row] = field(default_factory=list)
+    queued_ms: list[float] = field(default_factory=list)
     p50_ms: list[float] = field(default_factory=list)
     p99_ms: list[float] = field(default_factory=list)
+    steps_ms: list[list[float]] = field(default_factory=list)
 
     def median(self, values: list[float]) -> float:
         """Median over the rounds, or not a number."""
@@ -60,12 +69,33 @@ class Side:
         """Records a second."""
         return self.median([row.rate_per_s for row in self.rows if row.is_complete])
 
+    @property
+    def cpu_us(self) -> float:
+        """Processor time for a record, in microseconds, the broker's not included."""
+        return self.median([row.cpu_us for row in self.rows if row.is_complete])
 
-def quantile(text: str, name: str, share: float) -> float:
-    """Read a quantile, in ms, off the histogram *name* of ``/metrics``, all workers together."""
+    def note(self, row: run.Row, metrics: str) -> None:
+        """Take a run without rests."""
+        self.rows.append(row)
+        self.queued_ms.append(quantile(metrics, HISTOGRAM, 0.5))
+
+    def note_rested(self, metrics: str) -> None:
+        """Take a run with rests."""
+        self.p50_ms.append(quantile(metrics, HISTOGRAM, 0.5))
+        self.p99_ms.append(quantile(metrics, HISTOGRAM, 0.99))
+        name = "turbine_eos_step_seconds"
+        self.steps_ms.append([quantile(metrics, name, 0.5, f'step="{one}"') for one in STEPS])
+
+
+def quantile(text: str, name: str, share: float, label: str = "") -> float:
+    """
+    Read a quantile, in ms, off the histogram *name* of ``/metrics``.
+
+    All workers together; only what has *label*, if that is given.
+    """
     counts: dict[float, float] = {}
-    for found, bound, count in _BUCKET.findall(text):
-        if found == name:
+    for found, labels, bound, count in _BUCKET.findall(text):
+        if found == name and label in labels:
             counts[float(bound)] = counts.get(float(bound), 0.0) + float(count)
     wanted = share * max(counts.values(), default=0.0)
     below = before = 0.0
@@ -85,7 +115,14 @@ def free_port() -> int:
 
 
 def measure(
-    address: str, source: str, *, records: int, work: str, guarantee: str, log: Path
+    address: str,
+    source: str,
+    *,
+    records: int,
+    work: str,
+    guarantee: str,
+    log: Path,
+    rest_ms: int = 0,
 ) -> tuple[run.Row, str]:
     """Run one side once; its figures, and its metrics at the end."""
     port, metrics = free_port(), []
@@ -95,7 +132,7 @@ def measure(
             metrics.append(answer.read().decode())
 
     program = [sys.executable, str(HERE / "turbine_state.py")]
-    command = ["env", f"PORT={port}", f"GUARANTEE={guarantee}", *program]
+    command = ["env", f"PORT={port}", f"GUARANTEE={guarantee}", f"PACE_MS={rest_ms}", *program]
     row = run.measure(address, source, records, guarantee, command, log=log, work=work, at_end=look)
     return row, "".join(metrics)
 
@@ -110,13 +147,11 @@ def compare(
         sides = {name: Side() for name in GUARANTEES}
         for _ in range(rounds):
             for name, side in sides.items():
-                log = place / f"{work}-{name}.log"
-                row, metrics = measure(
-                    address, source, records=records, work=work, guarantee=name, log=log
-                )
-                side.rows.append(row)
-                side.p50_ms.append(quantile(metrics, HISTOGRAMS[name], 0.5))
-                side.p99_ms.append(quantile(metrics, HISTOGRAMS[name], 0.99))
+                one = partial(measure, address, source, work=work, guarantee=name)
+                row, metrics = one(records=records, log=place / f"{work}-{name}.log")
+                side.note(row, metrics)
+                few, log = records // RESTED_SHARE, place / f"{work}-{name}-rested.log"
+                side.note_rested(one(records=few, log=log, rest_ms=REST_MS)[1])
                 print(f"{work:8}{name:16}{row.rate_per_s:12,.0f} /s", file=sys.stderr)
         yield work, sides
 
@@ -153,11 +188,19 @@ def summary(work: str, relaxed: Side, exact: Side) -> dict[str, float | str]:
         "at_least_once_per_s": round(relaxed.rate),
         "exactly_once_per_s": round(exact.rate),
         "share": round(exact.rate / relaxed.rate, 3),
+        "queued_acknowledged_p50_ms": round(relaxed.median(relaxed.queued_ms), 2),
+        "queued_committed_p50_ms": round(exact.median(exact.queued_ms), 2),
         "acknowledged_p50_ms": round(relaxed.median(relaxed.p50_ms), 2),
         "acknowledged_p99_ms": round(relaxed.median(relaxed.p99_ms), 2),
         "committed_p50_ms": round(exact.median(exact.p50_ms), 2),
         "committed_p99_ms": round(exact.median(exact.p99_ms), 2),
         "added_p50_ms": round(exact.median(exact.p50_ms) - relaxed.median(relaxed.p50_ms), 2),
+        "at_least_once_cpu_us": round(relaxed.cpu_us, 2),
+        "exactly_once_cpu_us": round(exact.cpu_us, 2),
+        **{
+            f"{step}_p50_ms": round(exact.median(list(times)), 2)
+            for step, times in zip(STEPS, zip(*exact.steps_ms, strict=True), strict=True)
+        },
     }
 
 

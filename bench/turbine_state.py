@@ -2,10 +2,12 @@
 Handlers whose guarantee is compared: ``WORK=map GUARANTEE=exactly_once python turbine_state.py``.
 
 *map* keeps nothing; *count* (and *count-disk*) is a running count a user in the handler's state, on
-disk and in a changelog, with an output an event.
+disk and in a changelog, with an output an event. With ``PACE_MS`` a handler rests so long before
+it looks at a batch, so that nothing piles up behind it.
 """
 
 import os
+import time
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ import pyarrow.compute as pc
 import turbine
 
 BATCH = 5_000
+PACE_S = float(os.environ.get("PACE_MS", "0")) / 1e3
 
 
 class Event(turbine.Record):
@@ -24,6 +27,12 @@ class Event(turbine.Record):
     user: str
     amount: float
     kind: str
+
+
+def rest() -> None:
+    """Let what was written before get through."""
+    if PACE_S:
+        time.sleep(PACE_S)
 
 
 port = os.environ.get("PORT")
@@ -47,6 +56,7 @@ if os.environ["WORK"] == "map":
     @app.subscribe(os.environ["IN"], **OPTIONS)
     def work(batch: pa.RecordBatch) -> pa.RecordBatch:
         """Write id, user, amount in euros and kind, keyed by user."""
+        rest()
         eur = pc.multiply(batch.column("amount"), 0.9)
         columns = [batch.column("id"), batch.column("user"), eur, batch.column("kind")]
         return pa.RecordBatch.from_arrays(columns, ["id", "user", "eur", "kind"])
@@ -56,6 +66,7 @@ else:
     @app.subscribe(os.environ["IN"], **OPTIONS)
     def counts(batch: pa.RecordBatch, state: Any) -> pa.RecordBatch:
         """Write the running count of each user, keyed by user."""
+        rest()
         users = batch.column("user").dictionary_encode()
         names: list[Any] = users.dictionary.to_pylist()
         codes = users.indices.to_numpy()

@@ -21,6 +21,11 @@ use std::{
 };
 use tokio::sync::Notify;
 
+/// Level of lines for debugging.
+const DEBUG: c_int = 7;
+/// What a line says when a coordinator is not done with the last transaction.
+const BUSY: &[u8] = b"another concurrent operation on the same transaction";
+
 /// The parts of an opaque pointer: a flight, or (lowest bit set) a ticket.
 pub(super) struct Ticket {
     pub(super) flight: Arc<Flight>,
@@ -59,6 +64,10 @@ pub(super) struct Shared {
     pub(super) trouble: Trouble,
     /// Set by whatever may leave a request of the client on its way: see [`super::transaction`].
     pub(super) disturbed: AtomicBool,
+    /// Set by a refusal of the coordinator that no call tells of.
+    pub(super) early: AtomicBool,
+    /// Nobody has asked for its lines for debugging; some are read here.
+    pub(super) is_quiet: AtomicBool,
     pub(super) acknowledged: IntCounter,
 }
 
@@ -73,6 +82,8 @@ impl Shared {
             stopping: AtomicBool::new(false),
             trouble: Trouble::default(),
             disturbed: AtomicBool::new(false),
+            early: AtomicBool::new(false),
+            is_quiet: AtomicBool::new(false),
             acknowledged,
         }
     }
@@ -162,15 +173,46 @@ pub(super) unsafe extern "C" fn on_log(
 ) {
     // SAFETY: librdkafka passes C strings.
     let (facility, text) = unsafe { (CStr::from_ptr(facility), CStr::from_ptr(text)) };
-    // Lines come from the thread that has the connection, before any call can know of it; errors wait
-    // in a queue.
-    if matches!(facility.to_bytes(), b"FAIL" | b"ERROR" | b"REQTMOUT" | b"FATAL" | b"TXNERR") {
-        // SAFETY: the opaque is what `create` set, and outlives the client; while the client is being
-        // made there may be none yet.
-        let shared = unsafe { rd::rd_kafka_opaque(rk).cast::<Shared>().as_ref() };
-        if let Some(shared) = shared {
-            shared.disturbed.store(true, Ordering::Release);
+    // SAFETY: the opaque is what `create` set, and outlives the client; while the client is being
+    // made there may be none yet.
+    let shared = unsafe { rd::rd_kafka_opaque(rk).cast::<Shared>().as_ref() };
+    if let Some(shared) = shared {
+        let facility = facility.to_bytes();
+        if level < DEBUG {
+            // Lines come from the thread that has the connection, before any call can know of it; errors
+            // wait in a queue.
+            let is_trouble =
+                matches!(facility, b"FAIL" | b"ERROR" | b"REQTMOUT" | b"FATAL" | b"TXNERR");
+            shared.disturbed.fetch_or(is_trouble, Ordering::AcqRel);
+        } else {
+            let is_early = facility == b"ADDPARTS" && has(text.to_bytes(), BUSY);
+            shared.early.fetch_or(is_early, Ordering::AcqRel);
+            if shared.is_quiet.load(Ordering::Relaxed) {
+                return;
+            }
         }
     }
     super::log(level, &facility.to_string_lossy(), &text.to_string_lossy());
+}
+
+fn has(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the client library says of the code by which a coordinator asks for patience is what is looked for.
+    #[test]
+    fn a_busy_coordinator_is_known_by_its_words() {
+        let code = rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS;
+        // SAFETY: a text that librdkafka has for each code.
+        let text = unsafe { CStr::from_ptr(rd::rd_kafka_err2str(code)) };
+        assert!(has(text.to_bytes(), BUSY), "{text:?}");
+        let other = rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NOT_COORDINATOR;
+        // SAFETY: as above.
+        let text = unsafe { CStr::from_ptr(rd::rd_kafka_err2str(other)) };
+        assert!(!has(text.to_bytes(), BUSY), "{text:?}");
+    }
 }

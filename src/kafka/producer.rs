@@ -93,7 +93,9 @@ impl Producer {
     ) -> Result<Arc<Self>> {
         settings::check(user)?;
         let config = settings::transactional(brokers, user, id, buffer_bytes);
-        Self::create(&config, buffer_bytes, acknowledged, None)
+        let producer = Self::create(&config, buffer_bytes, acknowledged, None)?;
+        producer.shared.is_quiet.store(!user.contains_key("debug"), Ordering::Relaxed);
+        Ok(producer)
     }
 
     fn create(

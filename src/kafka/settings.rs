@@ -37,6 +37,8 @@ pub(crate) fn client(brokers: &str, user: &BTreeMap<String, String>) -> ClientCo
     config.set("bootstrap.servers", brokers).set("client.id", "turbine");
     // Reconnect soon: a broker that restarts is back within seconds.
     config.set("reconnect.backoff.ms", "50").set("reconnect.backoff.max.ms", "2000");
+    // The end of a large request does not wait until the broker has confirmed the rest of it.
+    config.set("socket.nagle.disable", "true");
     config.set_log_level(RDKafkaLogLevel::Info);
     for (key, value) in user {
         config.set(key, value);
@@ -115,6 +117,8 @@ pub(crate) fn producer(
         .set("linger.ms", "0.2")
         .set("queue.buffering.max.kbytes", (buffer_bytes / 1024).max(64).to_string())
         .set("queue.buffering.max.messages", (buffer_bytes / 256).max(1_000).to_string())
+        // How large a request is, its bytes say.
+        .set("batch.num.messages", "100000")
         // How large a record may be is for the broker to say: a dead letter is its record and more.
         .set("message.max.bytes", "100000000")
         // Kafka's own partitioner, so that keys meet the partition that every other client chose.
@@ -139,6 +143,8 @@ pub(crate) fn transactional(
     buffer_bytes: usize,
 ) -> ClientConfig {
     let mut config = producer(brokers, user, buffer_bytes);
+    let asked = user.get("debug").filter(|asked| !asked.is_empty());
+    let debug = asked.map_or_else(|| "eos".to_owned(), |asked| format!("{asked},eos"));
     // Another name of one below: which of the two counts would be left to chance.
     config.remove("delivery.timeout.ms");
     config
@@ -149,8 +155,11 @@ pub(crate) fn transactional(
         // A commit asks the coordinator again while the last one's markers are written.
         .set("retry.backoff.ms", "5")
         .set("retry.backoff.max.ms", "500")
-        // A flush ends the wait.
-        .set("linger.ms", "5");
+        // In its lines, and nowhere else, it says that the coordinator is not done with the last transaction.
+        .set("debug", debug)
+        .set("log_level", "7")
+        // All of its records are there when it begins.
+        .set("linger.ms", "0");
     config
 }
 

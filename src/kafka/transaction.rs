@@ -167,6 +167,13 @@ impl Producer {
         self.shared.disturbed.load(Ordering::Acquire)
     }
 
+    /// Did the coordinator refuse the transaction for a while, because it was not done with the last one? Asked
+    /// once for each transaction.
+    #[must_use]
+    pub fn was_early(&self) -> bool {
+        self.shared.early.swap(false, Ordering::AcqRel)
+    }
+
     /// Makes the transaction suspicious.
     pub fn suspect(&self) {
         self.shared.disturbed.store(true, Ordering::Release);

@@ -20,6 +20,12 @@ impl Delta {
         self.0.iter().all(|(_, writes)| writes.0.is_empty())
     }
 
+    /// Number of writes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.iter().map(|(_, writes)| writes.0.len()).sum()
+    }
+
     /// Bytes of its keys and values.
     #[must_use]
     pub fn content_bytes(&self) -> u64 {

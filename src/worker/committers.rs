@@ -143,7 +143,7 @@ impl Committer for ExactlyOnce {
             from: cut.from,
             next: cut.next,
             delta: cut.writes.delta(),
-            outputs: std::mem::take(&mut *cut.sent.lock()),
+            outputs: std::mem::take(&mut *cut.sent.lock()).into(),
             point: None,
             time_ms: self.clock.now_ms(),
         };

@@ -254,7 +254,7 @@ fn commit(from: i64, next: i64, value: &'static str) -> Commit {
     delta.push(Space::STATE, Writes(vec![(b"key".to_vec(), Some(value.into()))]));
     let record = Outbound { value: Some(value.into()), ..Outbound::default() };
     let outputs = vec![Output::Record { topic: "out".into(), record, told: None }];
-    Commit { from, next, delta, outputs, ..Commit::default() }
+    Commit { from, next, delta, outputs: outputs.into(), ..Commit::default() }
 }
 
 /// State, offset and outputs are where the commit says; a later owner begins there, and the earlier one

@@ -30,10 +30,10 @@ pub(super) struct Attempt {
 }
 
 impl Attempt {
-    /// One whose transaction has begun, or not.
-    pub(super) fn new(begun: Verdict) -> Self {
+    /// One whose transaction has begun, or not; `mark` is where the state will be at, if anything changes.
+    pub(super) fn new(begun: Verdict, mark: Option<Mark>) -> Self {
         let (asked, logged) = (Vec::new(), None);
-        Self { begun, refused: None, landed: None, asked, logged, mark: None, pending: None }
+        Self { begun, refused: None, landed: None, asked, logged, mark, pending: None }
     }
 
     /// Enqueues everything that `commit` writes.
@@ -45,13 +45,9 @@ impl Attempt {
         &mut self,
         producer: &Producer,
         commit: &Commit,
-        mark: Mark,
         log: Option<&LogRecords>,
     ) -> Result<()> {
-        self.mark = Some(mark);
-        if self.begun != Verdict::Ok {
-            return Ok(());
-        }
+        let (Verdict::Ok, Some(mark)) = (self.begun, self.mark) else { return Ok(()) };
         let (landed, inbox) = mpsc::sync_channel(1);
         let flight = Flight::new(move |result| {
             // An attempt that was given up does not listen.
@@ -74,6 +70,14 @@ impl Attempt {
         mark: Mark,
         log: Option<&LogRecords>,
     ) -> Result<()> {
+        // In front of the outputs: what is there within the same millisecond is registered with the
+        // coordinator in one request. Also for a commit that changes nothing: whoever restores follows offsets
+        // and tokens, and would not get over one that is not there.
+        for record in log.map_or(Ok(Vec::new()), |log| log(&commit.delta, commit.from, &mark))? {
+            let answer = Arc::new(Answer::default());
+            record.send(producer, flight, Some(Arc::clone(&answer)))?;
+            self.logged = Some(answer);
+        }
         for (i, output) in commit.outputs.iter().enumerate() {
             let answer = matches!(output, Output::Record { told: Some(_), .. })
                 .then(|| Arc::new(Answer::default()));
@@ -81,14 +85,12 @@ impl Attempt {
             self.asked.extend(answer.map(|answer| (i, answer)));
             failpoint!("commit::mid_produce");
         }
-        // Also for a commit that changes nothing: whoever restores follows offsets and tokens, and would
-        // not get over one that is not there.
-        for record in log.map_or(Ok(Vec::new()), |log| log(&commit.delta, commit.from, &mark))? {
-            let answer = Arc::new(Answer::default());
-            record.send(producer, flight, Some(Arc::clone(&answer)))?;
-            self.logged = Some(answer);
-        }
         Ok(())
+    }
+
+    /// Is there anything that [`Attempt::prepare`] would write?
+    pub(super) fn is_prepared(&self) -> bool {
+        self.mark.is_none() || self.pending.is_some()
     }
 
     /// Makes the changes of `commit` durable as a pending commit, unless they are.

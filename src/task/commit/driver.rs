@@ -5,6 +5,7 @@ use super::{
     ledger::{Commit, Ended},
     link::{Gate, Link},
     retry::{pause, token},
+    spacing::Spacing,
 };
 use crate::{
     engine::{
@@ -20,9 +21,10 @@ use crate::{
         producer::Producer,
         transaction::{Refusal, Remedy},
     },
-    metrics::ExactMetrics,
+    metrics::{CommitSteps, ExactMetrics},
     state::{Mark, Store},
 };
+use prometheus::Histogram;
 use std::{
     collections::VecDeque,
     sync::Arc,
@@ -72,6 +74,7 @@ pub(super) struct Driver {
     /// Hash of every output so far, those of the commit in hand included.
     pub(super) hash: u64,
     pub(super) outcome: Outcome,
+    pub(super) spacing: Spacing,
     /// The last refusal, for whoever is told of a halt.
     pub(super) trouble: Option<String>,
     /// Has another producer taken the transactional id since the owner was asked for?
@@ -126,30 +129,31 @@ impl Driver {
                 None
             }
             Effect::Produce => {
-                self.produce();
+                self.timed(|steps| &steps.wait, Self::wait_for_coordinator);
+                self.timed(|steps| &steps.produce, Self::produce);
                 None
             }
             // The records are on their way: what is written here meanwhile costs no time of its own.
             Effect::Flush => {
                 let prepared = self.prepare();
-                let flushed = self.flush();
+                let flushed = self.timed(|steps| &steps.flush, Self::flush);
                 self.note_suspicion(events);
                 events.push_back(Event::Flushed(flushed));
                 prepared
             }
             Effect::Prepare { .. } => None,
             Effect::SendOffsets(receipt) => {
-                let answer = self.send_offsets(&receipt);
+                let answer = self.timed(|steps| &steps.offsets, |one| one.send_offsets(&receipt));
                 self.note_suspicion(events);
                 Some(Event::OffsetsSent(answer))
             }
             Effect::Commit => {
-                let answer = self.commit_transaction();
+                let answer = self.timed(|steps| &steps.commit, Self::commit_transaction);
                 self.note_suspicion(events);
                 Some(Event::Committed(answer))
             }
             Effect::Abort => Some(Event::Aborted(self.abort())),
-            Effect::Apply => Some(self.apply()),
+            Effect::Apply => Some(self.timed(|steps| &steps.apply, Self::apply)),
             Effect::Backoff { failures } => {
                 self.gate.wait(pause(failures));
                 Some(Event::WaitedFor { token: token() })
@@ -187,6 +191,18 @@ impl Driver {
             }
             _ => {}
         }
+    }
+
+    /// Carries out one step of a commit, and notes how long it took.
+    fn timed<T>(
+        &mut self,
+        step: fn(&CommitSteps) -> &Histogram,
+        carry_out: impl FnOnce(&mut Self) -> T,
+    ) -> T {
+        let began = Instant::now();
+        let answer = carry_out(self);
+        step(&self.metrics.steps).observe(began.elapsed().as_secs_f64());
+        answer
     }
 
     fn init(&mut self) -> Answer {
@@ -257,15 +273,30 @@ impl Driver {
     fn begin(&mut self) {
         failpoint!("commit::begins");
         let answer = self.end(Producer::begin);
-        self.attempt = Some(Attempt::new(answer));
+        let mark = self.commit.as_ref().map(|commit| Mark {
+            next: commit.next,
+            token: self.token,
+            hash: self.hash,
+            log: -1,
+        });
+        self.attempt = Some(Attempt::new(answer, mark));
         failpoint!("commit::begun");
+    }
+
+    /// Gives the coordinator time to be done with the last transaction, and the disk something to do meanwhile.
+    fn wait_for_coordinator(&mut self) {
+        if self.spacing.left(Instant::now()).is_zero() {
+            return;
+        }
+        // A store that fails says so again when it is asked once more.
+        let _ = self.prepare();
+        self.gate.wait(self.spacing.left(Instant::now()));
     }
 
     fn produce(&mut self) {
         let (Some(attempt), Some(producer)) = (&mut self.attempt, &self.producer) else { return };
         let Some(commit) = &self.commit else { return };
-        let mark = Mark { next: commit.next, token: self.token, hash: self.hash, log: -1 };
-        let sent = attempt.send(producer, commit, mark, self.log.as_ref());
+        let sent = attempt.send(producer, commit, self.log.as_ref());
         if let Err(error) = sent {
             self.trouble = Some(error.to_string());
         }
@@ -273,8 +304,15 @@ impl Driver {
     }
 
     fn prepare(&mut self) -> Option<Event> {
-        let prepared =
-            self.attempt.as_mut()?.prepare(self.store.as_deref()?, self.commit.as_ref()?);
+        let attempt = self.attempt.as_mut()?;
+        let (store, commit) = (self.store.as_deref()?, self.commit.as_ref()?);
+        let prepared = match attempt.is_prepared() {
+            true => Ok(()),
+            false => {
+                let _timer = self.metrics.steps.prepare.start_timer();
+                attempt.prepare(store, commit)
+            }
+        };
         Some(prepared.map_or_else(|e| store_failed(Reason::StoreFailed, &e), |()| Event::Prepared))
     }
 
@@ -283,6 +321,9 @@ impl Driver {
             return Answer::Unknown;
         };
         let (answer, trouble) = attempt.flush(producer);
+        let was_early = producer.was_early();
+        self.metrics.early.inc_by(u64::from(was_early));
+        self.spacing.learn(was_early);
         self.trouble = trouble.or(self.trouble.take());
         failpoint!("commit::flushed", |_| Answer::Abortable);
         answer
@@ -304,6 +345,7 @@ impl Driver {
 
     fn commit_transaction(&mut self) -> Answer {
         let answer = self.end(Producer::commit);
+        self.spacing.ended(Instant::now());
         failpoint!("commit::committed", |_| Answer::Unknown);
         answer
     }
@@ -320,6 +362,7 @@ impl Driver {
             tracing::warn!(target: "turbine.commit", "{tp}: a commit is taken back and made again: {trouble}");
         }
         let answer = self.end(Producer::abort);
+        self.spacing.ended(Instant::now());
         failpoint!("commit::aborted");
         answer
     }
@@ -398,7 +441,7 @@ impl Driver {
             return Err(ended.clone());
         }
         let began = Instant::now();
-        self.hash = super::extend_hash(self.hash, &commit.outputs);
+        self.hash = self.hash.wrapping_add(commit.outputs.hash());
         let proposal = Proposal {
             from: commit.from,
             point: commit.point.unwrap_or_else(|| Point::plain(commit.next)),

@@ -4,7 +4,8 @@ use super::{
     LogRecords,
     driver::{CatchUp, Driver, Outcome},
     link::{Gate, Link},
-    output::Output,
+    outbox::Outbox,
+    spacing::Spacing,
 };
 use crate::{
     engine::{
@@ -36,7 +37,7 @@ pub struct Commit {
     /// Changes of the state.
     pub delta: Delta,
     /// Records that go out: outputs, side outputs, late rows, dead letters.
-    pub outputs: Vec<Output>,
+    pub outputs: Outbox,
     /// Where a restart reads from, if that is not `next`.
     pub point: Option<Point>,
     /// The clock as the handler of its last batch saw it, in ms since the epoch.
@@ -202,6 +203,7 @@ impl Driver {
             token: 0,
             hash: 0,
             outcome: Outcome::default(),
+            spacing: Spacing::default(),
             trouble: None,
             was_fenced: false,
         }

@@ -17,13 +17,16 @@ mod attempt;
 mod driver;
 mod ledger;
 mod link;
+mod outbox;
 mod output;
 mod retry;
+mod spacing;
 
 pub use driver::{CatchUp, NothingToCatchUp};
 pub use ledger::{Commit, Ended, Ledger, LedgerParts, Live};
 pub use link::{Gate, Link, MakeProducer, Member, transactional_id};
-pub use output::{Outbound, Output, extend_hash};
+pub use outbox::Outbox;
+pub use output::{Outbound, Output};
 
 use crate::{
     error::Result,

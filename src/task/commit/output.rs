@@ -101,6 +101,27 @@ impl Output {
         }
     }
 
+    fn hash(&self) -> u64 {
+        match self {
+            Self::Rows { topic, rows } => {
+                let seed = XxHash3_64::oneshot(topic.as_bytes());
+                let mut start = 0;
+                let row = |(i, &end): (usize, &usize)| {
+                    let key = rows.keys.get(i).copied().flatten();
+                    let key = key.map(|(a, b)| &rows.key_bytes[a..b]);
+                    let value = (!rows.extras.is_tombstone(i)).then(|| &rows.bytes[start..end]);
+                    start = end;
+                    record_hash(seed, key, value)
+                };
+                rows.ends.iter().enumerate().map(row).fold(0, u64::wrapping_add)
+            }
+            Self::Record { topic, record, .. } => {
+                let seed = XxHash3_64::oneshot(topic.as_bytes());
+                record_hash(seed, record.key.as_deref(), record.value.as_deref())
+            }
+        }
+    }
+
     /// Enqueues the records in `flight`. With `answer`, a single record is told there.
     ///
     /// # Errors
@@ -136,32 +157,15 @@ impl Output {
     }
 }
 
-/// `hash` and then everything that `outputs` write.
+/// Hash of everything that `outputs` write.
 ///
 /// The hash of a record is xxh3 of its topic, key and value; those of all records are added. So it does not
 /// count in what order records of different topics come, nor how batches were cut: a replay may cut
 /// them differently. Headers are left out, because those of a dead letter say when it failed.
 ///
 /// Source: Yann Collet's XXH3, as the crate `twox-hash` has it.
-#[must_use]
-pub fn extend_hash(hash: u64, outputs: &[Output]) -> u64 {
-    outputs.iter().fold(hash, |hash, output| match output {
-        Output::Rows { topic, rows } => {
-            let seed = XxHash3_64::oneshot(topic.as_bytes());
-            let mut start = 0;
-            rows.ends.iter().enumerate().fold(hash, |hash, (i, &end)| {
-                let key = rows.keys.get(i).copied().flatten().map(|(a, b)| &rows.key_bytes[a..b]);
-                let value = (!rows.extras.is_tombstone(i)).then(|| &rows.bytes[start..end]);
-                start = end;
-                hash.wrapping_add(record_hash(seed, key, value))
-            })
-        }
-        Output::Record { topic, record, .. } => {
-            let seed = XxHash3_64::oneshot(topic.as_bytes());
-            let one = record_hash(seed, record.key.as_deref(), record.value.as_deref());
-            hash.wrapping_add(one)
-        }
-    })
+pub(super) fn hash_of(outputs: &[Output]) -> u64 {
+    outputs.iter().map(Output::hash).fold(0, u64::wrapping_add)
 }
 
 fn record_hash(seed: u64, key: Option<&[u8]>, value: Option<&[u8]>) -> u64 {
@@ -175,7 +179,7 @@ fn record_hash(seed: u64, key: Option<&[u8]>, value: Option<&[u8]>) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::outbox::Outbox, *};
     use proptest::prelude::*;
 
     type Pair = (Option<Vec<u8>>, Vec<u8>);
@@ -214,26 +218,28 @@ mod tests {
         #[test]
         fn the_hash_does_not_know_of_batches(all in pairs(), cut: prop::sample::Index) {
             let at = cut.index(all.len());
-            let whole = extend_hash(7, &[rows(&all)]);
-            prop_assert_eq!(extend_hash(7, &[rows(&all[at..]), rows(&all[..at])]), whole);
+            let whole = hash_of(&[rows(&all)]);
+            let mut cut = Outbox::from(vec![rows(&all[at..])]);
+            cut.append(vec![rows(&all[..at])].into());
+            prop_assert_eq!(cut.hash(), whole);
             let alone: Vec<_> = all.iter().map(|pair| record("t", pair)).collect();
-            prop_assert_eq!(extend_hash(7, &alone), whole);
+            prop_assert_eq!(hash_of(&alone), whole);
         }
 
         /// Another value, key or topic, or a record more or less, gives another hash.
         #[test]
         fn the_hash_knows_every_record(all in pairs(), which: prop::sample::Index) {
-            let whole = extend_hash(0, &[rows(&all)]);
+            let whole = hash_of(&[rows(&all)]);
             let i = which.index(all.len());
             let mut other = all.clone();
             other[i].1.push(0);
-            prop_assert_ne!(extend_hash(0, &[rows(&other)]), whole);
+            prop_assert_ne!(hash_of(&[rows(&other)]), whole);
             other[i] = all[i].clone();
             other[i].0 = match &all[i].0 { Some(_) => None, None => Some(Vec::new()) };
-            prop_assert_ne!(extend_hash(0, &[rows(&other)]), whole);
-            prop_assert_ne!(extend_hash(0, &[rows(&all[1..])]), whole);
+            prop_assert_ne!(hash_of(&[rows(&other)]), whole);
+            prop_assert_ne!(hash_of(&[rows(&all[1..])]), whole);
             let elsewhere: Vec<_> = all.iter().map(|pair| record("u", pair)).collect();
-            prop_assert_ne!(extend_hash(0, &elsewhere), whole);
+            prop_assert_ne!(hash_of(&elsewhere), whole);
         }
     }
 }

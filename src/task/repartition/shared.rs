@@ -84,7 +84,7 @@ impl Shared {
     pub(super) async fn commit(&self, outputs: Vec<Output>, next: i64, time_ms: i64) -> Result<()> {
         let Some(exact) = &self.exact else { return Ok(()) };
         let from = exact.at.load(Ordering::Acquire);
-        let commit = Commit { from, next, outputs, time_ms, ..Commit::default() };
+        let commit = Commit { from, next, outputs: outputs.into(), time_ms, ..Commit::default() };
         let committed = exact.ledger.commit(commit).await;
         committed.map_err(|ended| {
             self.status.end(&ended);

@@ -2,70 +2,82 @@
 //!
 //! # Guarantees
 //!
-//! * Batches are committed in their order, each whole; those that wait while a commit is made go into the
-//!   next one together.
+//! * Batches are committed in their order, each whole; those that become ready while a commit is made go into
+//!   the next one together.
 //! * A batch is done when its commit took effect. What cannot be committed stops the partition in front of it.
 
-use super::{job::Outputs, shared::Shared};
+use super::{encoding::Ready, shared::Shared};
 use crate::{
     state::Delta,
-    task::{
-        commit::{Commit, Ended, Output},
-        sink::Sink,
-    },
+    task::commit::{Commit, Ended, Output},
 };
 use std::{sync::Arc, time::Instant};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
-/// Most batches in one commit.
-const MOST_BATCHES: usize = 64;
+/// Most bytes in one commit of several batches: what a broker takes in one request for a partition. The client
+/// library sends the next one when that is confirmed, and its thread spins meanwhile.
+const MOST_BYTES: usize = 1_000_000;
 
 /// A batch that goes into the commit in hand.
 struct Batch {
     ticket: u64,
     next: i64,
     began: Instant,
-    _place: tokio::sync::OwnedSemaphorePermit,
+    handled: Instant,
+    _room: OwnedSemaphorePermit,
 }
 
-/// Commits what handlers completed, in the order of the batches.
-pub(super) async fn commit_outputs(
-    task: Arc<Shared>,
-    mut sink: Sink,
-    mut inbox: mpsc::UnboundedReceiver<Outputs>,
-) {
+/// Commits what is ready, in the order of the batches.
+pub(super) async fn commit_outputs(task: Arc<Shared>, mut inbox: mpsc::UnboundedReceiver<Ready>) {
     let mut at = task.exact.as_ref().and_then(|exact| exact.at);
     let mut waiting = Vec::new();
-    while inbox.recv_many(&mut waiting, MOST_BATCHES).await > 0 {
+    while fill(&mut waiting, &mut inbox).await {
         if task.replaying().is_some_and(|replaying| replaying.until().is_some()) {
-            replay(&task, &mut sink, &mut waiting).await;
+            replay(&task, &mut waiting);
         }
-        let began = Instant::now();
-        let (batches, commit) = gather(&task, &mut sink, waiting.drain(..), at).await;
+        let count = share(waiting.iter().map(|one| one.bytes)).min(waiting.len());
+        let (batches, commit) = gather(&task, waiting.drain(..count), at);
         let Some(last) = batches.last() else { continue };
         let next = last.next;
         let committed = if is_nothing(&commit, at) { Ok(()) } else { make(&task, commit).await };
-        task.status.metrics.produce.observe(began.elapsed().as_secs_f64());
         match committed {
             Ok(()) => {
                 at = Some(next);
                 task.status.note_committed(next);
-                for batch in batches {
-                    task.status.metrics.batch.observe(batch.began.elapsed().as_secs_f64());
-                    task.committed(batch.ticket);
-                }
+                batches.into_iter().for_each(|batch| done(&task, &batch));
             }
             Err(ended) => give_up(&task, &batches, &ended),
         }
     }
 }
 
+/// Adds what is ready to `waiting`, and waits until there is something; false at the end.
+async fn fill(waiting: &mut Vec<Ready>, inbox: &mut mpsc::UnboundedReceiver<Ready>) -> bool {
+    if waiting.is_empty() {
+        waiting.extend(inbox.recv().await);
+    }
+    while let Ok(one) = inbox.try_recv() {
+        waiting.push(one);
+    }
+    !waiting.is_empty()
+}
+
+/// How many batches, of so many bytes each, go into the next commit.
+fn share(batches: impl Iterator<Item = usize>) -> usize {
+    let mut total = 0_usize;
+    let fits = |&bytes: &usize| {
+        total = total.saturating_add(bytes);
+        total <= MOST_BYTES
+    };
+    batches.take_while(fits).count().max(1)
+}
+
 /// Takes those batches of `waiting` whose records the handler has only seen again, one by one.
-async fn replay(task: &Shared, sink: &mut Sink, waiting: &mut Vec<Outputs>) {
+fn replay(task: &Shared, waiting: &mut Vec<Ready>) {
     let Some(replaying) = task.replaying() else { return };
     let seen = waiting.iter().take_while(|one| replaying.has(one.next)).count();
     for one in waiting.drain(..seen).collect::<Vec<_>>() {
-        let (batches, commit) = gather(task, sink, std::iter::once(one), None).await;
+        let (batches, commit) = gather(task, std::iter::once(one), None);
         let Some(batch) = batches.first() else { continue };
         match replaying.take(&commit) {
             Ok(()) => task.committed(batch.ticket),
@@ -85,51 +97,32 @@ fn is_nothing(commit: &Commit, at: Option<i64>) -> bool {
     commit.outputs.is_empty() && commit.delta.is_empty() && at == Some(commit.next)
 }
 
-/// Encodes batches into one commit, up to the first that cannot be.
-async fn gather(
+/// Puts batches into one commit, up to the first that must not take effect.
+fn gather(
     task: &Shared,
-    sink: &mut Sink,
-    waiting: impl Iterator<Item = Outputs>,
+    waiting: impl Iterator<Item = Ready>,
     at: Option<i64>,
 ) -> (Vec<Batch>, Commit) {
     let mut batches: Vec<Batch> = Vec::new();
-    let mut commit =
-        Commit { from: at.unwrap_or(0), time_ms: task.clock.now_ms(), ..Commit::default() };
-    for Outputs { batches: rows, letters, delta, ticket, next, began, place } in waiting {
+    let mut commit = Commit { from: at.unwrap_or(0), ..Commit::default() };
+    for Ready { outbox, delta, ticket, next, began, handled, time_ms, room, .. } in waiting {
         if task.is_halted(ticket) {
             task.end(None);
             continue;
         }
-        // What is only read again was committed.
-        if task.is_repeat(next) {
-            task.committed(ticket);
-            continue;
-        }
-        match sink.encode(&rows, letters, &task.status).await {
-            Ok(outputs) => {
-                add(&mut commit, delta, outputs, next);
-                batches.push(Batch { ticket, next, began, _place: place });
-            }
-            Err(error) => {
-                task.halt(ticket, &error.to_string());
-                task.end(None);
-            }
-        }
+        commit.delta.extend(delta);
+        commit.outputs.append(outbox);
+        (commit.next, commit.time_ms) = (next, time_ms);
+        batches.push(Batch { ticket, next, began, handled, _room: room });
     }
     (batches, commit)
-}
-
-fn add(commit: &mut Commit, delta: Delta, outputs: Vec<Output>, next: i64) {
-    commit.delta.extend(delta);
-    commit.outputs.extend(outputs);
-    commit.next = next;
 }
 
 async fn make(task: &Shared, mut commit: Commit) -> Result<(), Ended> {
     let Some(exact) = &task.exact else { return Err(Ended::Gone) };
     commit.point = task.point_at(commit.next);
     let (mut records, mut letters) = (0, 0);
-    for output in &commit.outputs {
+    for output in &*commit.outputs {
         match output {
             Output::Rows { .. } => records += output.len() as u64,
             Output::Record { .. } => letters += 1,
@@ -141,10 +134,41 @@ async fn make(task: &Shared, mut commit: Commit) -> Result<(), Ended> {
     Ok(())
 }
 
+/// The commit that `batch` was part of took effect.
+fn done(task: &Shared, batch: &Batch) {
+    let metrics = &task.status.metrics;
+    metrics.produce.observe(batch.handled.elapsed().as_secs_f64());
+    metrics.batch.observe(batch.began.elapsed().as_secs_f64());
+    task.committed(batch.ticket);
+}
+
 fn give_up(task: &Shared, batches: &[Batch], ended: &Ended) {
     task.status.end(ended);
     if let (Some(first), false) = (batches.first(), *ended == Ended::Gone) {
         task.halt(first.ticket, &ended.to_string());
     }
     batches.iter().for_each(|_| task.end(None));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Whatever waits is committed after so many commits, none of which is empty; one with several batches
+        /// fits into a request, and would not with the next batch.
+        #[test]
+        fn a_commit_is_one_batch_or_fits_into_one_request(
+            mut waiting in prop::collection::vec(0..2 * MOST_BYTES, 1..40),
+        ) {
+            while !waiting.is_empty() {
+                let count = share(waiting.iter().copied());
+                let bytes: usize = waiting[..count].iter().sum();
+                prop_assert!(count == 1 || bytes <= MOST_BYTES);
+                prop_assert!(waiting.get(count).is_none_or(|next| bytes + next > MOST_BYTES));
+                waiting.drain(..count);
+            }
+        }
+    }
 }

@@ -86,7 +86,9 @@ pub(super) struct Outputs {
     /// Offset behind the last record of the batch.
     pub(super) next: i64,
     pub(super) began: Instant,
-    /// Given back once the producer has everything.
+    /// When the handler was done.
+    pub(super) handled: Instant,
+    /// Given back once the producer has everything, or where each batch is committed, once it is encoded.
     pub(super) place: OwnedSemaphorePermit,
 }
 
@@ -183,7 +185,8 @@ impl Job {
             return self.task.end(done);
         }
         let (began, place) = (self.began, self.place);
-        let outputs = Outputs { batches, letters, delta, ticket, next, began, place };
+        let handled = Instant::now();
+        let outputs = Outputs { batches, letters, delta, ticket, next, began, handled, place };
         // Only a task that is gone does not take it, and then nobody waits for the batch.
         let _ = self.outputs.send(outputs);
     }

@@ -6,6 +6,7 @@
 //! behind a [`crate::task::shelf::Shelf`], and holds a [`Job`].
 
 mod checkpoints;
+mod encoding;
 pub mod event_time;
 mod exact;
 mod job;

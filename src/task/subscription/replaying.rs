@@ -9,10 +9,7 @@
 use crate::{
     engine::halt::{Halt, Reason},
     state::{Delta, Mark, Store},
-    task::{
-        commit::{Commit, extend_hash},
-        restore::Replay,
-    },
+    task::{commit::Commit, restore::Replay},
 };
 use parking_lot::Mutex;
 use std::sync::{
@@ -50,7 +47,7 @@ impl Replaying {
     pub(super) fn take(&self, commit: &Commit) -> Result<(), Halt> {
         let hash = {
             let mut hash = self.hash.lock();
-            *hash = extend_hash(*hash, &commit.outputs);
+            *hash = hash.wrapping_add(commit.outputs.hash());
             *hash
         };
         if commit.next >= self.plan.to.next {
@@ -103,12 +100,12 @@ mod tests {
         let output = Output::Record { topic: "t".into(), record, told: None };
         let writes = Writes(vec![(b"k".to_vec(), Some(value.into()))]);
         let delta = Delta(vec![(Space::STATE, writes)]);
-        Commit { next, delta, outputs: vec![output], ..Commit::default() }
+        Commit { next, delta, outputs: vec![output].into(), ..Commit::default() }
     }
 
     fn replaying(written: &[&str]) -> Replaying {
         let all: Vec<_> = written.iter().map(|value| commit(0, value)).collect();
-        let hash = all.iter().fold(5, |hash, commit| extend_hash(hash, &commit.outputs));
+        let hash = all.iter().fold(5_u64, |hash, commit| hash.wrapping_add(commit.outputs.hash()));
         let to = Mark { next: 30, token: 7, hash, log: -1 };
         let plan = Replay { from: Some(10), hash: 5, to };
         Replaying::new(plan, Arc::new(MemoryStore::default()))

@@ -1,6 +1,7 @@
 //! The reading side: polls and decodes one partition, one batch ahead of the handler.
 
 use super::{
+    encoding::encode_outputs,
     event_time::EventClock,
     exact::commit_outputs,
     job::{Content, Extent, Job, Outputs},
@@ -45,9 +46,6 @@ use tokio::{
 /// Batches of one partition in memory: one decoded, one with the handler, one being written. A
 /// handler that is quicker than the producer waits here, instead of piling its outputs up.
 const PLACES: usize = 3;
-/// As [`PLACES`], where a batch keeps its place until its commit took effect: handlers work on while one is
-/// made.
-const EXACT_PLACES: usize = 6;
 /// Looks at the queue at least this often, should a wake-up be lost.
 const RECHECK: Duration = Duration::from_millis(500);
 
@@ -76,18 +74,23 @@ impl Source {
     pub async fn run(self, sink: Sink) {
         let (outputs, inbox) = mpsc::unbounded_channel();
         let task = Arc::clone(&self.task);
-        let writer = match &self.task.exact {
-            Some(_) => tokio::spawn(commit_outputs(task, sink, inbox)),
-            None => tokio::spawn(write_outputs(task, sink, inbox)),
-        };
-        // It ends when the last job, which holds the other end of the channel, is gone.
-        watch(&Handle::current(), Arc::clone(&self.task), writer, |task| &task.status);
+        // They end when the last job, which holds the other end of the channel, is gone.
+        if self.task.exact.is_some() {
+            let (ready, waiting) = mpsc::unbounded_channel();
+            self.start(encode_outputs(Arc::clone(&task), sink, inbox, ready));
+            self.start(commit_outputs(task, waiting));
+        } else {
+            self.start(write_outputs(task, sink, inbox));
+        }
         self.read_batches(outputs).await;
     }
 
+    fn start(&self, part: impl Future<Output = ()> + Send + 'static) {
+        watch(&Handle::current(), Arc::clone(&self.task), tokio::spawn(part), |task| &task.status);
+    }
+
     async fn read_batches(mut self, outputs: mpsc::UnboundedSender<Outputs>) {
-        let exact = self.task.exact.is_some();
-        let places = Arc::new(Semaphore::new(if exact { EXACT_PLACES } else { PLACES }));
+        let places = Arc::new(Semaphore::new(PLACES));
         let _counts_as_open = self.task.hold_open();
         self.task.status.become_state(State::Running);
         while self.task.status.is_live() {

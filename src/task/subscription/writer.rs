@@ -2,7 +2,7 @@
 
 use super::{job::Outputs, shared::Shared};
 use crate::{failpoints::failpoint, kafka::flight::Flight, task::sink::Sink};
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 use tokio::sync::mpsc;
 
 /// Produces what handlers completed, in the order of the batches.
@@ -16,14 +16,14 @@ pub(super) async fn write_outputs(
             task.end(None);
             continue;
         }
-        let began = Instant::now();
         let flight = {
-            let (task, ticket, batch_began) = (Arc::clone(&task), outputs.ticket, outputs.began);
+            let (task, ticket) = (Arc::clone(&task), outputs.ticket);
+            let (began, handled) = (outputs.began, outputs.handled);
             Flight::new(move |landed| {
                 failpoint!("line::landed");
                 let metrics = &task.status.metrics;
-                metrics.produce.observe(began.elapsed().as_secs_f64());
-                metrics.batch.observe(batch_began.elapsed().as_secs_f64());
+                metrics.produce.observe(handled.elapsed().as_secs_f64());
+                metrics.batch.observe(began.elapsed().as_secs_f64());
                 match landed {
                     Ok(()) => task.end(Some(ticket)),
                     Err(error) => {
