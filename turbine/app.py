@@ -10,6 +10,7 @@ from typing import Any, TypeVar, overload
 
 from turbine import _declare, _discover
 from turbine._app_pages import AppPages
+from turbine._app_tables import AppTables
 from turbine._event_time import EVENT_TIME_OPTIONS
 from turbine._lifecycle import Lifecycle
 from turbine._line_options import LineOptions
@@ -18,10 +19,8 @@ from turbine.agents import Agent, Sink, Source
 from turbine.channels import Channel
 from turbine.exceptions import DeclarationError
 from turbine.policies import Retry
-from turbine.set_tables import SetTable, check_options
 from turbine.settings import Settings
 from turbine.subscriptions import Subscription, Tombstones
-from turbine.tables import Table
 from turbine.timers import Clock, Crontab, Job, SystemClock, Task, Timer
 from turbine.topics import Pending, Topic
 from turbine.types import HeadersArg, OnError
@@ -82,7 +81,7 @@ _SUBSCRIBE_OPTIONS = frozenset(
 )
 
 
-class App(AppPages, Lifecycle):
+class App(AppTables, AppPages, Lifecycle):
     """
     A stream-processing application.
 
@@ -127,7 +126,6 @@ class App(AppPages, Lifecycle):
         self.agents: dict[str, Agent] = {}
         self.subscriptions: dict[str, Subscription] = {}
         self.topics: dict[str, Topic] = {}
-        self.tables: dict[str, Table[Any, Any]] = {}
         self.jobs: list[Job] = []
         self.clock: Clock = SystemClock()
         super().__init__()
@@ -180,74 +178,6 @@ class App(AppPages, Lifecycle):
     ) -> Channel:
         """Declare an in-process queue; *maxsize* values wait before a sender waits."""
         return Channel(self, name=name, key_type=key_type, value_type=value_type, maxsize=maxsize)
-
-    def Table(  # noqa: N802 - the word that programs use
-        self,
-        name: str,
-        *,
-        default: Callable[[], Any] | None = None,
-        key_type: Any = None,
-        value_type: Any = None,
-        partitions: int | None = None,
-        help: str | None = None,  # noqa: A002 - the word that programs use
-        **options: Any,
-    ) -> Table[Any, Any]:
-        """
-        Declare a table: a dictionary of agents that survives restarts; see `turbine.tables.Table`.
-
-        Args:
-            name: Unique in the app.
-            default: Makes the value of a missing key, as ``int`` or ``list``.
-            key_type: ``str``, ``bytes``, ``int``, ``float``, ``bool``, a model, or another type
-                that pydantic knows; None: what JSON can hold.
-            value_type: The same.
-            partitions: Partitions of a created changelog; None: as many as the agents' topics.
-            help: What it is for.
-            **options: **changelog_topic**, ``{app.id}-{name}-changelog`` if None;
-                **extra_topic_configs**, settings of a created changelog; **on_recover**, called
-                when its partitions are restored, see `turbine.tables.Table.on_recover`.
-
-        Raises:
-            DeclarationError: The declaration cannot work; the message says what to write.
-        """
-        table: Table[Any, Any] = Table(
-            self,
-            name,
-            default=default,
-            key_type=key_type,
-            value_type=value_type,
-            partitions=partitions,
-            help=help,
-            **options,
-        )
-        if table.name in self.tables:
-            raise DeclarationError(f"a table has the name {name!r} already: give it another one")
-        self.tables[table.name] = table
-        return table
-
-    def SetTable(  # noqa: N802 - the word that programs use
-        self, name: str, *, key_type: Any = None, value_type: Any = None, **options: Any
-    ) -> SetTable[Any, Any]:
-        """
-        Declare a table of sets: ``table[key].add(member)``; see `turbine.set_tables.SetTable`.
-
-        Args:
-            name: Unique in the app.
-            key_type: As for `Table`; text if None.
-            value_type: Type of members; text if None.
-            **options: As for `Table`; there is no default.
-
-        Raises:
-            DeclarationError: The declaration cannot work; the message says what to write.
-        """
-        options = check_options(options)
-        made: SetTable[Any, Any] = SetTable(
-            self, name, key_type=key_type, value_type=value_type, **options
-        )
-        if made.name in self.tables:
-            raise DeclarationError(f"a table has the name {name!r} already: give it another one")
-        self.tables[made.name] = made.pairs
-        return made
 
     @overload
     def agent(self, channel: Callable[..., Any], /) -> Agent: ...
