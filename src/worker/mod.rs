@@ -74,6 +74,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the last snapshots may take although the time to stop is over.
 const LEAST_LAST_SNAPSHOT: Duration = Duration::from_secs(1);
+/// How long a commit on its way may keep a worker from being killed.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The value of the metric label `worker`.
 #[must_use]
@@ -381,6 +383,11 @@ impl Worker {
         }
         self.stop();
         self.producer.purge();
+        // Whoever is cut off from the coordinator with a commit on its way cannot end for a minute.
+        let groups: Vec<_> = self.groups.lock().clone();
+        for group in groups {
+            drop(group.committing.try_lock_for(COMMIT_PATIENCE));
+        }
     }
 
     /// The agent's code is over: every partition that it reads stops.

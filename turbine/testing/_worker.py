@@ -79,9 +79,10 @@ class WorkerHandle:
             raise RuntimeError(f"{self.name} is {self.state}: only a running worker can be killed")
         self.state = "killed"
         self._harness.disturbed = True
-        self._link.cut()
         assert self._runtime is not None  # noqa: S101 - it runs
+        # First: a commit that is on its way is through when the line is cut.
         self._runtime.kill()
+        self._link.cut()
         self._workers.retire(self._runtime)
         self._gate.set()
         self._tell("kill")
