@@ -201,6 +201,7 @@ def test_the_core_is_told_what_is_declared() -> None:
             "concurrency": 2,
             "on_error": "dlq",
             "dlq": "dead",
+            "acks_by_hand": False,
             "guarantee": "at_least_once",
         }
     ]
