@@ -1,10 +1,13 @@
-//! Topics of a cluster: list, create, where they begin and end.
+//! Topics of a cluster: list, create, where they begin and end, deleting what is old.
 
 use super::{failed, failed_code, settings};
-use crate::error::{Act, Error, Result};
+use crate::{
+    error::{Act, Error, Result},
+    types::TopicPartition,
+};
 use parking_lot::Mutex;
 use rdkafka::{
-    ClientConfig, ClientContext,
+    ClientConfig, ClientContext, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer, ConsumerContext},
@@ -148,6 +151,33 @@ impl Admin {
             }
         }
         Ok(created)
+    }
+
+    /// Deletes the records of `tp` in front of offset `before`; where the partition begins then.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kafka`] with the broker's reason, as for an offset that is behind the end.
+    pub async fn delete_records(
+        &self,
+        tp: &TopicPartition,
+        before: i64,
+        timeout: Duration,
+    ) -> Result<i64> {
+        let what = || format!("deleting the records of {tp} in front of offset {before}");
+        let mut list = TopicPartitionList::with_capacity(1);
+        list.add_partition_offset(&tp.topic, tp.partition, Offset::Offset(before))
+            .map_err(|e| failed(what(), &e))?;
+        let admin: AdminClient<_> =
+            self.config.create().map_err(|e| failed("creating an admin client", &e))?;
+        let options =
+            AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout));
+        let done = admin.delete_records(&list, &options).await.map_err(|e| failed(what(), &e))?;
+        let elements = done.elements();
+        let one =
+            elements.first().ok_or_else(|| Error::Config(format!("{}: no answer", what())))?;
+        one.error().map_err(|e| failed(what(), &e))?;
+        Ok(one.offset().to_raw().unwrap_or(before))
     }
 
     /// (oldest offset, end offset) of each partition of `topic`.

@@ -32,6 +32,7 @@ mod parts;
 mod reopening;
 mod restoring;
 mod stages;
+mod trimming;
 
 use crate::{
     clock::Clock,
@@ -237,6 +238,7 @@ impl Worker {
             Some(runtime) => runtime.handle().clone(),
             None => return Err(Error::Stopped),
         };
+        trimming::begin(self, self.snapshots.as_ref(), &handle, &known)?;
         let epochs = Arc::new(Epochs::new(Arc::clone(&self.producer)));
         let plans = build::groups(self, &handle, &epochs, &known)?;
         let partitions_of = |topics: &[String]| -> usize {

@@ -45,10 +45,17 @@ pub struct Removed {
     pub parts: usize,
 }
 
-/// What snapshots name, so that each manifest is read once: file and size of every part, or nothing for a
-/// manifest that cannot be read.
+/// What snapshots say, so that each manifest is read once; nothing for a manifest that cannot be read.
 #[derive(Debug, Default)]
-pub struct Kept(BTreeMap<SnapshotId, Option<BTreeMap<String, u64>>>);
+pub struct Kept(BTreeMap<SnapshotId, Option<Said>>);
+
+#[derive(Debug)]
+struct Said {
+    /// File and size of every part.
+    parts: BTreeMap<String, u64>,
+    /// Offset in the changelog in front of which it has everything; -1 if that is not known.
+    log: i64,
+}
 
 impl Kept {
     async fn learn(&mut self, shelf: &Shelf, id: SnapshotId) -> Result<()> {
@@ -64,21 +71,44 @@ impl Kept {
                 shelf.unit()
             );
         }
-        let parts = |manifest: Manifest| {
-            manifest.parts().map(|part| (part.file(), part.stored_bytes)).collect()
+        let said = |manifest: Manifest| Said {
+            parts: manifest.parts().map(|part| (part.file(), part.stored_bytes)).collect(),
+            log: manifest.mark().log,
         };
-        self.0.insert(id, read.ok().map(parts));
+        self.0.insert(id, read.ok().map(said));
         Ok(())
+    }
+
+    /// Offset in the changelog such that no snapshot of `shelf` needs what is in front of it. None as long as
+    /// not `least` of them are whole, or where one of those does not know its offset.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::error::Error::State`]: the object store does not answer.
+    pub async fn floor(&mut self, shelf: &Shelf, least: usize) -> Result<Option<i64>> {
+        let listed = shelf.list().await?;
+        let files = shelf.files("parts").await?;
+        let there = files.into_iter().map(|(file, _, size)| (file, size)).collect();
+        self.0.retain(|id, _| listed.iter().any(|listed| listed.id == *id));
+        let mut logs = Vec::new();
+        for Listed { id, .. } in listed {
+            self.learn(shelf, id).await?;
+            let said = self.0.get(&id).and_then(Option::as_ref);
+            logs.extend(said.filter(|_| self.is_whole(id, &there)).map(|said| said.log));
+        }
+        let is_enough = logs.len() >= least.max(1);
+        Ok(logs.into_iter().min().filter(|&log| is_enough && log >= 0))
     }
 
     /// Is every part of it there, in full?
     fn is_whole(&self, id: SnapshotId, there: &BTreeMap<String, u64>) -> bool {
         let named = self.0.get(&id).and_then(Option::as_ref);
-        named.is_some_and(|parts| parts.iter().all(|(file, size)| there.get(file) == Some(size)))
+        let is_there = |(file, size)| there.get(file) == Some(size);
+        named.is_some_and(|said| said.parts.iter().all(is_there))
     }
 
     fn names(&self, file: &str) -> bool {
-        self.0.values().flatten().any(|parts| parts.contains_key(file))
+        self.0.values().flatten().any(|said| said.parts.contains_key(file))
     }
 }
 

@@ -64,7 +64,8 @@ impl Settings {
     }
 }
 
-/// Told what a complete snapshot covers: how far in the input, and how far in the changelog.
+/// Told what a complete snapshot covers: how far in the input, and how far in the changelog. Those that need
+/// not stay are gone by then.
 pub type OnComplete = Box<dyn Fn(&Unit, &Mark) + Send + Sync>;
 
 /// Whose store it is that is watched.

@@ -212,8 +212,8 @@ impl Taker {
         self.note(&taken, round, metrics);
         self.state.lock().view.answered = asked;
         if let Ok(Some(Taken::Done(summary))) = &taken {
-            snapshots.tell(&self.unit, &summary.mark);
             self.clean(snapshots, round).await;
+            snapshots.tell(&self.unit, &summary.mark);
         }
     }
 

@@ -1,8 +1,11 @@
 //! What stays and what goes.
 
 use super::{done, newest, numbered, shelf, store_of, writer};
-use crate::state::snapshot::{Kept, Removed, Retention, Shelf};
-use std::time::Duration;
+use crate::state::{
+    Delta, Mark, Store,
+    snapshot::{Kept, Removed, Retention, Shelf},
+};
+use std::{sync::Arc, time::Duration};
 
 const NOW: Retention = Retention { keep: 2, least_age: Duration::ZERO, orphan_age: Duration::ZERO };
 
@@ -91,4 +94,32 @@ async fn no_part_goes_while_a_manifest_that_stays_cannot_be_read() {
     let keep_one = Retention { keep: 1, ..NOW };
     let removed = writer.retain(&keep_one, &mut Kept::default()).await.unwrap();
     assert_eq!(removed, Removed { manifests: 1, parts: 0 });
+}
+
+/// A store whose changelog has offset `log`.
+fn logged(next: u32, log: i64) -> Arc<dyn Store> {
+    let store = store_of(&numbered(100 * next), i64::from(next));
+    let mark = Mark { log, ..store.mark().unwrap().unwrap() };
+    store.commit(&Delta::default(), mark).unwrap();
+    store
+}
+
+#[tokio::test]
+async fn the_floor_is_that_of_the_oldest_snapshot_that_is_whole() {
+    let shelf = shelf();
+    let (mut writer, mut kept) = (writer(&shelf).await, Kept::default());
+    assert_eq!(kept.floor(&shelf, 1).await.unwrap(), None);
+    let mut parts = Vec::new();
+    for next in 1..4 {
+        done(writer.take(&logged(next, i64::from(10 * next))).await.unwrap());
+        parts.push(shelf.files("parts").await.unwrap());
+    }
+    assert_eq!(kept.floor(&shelf, 4).await.unwrap(), None, "too few");
+    assert_eq!(kept.floor(&shelf, 3).await.unwrap(), Some(10));
+    for (file, ..) in &parts[0] {
+        shelf.remove("parts", file).await.unwrap();
+    }
+    assert_eq!(kept.floor(&shelf, 2).await.unwrap(), Some(20), "it is of no use any more");
+    done(writer.take(&logged(7, -1)).await.unwrap());
+    assert_eq!(kept.floor(&shelf, 1).await.unwrap(), None, "it needs who knows how much");
 }
