@@ -145,11 +145,12 @@ pub(super) unsafe extern "C" fn on_delivery(
     } else {
         Err(failure())
     };
-    match &result {
+    // First the answer: who waits for the flight looks at it then.
+    ticket.answer.set(result.clone());
+    match result {
         Ok(_) => ticket.flight.answered(1),
-        Err(error) => ticket.flight.failed(error.clone()),
+        Err(error) => ticket.flight.failed(error),
     }
-    ticket.answer.set(result);
 }
 
 pub(super) unsafe extern "C" fn on_error(

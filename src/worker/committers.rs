@@ -18,7 +18,7 @@ use crate::{
     state::{Delta, Mark, Store},
     task::{
         changelog::{Changelog, LogRecord},
-        commit::{Commit, Ledger, LogRecords, Outbound, Output},
+        commit::{Commit, CommitLog, Ledger, Output},
         cut::Sealed,
         tables::space,
     },
@@ -39,26 +39,11 @@ pub(super) fn changelog(tables: &[TableConfig], tp: &TopicPartition) -> Changelo
 }
 
 /// The same, for a transaction.
-pub(super) fn log_records(tables: &[TableConfig], tp: &TopicPartition) -> Option<LogRecords> {
-    if tables.is_empty() {
-        return None;
-    }
-    let changelog = changelog(tables, tp);
-    Some(Box::new(move |delta, from, mark| {
-        Ok(changelog.records(delta, from, mark)?.into_iter().map(output).collect())
-    }))
-}
-
-fn output(record: LogRecord) -> Output {
-    let LogRecord { topic, partition, key, value, headers } = record;
-    let record = Outbound {
-        key: key.map(Into::into),
-        value: value.map(Into::into),
-        partition: Some(partition),
-        timestamp_ms: None,
-        headers,
-    };
-    Output::Record { topic, record, told: None }
+pub(super) fn log_records(
+    tables: &[TableConfig],
+    tp: &TopicPartition,
+) -> Option<Box<dyn CommitLog>> {
+    (!tables.is_empty()).then(|| Box::new(changelog(tables, tp)) as _)
 }
 
 /// See the module.
@@ -111,7 +96,7 @@ impl AtLeastOnce {
 
     async fn send(&self, records: Vec<LogRecord>, flight: &Arc<Flight>) -> Result<()> {
         for record in records {
-            let record = output(record);
+            let record = Output::from(record);
             self.producer.reserve().await;
             while let Err(error) = record.send(&self.producer, flight, None) {
                 // The client library counts more than we do.

@@ -62,8 +62,8 @@ pub struct LogRecord {
 pub struct Changelog {
     partition: i32,
     form: Form,
-    /// What the first commit begins with, and its offset once there was one.
-    first: Arc<Mutex<(Origin, Option<i64>)>>,
+    /// What the next commit begins with, until one took effect.
+    origin: Arc<Mutex<Origin>>,
 }
 
 #[derive(Clone, Debug)]
@@ -86,19 +86,18 @@ impl Changelog {
     }
 
     fn of(form: Form, partition: i32) -> Self {
-        Self { partition, form, first: Arc::new(Mutex::new((Origin::Same, None))) }
+        Self { partition, form, origin: Arc::new(Mutex::new(Origin::Same)) }
     }
 
     /// The state in front of the next commit is that of `origin`.
     pub fn begins_with(&self, origin: Origin) {
-        *self.first.lock() = (origin, None);
+        *self.origin.lock() = origin;
     }
 
-    /// What the record of a commit says of the state in front of it. A commit that is tried again says the
-    /// same.
-    fn origin(&self, from: i64) -> Origin {
-        let (origin, first) = &mut *self.first.lock();
-        if *first.get_or_insert(from) == from { *origin } else { Origin::Same }
+    /// The commit whose records were asked for last took effect: the next one follows it. Until then it may
+    /// be tried again, and says the same. Offsets do not tell, for a commit may read nothing.
+    pub fn settled(&self) {
+        self.begins_with(Origin::Same);
     }
 
     /// One record a changed key, for each space in a topic of its own, of the task that reads `partition` of
@@ -124,7 +123,7 @@ impl Changelog {
                     value: Some(value),
                     headers: Vec::new(),
                 };
-                let from = match self.origin(from) {
+                let from = match *self.origin.lock() {
                     Origin::Same => Some(from),
                     Origin::Nothing => None,
                     Origin::At(offset) => Some(offset),

@@ -213,7 +213,11 @@ fn the_first_commit_says_what_it_begins_with() {
     assert_eq!(from(5), Some(5));
     changelog.begins_with(Origin::Nothing);
     assert_eq!((from(5), from(5)), (None, None), "an aborted commit is tried again");
+    changelog.settled();
+    assert_eq!(from(5), Some(5), "one that reads nothing is a commit too");
     assert_eq!((from(9), from(12)), (Some(9), Some(12)));
     changelog.begins_with(Origin::At(12));
-    assert_eq!((from(40), from(50)), (Some(12), Some(50)));
+    assert_eq!((from(40), from(40)), (Some(12), Some(12)));
+    changelog.settled();
+    assert_eq!(from(40), Some(40));
 }

@@ -1,6 +1,6 @@
 //! One attempt of a commit: its records on their way, its changes on the disk.
 
-use super::{LogRecords, ledger::Commit, output::Output};
+use super::{CommitLog, ledger::Commit, output::Output};
 use crate::{
     engine::commit::Answer as Verdict,
     error::{Error, Result},
@@ -45,7 +45,7 @@ impl Attempt {
         &mut self,
         producer: &Producer,
         commit: &Commit,
-        log: Option<&LogRecords>,
+        log: Option<&dyn CommitLog>,
     ) -> Result<()> {
         let (Verdict::Ok, Some(mark)) = (self.begun, self.mark) else { return Ok(()) };
         let (landed, inbox) = mpsc::sync_channel(1);
@@ -68,12 +68,14 @@ impl Attempt {
         flight: &Arc<Flight>,
         commit: &Commit,
         mark: Mark,
-        log: Option<&LogRecords>,
+        log: Option<&dyn CommitLog>,
     ) -> Result<()> {
         // In front of the outputs: what is there within the same millisecond is registered with the
         // coordinator in one request. Also for a commit that changes nothing: whoever restores follows offsets
         // and tokens, and would not get over one that is not there.
-        for record in log.map_or(Ok(Vec::new()), |log| log(&commit.delta, commit.from, &mark))? {
+        for record in
+            log.map_or(Ok(Vec::new()), |log| log.records(&commit.delta, commit.from, &mark))?
+        {
             let answer = Arc::new(Answer::default());
             record.send(producer, flight, Some(Arc::clone(&answer)))?;
             self.logged = Some(answer);

@@ -61,7 +61,7 @@ pub(super) struct Driver {
     pub(super) machine: Machine,
     pub(super) link: Link,
     pub(super) store: Option<Arc<dyn Store>>,
-    pub(super) log: Option<super::LogRecords>,
+    pub(super) log: Option<Box<dyn super::CommitLog>>,
     pub(super) catch_up: Box<dyn CatchUp>,
     pub(super) metrics: ExactMetrics,
     pub(super) gate: Arc<Gate>,
@@ -273,11 +273,13 @@ impl Driver {
     fn begin(&mut self) {
         failpoint!("commit::begins");
         let answer = self.end(Producer::begin);
+        // What was in front of this offset stays so, whether or not the commit's own place gets known.
+        let log = known_log(self.store.as_deref());
         let mark = self.commit.as_ref().map(|commit| Mark {
             next: commit.next,
             token: self.token,
             hash: self.hash,
-            log: -1,
+            log,
         });
         self.attempt = Some(Attempt::new(answer, mark));
         failpoint!("commit::begun");
@@ -296,7 +298,7 @@ impl Driver {
     fn produce(&mut self) {
         let (Some(attempt), Some(producer)) = (&mut self.attempt, &self.producer) else { return };
         let Some(commit) = &self.commit else { return };
-        let sent = attempt.send(producer, commit, self.log.as_ref());
+        let sent = attempt.send(producer, commit, self.log.as_deref());
         if let Err(error) = sent {
             self.trouble = Some(error.to_string());
         }
@@ -379,6 +381,9 @@ impl Driver {
 
     fn done(&mut self) {
         self.outcome.is_done = true;
+        if let Some(log) = &self.log {
+            log.settled();
+        }
         if let (Some(attempt), Some(commit)) = (self.attempt.take(), self.commit.take()) {
             attempt.tell(commit);
         }
@@ -458,6 +463,12 @@ impl Driver {
             (None, false) => Err(Ended::Void),
         }
     }
+}
+
+/// Offset in the changelog in front of which the store has everything; -1 if that is not known.
+fn known_log(store: Option<&dyn Store>) -> i64 {
+    let mark = store.and_then(|store| store.mark().ok().flatten());
+    mark.map_or(-1, |mark| mark.log)
 }
 
 fn store_failed(reason: Reason, error: &crate::error::Error) -> Event {

@@ -1,7 +1,7 @@
 //! What the rest of a task sees of its commits.
 
 use super::{
-    LogRecords,
+    CommitLog,
     driver::{CatchUp, Driver, Outcome},
     link::{Gate, Link},
     outbox::Outbox,
@@ -76,7 +76,7 @@ pub struct LedgerParts {
     /// Where state is, if there is any.
     pub store: Option<Arc<dyn Store>>,
     /// What goes to the changelog, if there is one.
-    pub log: Option<LogRecords>,
+    pub log: Option<Box<dyn CommitLog>>,
     /// Closes a gap between state and committed offset.
     pub catch_up: Box<dyn CatchUp>,
     /// Figures of its commits.

@@ -17,6 +17,7 @@ mod attempt;
 mod driver;
 mod ledger;
 mod link;
+mod log;
 mod outbox;
 mod output;
 mod retry;
@@ -25,14 +26,6 @@ mod spacing;
 pub use driver::{CatchUp, NothingToCatchUp};
 pub use ledger::{Commit, Ended, Ledger, LedgerParts, Live};
 pub use link::{Gate, Link, MakeProducer, Member, transactional_id};
+pub use log::CommitLog;
 pub use outbox::Outbox;
 pub use output::{Outbound, Output};
-
-use crate::{
-    error::Result,
-    state::{Delta, Mark},
-};
-
-/// What a commit writes to changelogs: of its changes, the offset that they begin at, and the mark behind
-/// them. It is asked for each attempt, because each has a token of its own.
-pub type LogRecords = Box<dyn Fn(&Delta, i64, &Mark) -> Result<Vec<Output>> + Send + Sync>;

@@ -104,7 +104,7 @@ impl Recover {
         if !self.policy.can_replay {
             return Err(halt(Reason::GapOpen));
         }
-        let to = Mark { next: goal.to, token: goal.token, hash: goal.hash, log: -1 };
+        let to = goal.mark(log_of(mark));
         let hash = mark.map_or(0, |mark| mark.hash);
         *self.replay.lock() = Some(Replay { from: at, hash, to });
         tracing::warn!(
@@ -125,8 +125,13 @@ impl Recover {
         if let Some(changelog) = &self.changelog {
             changelog.begins_with(at.map_or(Origin::Nothing, Origin::At));
         }
-        let to = Mark { next: goal.to, token: goal.token, hash: goal.hash, log: -1 };
+        let to = goal.mark(log_of(mark));
         let committed = self.store.commit(&Delta::default(), to);
         committed.map_err(|error| Halt::of(Reason::StoreFailed).because(error.to_string()))
     }
+}
+
+/// The changelog was read to its end, and everything there leads at most to what is committed.
+fn log_of(mark: Option<Mark>) -> i64 {
+    mark.map_or(-1, |mark| mark.log)
 }

@@ -12,6 +12,8 @@ use std::sync::Arc;
 /// What was found behind the state that there was.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tail {
+    /// Offset in the log where reading began.
+    pub from: i64,
     /// Commits applied.
     pub applied: u64,
     /// Offset that the first commit begins at that does not follow the state: one in front of it is missing.
@@ -44,6 +46,8 @@ pub fn deltas(
             restore.store.clear()?;
             follow(restore, log, source, names, began)
         }
+        // The offset may be that of a log which was deleted and created again.
+        _ if tail.missed.is_some() && tail.from > 0 => follow(restore, log, source, names, 0),
         _ => Ok(tail),
     }
 }
@@ -64,7 +68,7 @@ fn follow(
         bytes: 0,
         keys: 0,
         began: None,
-        tail: Tail::default(),
+        tail: Tail { from, ..Tail::default() },
     };
     let end = restore.read(log, from, &mut |part| tail.take(&part))?;
     tail.finish(end)

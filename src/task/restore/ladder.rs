@@ -59,6 +59,12 @@ pub struct Goal {
 }
 
 impl Goal {
+    /// The mark of a state that is there, with everything in front of offset `log` of its changelog.
+    #[must_use]
+    pub fn mark(&self, log: i64) -> Mark {
+        Mark { next: self.to, token: self.token, hash: self.hash, log }
+    }
+
     /// Is a state with `mark` there?
     #[must_use]
     pub fn is_reached(&self, mark: Option<Mark>) -> bool {
@@ -110,8 +116,11 @@ pub fn bring_back(
 
 fn tell(tp: &TopicPartition, log: &TopicPartition, tail: &Tail) {
     if tail.applied > 0 {
-        let applied = tail.applied;
-        tracing::info!(target: "turbine.state", "{tp}: {applied} commits restored from {log}");
+        let Tail { applied, from, .. } = tail;
+        tracing::info!(
+            target: "turbine.state",
+            "{tp}: {applied} commits restored from {log}, which was read from offset {from} on"
+        );
     }
     if let Some(missed) = tail.missed {
         tracing::warn!(

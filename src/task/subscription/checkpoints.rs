@@ -28,6 +28,9 @@ pub trait ChangelogWriter: Send {
     ///
     /// If it was not written; then the store is not changed, and the call comes again.
     fn write(&mut self, delta: &Delta, from: i64, mark: &Mark) -> Result<i64>;
+
+    /// The store has what was written last.
+    fn settled(&mut self);
 }
 
 /// The store of one partition and what is on its way into it.
@@ -157,11 +160,14 @@ impl Checkpoints {
         }
         let mut mark = Mark { next, token: 0, hash: 0, log: -1 };
         failpoint!("line::checkpoint_begins");
-        if let Some(changelog) = changelog {
+        if let Some(changelog) = &mut *changelog {
             mark.log = changelog.write(&delta, from, &mark)?;
         }
         failpoint!("line::checkpoint_logged");
         store.commit(&delta, mark)?;
+        if let Some(changelog) = changelog {
+            changelog.settled();
+        }
         failpoint!("line::checkpoint_ends");
         self.stored.store(next, Ordering::Release);
         self.metrics.checkpoints.inc();

@@ -10,8 +10,8 @@ use crate::{
     kafka::{flight::Flight, outgoing::Outgoing, producer::Producer},
     state::{Delta, Mark, SpaceName, Store, TaskName, snapshot::Unit},
     task::{
-        changelog::{Changelog, LogRecord, Origin},
-        commit::{Ended, LogRecords, Outbound, Output},
+        changelog::{Changelog, Origin},
+        commit::{CommitLog, Ended},
         restore::{
             GapPolicy, Goal, Log, Progress, Recover, Replay, Restore, Snapshots, Sources, Table,
             bring_back,
@@ -21,7 +21,6 @@ use crate::{
     types::TopicPartition,
 };
 use archive::FromArchive;
-use bytes::Bytes;
 use parking_lot::Mutex;
 use std::{
     path::PathBuf,
@@ -211,12 +210,8 @@ impl Kept {
     }
 
     /// What an exactly-once task writes to the changelog, in its transactions.
-    pub(super) fn log_records(&self) -> Option<LogRecords> {
-        let changelog = self.changelog.clone()?;
-        Some(Box::new(move |delta: &Delta, from: i64, mark: &Mark| {
-            let records = changelog.records(delta, from, mark)?;
-            Ok(records.into_iter().map(output).collect())
-        }))
+    pub(super) fn log_records(&self) -> Option<Box<dyn CommitLog>> {
+        self.changelog.clone().map(|changelog| Box::new(changelog) as _)
     }
 
     /// What an at-least-once task of a subscription writes to the changelog.
@@ -321,18 +316,6 @@ impl Kept {
     }
 }
 
-fn output(record: LogRecord) -> Output {
-    let LogRecord { topic, partition, key, value, headers } = record;
-    let record = Outbound {
-        key: key.map(Bytes::from),
-        value: value.map(Bytes::from),
-        partition: Some(partition),
-        timestamp_ms: None,
-        headers,
-    };
-    Output::Record { topic, record, told: None }
-}
-
 /// Writes commits outside of transactions.
 struct Writer {
     changelog: Changelog,
@@ -369,5 +352,9 @@ impl ChangelogWriter for Writer {
         wait.recv_timeout(WRITE_TIMEOUT).map_err(|_| late())??;
         let last = last.and_then(|answer| answer.get()).transpose()?;
         Ok(last.map_or(-1, |receipt| receipt.offset + 1))
+    }
+
+    fn settled(&mut self) {
+        self.changelog.settled();
     }
 }

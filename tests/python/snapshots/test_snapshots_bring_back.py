@@ -1,6 +1,7 @@
 """A machine is lost with its disk: its state comes back from a snapshot, and from the input."""
 
 import contextlib
+import json
 import shutil
 import signal
 from collections import defaultdict
@@ -36,7 +37,7 @@ app = turbine.App(
     name="counts",
     batch_size=7,
     processing_guarantee=os.environ["GUARANTEE"],
-    changelog=False,
+    changelog=os.environ.get("CHANGELOG") == "yes",
 )
 def counts(batch, state, ctx):
     users, seen = batch["user"].to_pylist(), []
@@ -72,12 +73,26 @@ def take_all(worker: WorkerProcess, offset: int) -> None:
     eventually(lambda: take(worker)["next"] == offset, 30, "a snapshot has everything")
 
 
+def parts(manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    return [part for space in manifest["spaces"] for part in space["parts"]]
+
+
+def _made(manifest: Path) -> int:
+    return int(json.loads(manifest.read_text())["created_ms"])
+
+
 class Machine:
     """A worker, its disk, and what goes in and out."""
 
     def __init__(
-        self, guarantee: str, place: Path, make_topic: MakeTopic, cluster: Cluster
+        self,
+        guarantee: str,
+        place: Path,
+        make_topic: MakeTopic,
+        cluster: Cluster,
+        changelog: str = "no",
     ) -> None:
+        self.place = place
         self.source, self.target = (make_topic(name, partitions=1) for name in ("in", "out"))
         self.cluster, self.data, self.is_exact = cluster, place / "data", "exactly" in guarantee
         self.env = {
@@ -85,6 +100,7 @@ class Machine:
             "OUT": self.target,
             "DATA": str(self.data),
             "GUARANTEE": guarantee,
+            "CHANGELOG": changelog,
             "TURBINE_CHECKPOINT_URL": f"file://{place}/snapshots",
         }
 
@@ -94,6 +110,19 @@ class Machine:
     def lose(self) -> None:
         """What was on its disk."""
         shutil.rmtree(self.data)
+
+    def damage_the_newest(self) -> None:
+        """Cut the files that only the newest snapshot has."""
+        manifests = sorted(self.place.glob("snapshots/**/manifests/*"), key=_made)
+        named = [
+            {(part["epoch"], part["sha256"]) for part in parts(json.loads(one.read_text()))}
+            for one in manifests
+        ]
+        only = named[-1] - set().union(*named[:-1])
+        assert only, "the newest snapshot has a file of its own"
+        for file in self.place.glob("snapshots/**/parts/*"):
+            if any(sha in file.name for _, sha in only):
+                file.write_bytes(file.read_bytes()[:-1] + b"?")
 
     def check(self, each: int) -> None:
         """Wait until every user was counted so often; without a gap, and if exactly, once."""
@@ -134,6 +163,49 @@ def test_state_comes_back_from_a_snapshot_when_there_is_nothing_else(
     worker.wait_output("restored from a snapshot of offset 60")
     machine.send(30)
     machine.check(40)
+    assert worker.terminate() == 0
+
+
+@pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
+def test_a_changelog_keeps_what_the_oldest_snapshot_lacks(
+    guarantee: str,
+    app_id: str,
+    worker_process: MakeWorker,
+    make_topic: MakeTopic,
+    cluster: Cluster,
+    tmp_path: Path,
+) -> None:
+    machine = Machine(guarantee, tmp_path, make_topic, cluster, changelog="yes")
+    worker = worker_process(COUNTS, env=machine.env)
+    log = f"{app_id}-counts-changelog"
+    machine.send(30)
+    worker.start().wait_ready()
+    take_all(worker, 30)
+    assert cluster.start(log) == 0, "one snapshot alone may be damaged"
+    machine.send(30)
+    machine.check(20)
+    take_all(worker, 60)
+    eventually(lambda: cluster.start(log) > 0, why="what both snapshots have is deleted")
+    assert cluster.start(log) < cluster.ends(log)[0]
+    machine.send(30)
+    machine.check(30)
+
+    worker.kill()
+    machine.lose()
+    worker.start()
+    worker.wait_output("restored from a snapshot of offset 60")
+    machine.send(30)
+    machine.check(40)
+
+    worker.kill()
+    machine.lose()
+    machine.damage_the_newest()
+    worker.start()
+    worker.wait_output("restored from a snapshot of offset 30")
+    machine.send(30)
+    machine.check(50)
+    said = worker.output()
+    assert "sees" not in said, "the changelog has the rest: no record is replayed"
     assert worker.terminate() == 0
 
 

@@ -186,7 +186,12 @@ class Cluster:
     def ends(self, topic: str) -> dict[int, int]:
         """End offset of each partition."""
         with _Reader(self.address) as consumer:
-            return {p: _end(consumer, topic, p) for p in range(self.partitions(topic))}
+            return {p: _bounds(consumer, topic, p)[1] for p in range(self.partitions(topic))}
+
+    def start(self, topic: str, partition: int = 0) -> int:
+        """Offset of the oldest record that a partition has."""
+        with _Reader(self.address) as consumer:
+            return _bounds(consumer, topic, partition)[0]
 
     def count(self, topic: str) -> int:
         """End offsets, summed: the number of records of a topic that nobody compacts."""
@@ -225,13 +230,14 @@ class Cluster:
         return {tp.partition: tp.offset for tp in found if tp.offset >= 0}
 
 
-def _end(consumer: Consumer, topic: str, partition: int) -> int:
-    """End offset of a partition; asks again while its leader changes."""
+def _bounds(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
+    """First offset of a partition, and its end; asks again while its leader changes."""
     end = time.monotonic() + CLIENT_TIMEOUT_S
     while True:
         try:
             place = TopicPartition(topic, partition)
-            return int(consumer.get_watermark_offsets(place, CLIENT_TIMEOUT_S)[1])
+            low, high = consumer.get_watermark_offsets(place, CLIENT_TIMEOUT_S)
+            return int(low), int(high)
         except KafkaException as exc:
             if exc.args[0].code() not in MOVING or time.monotonic() > end:
                 raise

@@ -33,6 +33,8 @@ impl ChangelogWriter for Log {
         written.push((from, mark.next));
         Ok(written.len() as i64)
     }
+
+    fn settled(&mut self) {}
 }
 
 proptest! {
