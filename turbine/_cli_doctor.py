@@ -33,8 +33,16 @@ _WORDS = {
         "or another program uses the group."
     ),
     "newer_metadata": "A newer version of Turbine has committed. Run that one, or a later one.",
-    "another_cluster": "The state was written for a topic in another Kafka cluster.",
-    "another_topic": "The topic was deleted and created again since the state was written.",
+    "another_cluster": (
+        "The state was written for a topic in another Kafka cluster: its offsets mean other "
+        "records here. Is the app pointed at the right broker? If the topic was copied with its "
+        "offsets, the state is right."
+    ),
+    "another_topic": (
+        "The topic was deleted and created again since the state was written: its offsets mean "
+        "other records now. Where the same records were written again, the state is right; "
+        "else forget it."
+    ),
     "another_history": (
         "The state is at the committed offset, but by another commit than the last one, and "
         "nothing leads from one to the other."
@@ -180,6 +188,7 @@ def _stopped(app: "App", units: list[Unit]) -> Iterator[dict[str, Any]]:
 
 def _judged(admin: "Admin", state: "LocalState | None", unit: Unit) -> Iterator[dict[str, Any]]:
     committed = admin.group_offsets(unit.group, unit.topic)
+    identity = admin.identity(unit.topic)
     for partition, log in sorted(admin.watermarks(unit.topic).items()):
         row: dict[str, Any] = {
             "name": unit.name,
@@ -192,7 +201,8 @@ def _judged(admin: "Admin", state: "LocalState | None", unit: Unit) -> Iterator[
             "text": None,
         }
         if state is not None and _has_state(state, unit, partition):
-            row |= _verdict(state, unit, partition, committed.get(partition), log)
+            found = (committed.get(partition), log, identity)
+            row |= _verdict(state, unit, partition, found)
         yield row
 
 
@@ -205,10 +215,9 @@ def _verdict(
     state: "LocalState",
     unit: Unit,
     partition: int,
-    committed: tuple[int, str] | None,
-    log: tuple[int, int],
+    found: tuple[tuple[int, str] | None, tuple[int, int], tuple[str | None, str | None]],
 ) -> dict[str, Any]:
-    said = json.loads(state.judge(unit.owner, unit.topic, partition, committed, log))
+    said = json.loads(state.judge(unit.owner, unit.topic, partition, *found))
     texts = {
         "fresh": "begins anew",
         "live": f"goes on at {said['at']}",

@@ -179,6 +179,7 @@ def _adopt(
 ) -> Iterator[Step]:
     marks = _chosen(_marks(state, unit), unit, wanted)
     log = admin.watermarks(unit.topic) if marks else {}
+    identity = admin.identity(unit.topic) if marks else (None, None)
     committed = _committed(admin, unit) if marks else {}
     for partition, (at, token, digest) in marks.items():
         start, end = log.get(partition, (0, -1))
@@ -197,6 +198,8 @@ def _adopt(
 
             offsets = {partition: (at, receipt(at, token, digest))}
             admin.set_group_offsets(unit.group, unit.topic, offsets)
+            if state is not None:
+                state.adopt(unit.owner, unit.topic, partition, identity)
 
         yield Step("offsets", unit.name, f"{unit.topic}[{partition}]", action, run)
 

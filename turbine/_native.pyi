@@ -283,6 +283,8 @@ class Admin:
         """Create what is missing; the names that were created."""
     def watermarks(self, topic: str, timeout_ms: int = 10_000) -> dict[int, tuple[int, int]]:
         """Partition to (oldest offset, end offset)."""
+    def identity(self, topic: str, timeout_ms: int = 10_000) -> tuple[str | None, str | None]:
+        """Ids of the cluster and of the topic, as far as the broker says."""
     def committed(self, group: str, topic: str, timeout_ms: int = 10_000) -> dict[int, int]:
         """Partition to the next offset that *group* will read; without those never committed."""
     def members(self, group: str, timeout_ms: int = 10_000) -> list[str]: ...

@@ -18,8 +18,13 @@ class LocalState:
         partition: int,
         committed: tuple[int, str] | None,
         log: tuple[int, int] | None,
+        identity: tuple[str | None, str | None] = (None, None),
     ) -> str:
         """What a worker would do at its start, as JSON."""
+    def adopt(
+        self, owner: str, topic: str, partition: int, identity: tuple[str | None, str | None]
+    ) -> None:
+        """Take the content for one of the input with these ids of cluster and topic."""
     def forget(self, owner: str, topic: str, partition: int) -> None:
         """Forget what the content comes from: it is built anew."""
     def remove(self, owner: str, topic: str) -> None:

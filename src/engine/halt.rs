@@ -68,7 +68,9 @@ impl Reason {
         }
     }
 
-    fn sentence(self) -> &'static str {
+    /// What it means.
+    #[must_use]
+    pub fn sentence(self) -> &'static str {
         match self {
             Self::StateAhead => {
                 "the state has seen more than is committed: offsets were set back or lost"

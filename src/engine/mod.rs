@@ -4,6 +4,7 @@ pub mod commit;
 pub mod groups;
 pub mod halt;
 pub mod horizon;
+pub mod identity;
 pub mod origin;
 pub mod receipt;
 pub mod reconcile;

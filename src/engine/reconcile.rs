@@ -10,21 +10,11 @@
 
 use super::{
     halt::{Halt, Reason},
+    identity::Identity,
     receipt::Metadata,
 };
 use crate::state::{Mark, Pending};
 use std::cmp::Ordering::{Equal, Greater, Less};
-
-/// Which input a state belongs to.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Identity {
-    /// Id of the Kafka cluster; none if it is not known.
-    pub cluster: Option<String>,
-    /// Id of the topic, which a topic created again does not share; none if it is not known.
-    pub topic: Option<String>,
-    /// As in [`super::receipt::Receipt::generation`].
-    pub generation: u32,
-}
 
 /// A pending commit without its changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -154,12 +144,7 @@ fn another_input(local: &Local, remote: &Remote) -> Option<Reason> {
     if local.mark.is_none() && local.pending.is_none() {
         return None;
     }
-    let known = local.identity.as_ref()?;
-    let differ = |a: &Option<String>, b: &Option<String>| a.is_some() && b.is_some() && a != b;
-    if differ(&known.cluster, &remote.identity.cluster) {
-        return Some(Reason::AnotherCluster);
-    }
-    differ(&known.topic, &remote.identity.topic).then_some(Reason::AnotherTopic)
+    local.identity.as_ref()?.refuses(&remote.identity)
 }
 
 fn foreign_word(remote: &Remote) -> Option<Reason> {

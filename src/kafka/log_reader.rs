@@ -100,7 +100,7 @@ impl Logs {
         Ok(Bounds { start, end })
     }
 
-    fn asker(&self) -> Result<Arc<ConsumerHandle>> {
+    pub(super) fn asker(&self) -> Result<Arc<ConsumerHandle>> {
         let mut asker = self.asker.lock();
         if let Some(known) = &*asker {
             return Ok(Arc::clone(known));

@@ -5,7 +5,7 @@
 //! * [`messages`]: fetched records, in the client library's own memory.
 //! * [`producer`]: the idempotent producer, and flights: sets of records that are acknowledged together.
 //! * [`transaction`]: what a producer with a transactional id does beside that.
-//! * [`admin`]: topics and offsets.
+//! * [`admin`]: topics and offsets. [`TopicIdentity`]: which topic it is.
 //!
 //! # Not here
 //!
@@ -18,6 +18,7 @@ mod delivery;
 pub mod flight;
 mod groups;
 mod hold;
+mod identity;
 pub mod log_reader;
 mod members;
 pub mod messages;
@@ -30,6 +31,8 @@ pub mod settings;
 mod stage;
 pub mod transaction;
 mod trouble;
+
+pub use identity::TopicIdentity;
 
 use crate::error::{Act, Error};
 use rdkafka::{error::KafkaError, types::RDKafkaErrorCode};

@@ -59,6 +59,17 @@ impl Admin {
         Ok(py.detach(|| self.0.watermarks(topic, Duration::from_millis(timeout_ms)))?)
     }
 
+    #[pyo3(signature = (topic, timeout_ms = 10_000))]
+    fn identity(
+        &self,
+        py: Python<'_>,
+        topic: &str,
+        timeout_ms: u64,
+    ) -> PyResult<(Option<String>, Option<String>)> {
+        let found = py.detach(|| self.0.identity(topic, Duration::from_millis(timeout_ms)))?;
+        Ok((found.cluster, found.topic))
+    }
+
     #[pyo3(
         signature = (group, topic, timeout_ms = 10_000),
         text_signature = "($self, group, topic, timeout_ms=10000)"

@@ -2,8 +2,9 @@
 
 use crate::{
     engine::{
+        identity::Identity,
         receipt::{Metadata, Receipt},
-        reconcile::{Decision, Identity, Local, Remote, Then, Undecided, Undo, reconcile},
+        reconcile::{Decision, Local, Remote, Then, Undecided, Undo, reconcile},
     },
     error::{Error, Result},
     state::{StateDb, StateOptions, TaskLook},
@@ -53,7 +54,8 @@ impl LocalState {
         Ok(tasks.into_iter().map(task).collect())
     }
 
-    #[pyo3(signature = (owner, topic, partition, committed, log))]
+    #[pyo3(signature = (owner, topic, partition, committed, log, identity = (None, None)))]
+    #[expect(clippy::too_many_arguments, reason = "Python's own signature")]
     fn judge(
         &self,
         py: Python<'_>,
@@ -62,11 +64,30 @@ impl LocalState {
         partition: i32,
         committed: Option<(i64, String)>,
         log: Option<(i64, i64)>,
+        identity: Ids,
     ) -> PyResult<String> {
         let local = py.detach(|| self.with(|db| local(db, owner, topic, partition)))?;
         let committed = committed.map(|(offset, text)| (offset, Metadata::read(offset, &text)));
-        let remote = Remote { committed, log, identity: Identity::default() };
+        let remote = Remote { committed, log, identity: of(identity) };
         Ok(verdict(&local, &remote).to_string())
+    }
+
+    #[pyo3(signature = (owner, topic, partition, identity))]
+    fn adopt(
+        &self,
+        py: Python<'_>,
+        owner: &str,
+        topic: &str,
+        partition: i32,
+        identity: Ids,
+    ) -> PyResult<()> {
+        let adopt = |db: &StateDb| {
+            let known = local(db, owner, topic, partition)?.identity;
+            let generation = known.as_ref().map_or(0, |known| known.generation);
+            let now = Identity { generation, ..of(identity) }.or(known);
+            db.set_note(owner, topic, partition, &now.to_note())
+        };
+        Ok(py.detach(|| self.with(adopt))?)
     }
 
     fn forget(&self, py: Python<'_>, owner: &str, topic: &str, partition: i32) -> PyResult<()> {
@@ -78,6 +99,13 @@ impl LocalState {
     }
 }
 
+/// Ids of a cluster and of a topic.
+type Ids = (Option<String>, Option<String>);
+
+fn of((cluster, topic): Ids) -> Identity {
+    Identity { cluster, topic, generation: 0 }
+}
+
 fn local(db: &StateDb, owner: &str, topic: &str, partition: i32) -> Result<Local> {
     let is_it = |one: &TaskLook| {
         one.task.owner == owner && one.task.topic == topic && one.task.partition == partition
@@ -85,7 +113,8 @@ fn local(db: &StateDb, owner: &str, topic: &str, partition: i32) -> Result<Local
     let Some(found) = db.tasks()?.into_iter().find(is_it) else { return Ok(Local::default()) };
     let pending =
         found.pending.map(|(from, mark)| Undecided { from, next: mark.next, token: mark.token });
-    Ok(Local { mark: found.mark, pending, identity: None })
+    let identity = found.note.and_then(|note| Identity::from_note(&note));
+    Ok(Local { mark: found.mark, pending, identity })
 }
 
 /// What a worker would do with it at its start.

@@ -2,8 +2,12 @@
 
 use super::{Worker, group::Group, label};
 use crate::{
+    engine::identity::Identity,
     error::{Error, Result},
-    kafka::{consumer::GroupOffset, producer::Producer, transaction::GroupMetadata},
+    kafka::{
+        TopicIdentity, consumer::GroupOffset, log_reader::Logs, producer::Producer,
+        transaction::GroupMetadata,
+    },
     task::commit::{Gate, LedgerParts, Link, Member, NothingToCatchUp, transactional_id},
     types::TopicPartition,
 };
@@ -25,7 +29,7 @@ const MEMBERS_BEAT: Duration = Duration::from_secs(3);
 const BROKER_SAYS_BEAT: Duration = Duration::from_secs(5);
 
 /// The member of a group, for as long as the group is there.
-struct OfGroup(Weak<Group>);
+struct OfGroup(Weak<Group>, Arc<Logs>);
 
 impl Member for OfGroup {
     fn metadata(&self) -> Option<GroupMetadata> {
@@ -42,11 +46,21 @@ impl Member for OfGroup {
         self.0.upgrade()?.member.get()?.log(tp)
     }
 
+    fn identity(&self, tp: &TopicPartition) -> Result<Identity> {
+        identity(&self.1, tp)
+    }
+
     fn owns(&self, tp: &TopicPartition) -> bool {
         let Some(group) = self.0.upgrade() else { return false };
         let is_there = group.tasks.lock().contains_key(tp);
         is_there && group.member.get().is_some_and(|member| !member.has_lost())
     }
+}
+
+/// Which topic of which cluster `tp` is of now.
+pub(super) fn identity(logs: &Logs, tp: &TopicPartition) -> Result<Identity> {
+    let TopicIdentity { cluster, topic } = logs.identity(&tp.topic)?;
+    Ok(Identity { cluster, topic, generation: 0 })
 }
 
 /// What the ledger of task `name` on partition `tp` is made of, for a task that keeps nothing; `name` is
@@ -68,7 +82,7 @@ pub(super) fn ledger_parts(
         let buffer_bytes = config.produce_buffer_bytes;
         Producer::transactional(&config.brokers, &config.kafka, &id, buffer_bytes, acknowledged)
     };
-    let member = Arc::new(OfGroup(Arc::downgrade(group)));
+    let member = Arc::new(OfGroup(Arc::downgrade(group), Arc::clone(worker.logs())));
     let group_says = heartbeat_of_members(&worker.config.kafka) + ANSWER;
     LedgerParts {
         link: Link { tp: tp.clone(), make: Box::new(make), member, group_says },

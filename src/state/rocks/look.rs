@@ -3,6 +3,7 @@
 use super::{
     db::{DECLARED, MARKS, PENDING, StateDb},
     record,
+    store::note_key,
 };
 use crate::error::{Error, Result};
 use crate::state::{Mark, TaskName};
@@ -17,6 +18,8 @@ pub struct TaskLook {
     pub mark: Option<Mark>,
     /// A commit that is not decided: where it begins, and the mark it would leave.
     pub pending: Option<(i64, Mark)>,
+    /// What was noted about the content as a whole.
+    pub note: Option<Vec<u8>>,
 }
 
 impl StateDb {
@@ -49,7 +52,22 @@ impl StateDb {
         let partitions = partitions.and_then(|text| String::from_utf8(text).ok()?.parse().ok());
         let pending = pending.map_err(damaged)?;
         let task = TaskName { owner, topic, partition, partitions: partitions.unwrap_or(0) };
-        Ok(Some(TaskLook { task, mark, pending }))
+        let note = self.record(DECLARED, &note_key(key))?;
+        Ok(Some(TaskLook { task, mark, pending, note }))
+    }
+
+    /// Notes what is true of a task's content as a whole, as [`crate::state::Store::set_note`] does.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::State`] if the disk fails.
+    pub fn set_note(&self, owner: &str, topic: &str, partition: i32, note: &[u8]) -> Result<()> {
+        let key = [owner.as_bytes(), topic.as_bytes(), &partition.to_be_bytes()].join(&0);
+        let mut batch = WriteBatch::default();
+        batch.put_cf(&self.instance.family(DECLARED)?, note_key(&key), note);
+        let mut options = WriteOptions::default();
+        options.set_sync(true);
+        self.instance.write(batch, &options)
     }
 
     fn record(&self, family: &str, key: &[u8]) -> Result<Option<Vec<u8>>> {

@@ -103,7 +103,7 @@ impl RocksStore {
     }
 
     fn note_key(&self) -> Vec<u8> {
-        [b"note", self.record_key.as_slice()].join(&0)
+        note_key(&self.record_key)
     }
 
     fn forget(&self, batch: &mut WriteBatch) -> Result<()> {
@@ -287,4 +287,9 @@ impl Frozen for View<'_> {
     fn scan(&self, space: Space, prefix: &[u8], each: &mut Each<'_>) -> Result<()> {
         self.store.find(space, Wanted { prefix, after: None }, self.options(), each)
     }
+}
+
+/// Where the note of the task with this key is, beside what is declared.
+pub(super) fn note_key(record_key: &[u8]) -> Vec<u8> {
+    [b"note", record_key].join(&0)
 }

@@ -35,6 +35,6 @@ pub use archive::{Archive, Listed, Shelf};
 pub use manifest::{Manifest, Part, SpaceParts};
 pub use names::{SnapshotId, Unit};
 pub use part::Cut;
-pub use read::{Restored, Staged, Wanted};
+pub use read::{Refuse, Restored, Staged, Wanted};
 pub use retain::{Kept, Removed, Retention};
 pub use write::{Summary, Taken, Writer};

@@ -14,7 +14,9 @@ use crate::{
 use bytes::Bytes;
 use std::{
     collections::BTreeSet,
+    fmt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 use tokio::task::JoinSet;
 
@@ -22,6 +24,16 @@ use tokio::task::JoinSet;
 const FETCHES: usize = 4;
 /// Bytes of keys and values that go into the store together.
 const LOAD_BYTES: usize = 1 << 20;
+
+/// Says why the note of a store does not suit.
+#[derive(Clone)]
+pub struct Refuse(pub Arc<dyn Fn(&[u8]) -> Option<String> + Send + Sync>);
+
+impl fmt::Debug for Refuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Refuse")
+    }
+}
 
 /// Which snapshots suit.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +44,8 @@ pub struct Wanted {
     pub upto: Option<i64>,
     /// Partitions that the topic has; none: any number.
     pub partitions: Option<i32>,
+    /// None of a store whose note this refuses.
+    pub refuse: Option<Refuse>,
 }
 
 /// What a store has been restored from.
@@ -109,6 +123,10 @@ impl Shelf {
                 "the topic had {} partitions then and has {partitions} now",
                 manifest.partitions
             )));
+        }
+        let note = manifest.note().unwrap_or_default();
+        if let Some(why) = wanted.refuse.as_ref().and_then(|refuse| (refuse.0)(&note)) {
+            return Ok(Err(why));
         }
         let files = folder(staging)?;
         let mut rest = distinct(&manifest);

@@ -57,6 +57,33 @@ pub struct LogRecord {
     pub headers: Vec<Header>,
 }
 
+/// Header of a commit: the id of the topic that its task reads.
+const TOPIC_ID: &str = "turbine.topic-id";
+
+/// The task that writes a changelog, or is restored from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The topic that it reads.
+    pub topic: Arc<str>,
+    /// Id of the topic, if it is known.
+    pub id: Option<Arc<str>>,
+}
+
+impl Source {
+    /// Is a commit with these headers one about another topic, which had the same name before?
+    #[must_use]
+    pub fn is_foreign(&self, headers: &[Header]) -> bool {
+        let said = headers.iter().find(|(name, _)| name == TOPIC_ID);
+        let said = said.and_then(|(_, value)| value.as_deref());
+        said.zip(self.id.as_deref()).is_some_and(|(said, id)| said != id.as_bytes())
+    }
+
+    fn headers(&self) -> Vec<Header> {
+        let id = self.id.as_ref().map(|id| (TOPIC_ID.into(), Some(id.as_bytes().to_vec())));
+        id.into_iter().collect()
+    }
+}
+
 /// Makes records of the commits of one task.
 #[derive(Clone, Debug)]
 pub struct Changelog {
@@ -68,20 +95,15 @@ pub struct Changelog {
 
 #[derive(Clone, Debug)]
 enum Form {
-    Deltas { topic: Arc<str>, source: Arc<str>, names: Arc<[Arc<str>]> },
+    Deltas { topic: Arc<str>, source: Source, names: Arc<[Arc<str>]> },
     Keys { topics: Vec<(Space, Arc<str>)>, source: Arc<str> },
 }
 
 impl Changelog {
-    /// One record a commit, in `topic`, of the task that reads `partition` of the topic `source`. The spaces
-    /// are called `names`, in their order.
+    /// One record a commit, in `topic`, of the task that reads `partition` of `source`. The spaces are called
+    /// `names`, in their order.
     #[must_use]
-    pub fn deltas(
-        topic: Arc<str>,
-        source: Arc<str>,
-        partition: i32,
-        names: Arc<[Arc<str>]>,
-    ) -> Self {
+    pub fn deltas(topic: Arc<str>, source: Source, partition: i32, names: Arc<[Arc<str>]>) -> Self {
         Self::of(Form::Deltas { topic, source, names }, partition)
     }
 
@@ -119,9 +141,9 @@ impl Changelog {
                 let record = |value| LogRecord {
                     topic: Arc::clone(topic),
                     partition: self.partition,
-                    key: Some(source.as_bytes().to_vec()),
+                    key: Some(source.topic.as_bytes().to_vec()),
                     value: Some(value),
-                    headers: Vec::new(),
+                    headers: source.headers(),
                 };
                 let from = match *self.origin.lock() {
                     Origin::Same => Some(from),

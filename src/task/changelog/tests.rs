@@ -7,7 +7,11 @@ fn names() -> Arc<[Arc<str>]> {
 }
 
 fn changelog() -> Changelog {
-    Changelog::deltas("app-name-changelog".into(), "orders".into(), 3, names())
+    Changelog::deltas("app-name-changelog".into(), source(Some("first")), 3, names())
+}
+
+fn source(id: Option<&str>) -> Source {
+    Source { topic: "orders".into(), id: id.map(Arc::from) }
 }
 
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
@@ -197,6 +201,15 @@ fn a_cut_is_complete_when_all_of_one_attempt_is_there() {
     assert_eq!((cuts.torn(), cuts.next()), (None, Some(20)));
     assert_eq!(Cut::of(&[("turbine.cut".into(), Some(vec![0; 23]))]), None);
     assert!(of_source(&[], "orders"), "a record of somebody else's is for all");
+}
+
+#[test]
+fn a_commit_says_which_topic_it_is_about() {
+    let records = changelog().records(&Delta::default(), 5, &MARK).unwrap();
+    let headers = &records[0].headers;
+    assert!(source(Some("second")).is_foreign(headers));
+    assert!(!source(Some("first")).is_foreign(headers) && !source(None).is_foreign(headers));
+    assert!(!source(Some("second")).is_foreign(&[]), "who does not say is believed");
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::{
         commit::{Answer, Effect, Event, Machine, Proposal},
         halt::{Halt, Reason},
         horizon::Point,
+        identity::Identity,
         receipt::{Metadata, Receipt},
         reconcile::{Local, Remote, Undecided},
     },
@@ -75,6 +76,8 @@ pub(super) struct Driver {
     pub(super) hash: u64,
     pub(super) outcome: Outcome,
     pub(super) spacing: Spacing,
+    /// Which input it is, as the broker said last.
+    pub(super) identity: Identity,
     /// The last refusal, for whoever is told of a halt.
     pub(super) trouble: Option<String>,
     /// Has another producer taken the transactional id since the owner was asked for?
@@ -122,6 +125,7 @@ impl Driver {
             Effect::Discard => Some(self.discard()),
             Effect::CatchUp { from, to, token, hash } => {
                 let caught_up = self.catch_up.catch_up(from, to, token, hash);
+                let caught_up = caught_up.and_then(|()| self.note_identity());
                 Some(caught_up.map_or_else(Event::StoreFailed, |()| Event::CaughtUp))
             }
             Effect::Begin => {
@@ -228,13 +232,14 @@ impl Driver {
 
     fn fetch(&mut self) -> Event {
         let tp = &self.link.tp;
-        match self.link.member.committed(tp) {
-            Ok(found) => {
+        match self.link.member.committed(tp).and_then(|found| Ok((found, self.input()?))) {
+            Ok((found, identity)) => {
                 failpoint!("boot::fetched");
                 let committed =
                     found.map(|one| (one.offset, Metadata::read(one.offset, &one.metadata)));
                 let log = self.link.member.log(tp);
-                Event::Fetched(Remote { committed, log, ..Remote::default() })
+                self.identity = identity.clone();
+                Event::Fetched(Remote { committed, log, identity })
             }
             Err(error) => {
                 tracing::warn!(target: "turbine.commit", "{tp}: {error}; trying again");
@@ -243,12 +248,35 @@ impl Driver {
         }
     }
 
+    /// Which input it is; only a state has to fit.
+    fn input(&self) -> crate::error::Result<Identity> {
+        let has_store = self.store.is_some();
+        has_store
+            .then(|| self.link.member.identity(&self.link.tp))
+            .transpose()
+            .map(Option::unwrap_or_default)
+    }
+
+    /// Notes in the store which input its content is of.
+    pub(super) fn note_identity(&self) -> Result<(), Halt> {
+        let Some(store) = &self.store else { return Ok(()) };
+        let generation = self.machine.receipt().map_or(0, |receipt| receipt.generation);
+        let now = Identity { generation, ..self.identity.clone() };
+        let note = || -> crate::error::Result<()> {
+            let known = store.note()?.and_then(|note| Identity::from_note(&note));
+            let now = now.or(known.clone());
+            if known.as_ref() == Some(&now) { Ok(()) } else { store.set_note(&now.to_note()) }
+        };
+        note().map_err(|error| Halt::of(Reason::StoreFailed).because(error.to_string()))
+    }
+
     fn read_local(&self) -> Event {
         let Some(store) = &self.store else { return Event::LocalState(Local::default()) };
         let read = || -> crate::error::Result<Local> {
             let pending = store.pending()?;
             let pending = pending.as_ref().map(Undecided::from);
-            Ok(Local { mark: store.mark()?, pending, identity: None })
+            let identity = store.note()?.and_then(|note| Identity::from_note(&note));
+            Ok(Local { mark: store.mark()?, pending, identity })
         };
         read().map_or_else(|e| store_failed(Reason::StoreFailed, &e), Event::LocalState)
     }

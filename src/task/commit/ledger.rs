@@ -12,6 +12,7 @@ use crate::{
         commit::{Event, Machine, Options},
         halt::Halt,
         horizon::Point,
+        identity::Identity,
         receipt::Receipt,
     },
     metrics::ExactMetrics,
@@ -204,6 +205,7 @@ impl Driver {
             hash: 0,
             outcome: Outcome::default(),
             spacing: Spacing::default(),
+            identity: Identity::default(),
             trouble: None,
             was_fenced: false,
         }
@@ -214,6 +216,7 @@ impl Driver {
         if let Some(ended) = &self.outcome.ended {
             return Err(ended.clone());
         }
+        self.note_identity().map_err(Ended::Halted)?;
         let receipt = self.machine.receipt().copied();
         self.hash = receipt.map_or(0, |receipt| receipt.hash);
         Ok(Live { at: self.machine.at(), receipt })

@@ -1,6 +1,7 @@
 //! What a task with transactions needs of the broker.
 
 use crate::{
+    engine::identity::Identity,
     error::Result,
     kafka::{consumer::GroupOffset, producer::Producer, transaction::GroupMetadata},
     types::TopicPartition,
@@ -20,6 +21,12 @@ pub trait Member: Send + Sync {
     fn committed(&self, tp: &TopicPartition) -> Result<Option<GroupOffset>>;
     /// First offset of `tp` and the one behind its last, if the broker says.
     fn log(&self, tp: &TopicPartition) -> Option<(i64, i64)>;
+    /// Which topic of which cluster `tp` is of now; its generation means nothing.
+    ///
+    /// # Errors
+    ///
+    /// If the broker does not say.
+    fn identity(&self, tp: &TopicPartition) -> Result<Identity>;
     /// Is `tp` assigned to it?
     fn owns(&self, tp: &TopicPartition) -> bool;
 }

@@ -4,7 +4,7 @@ use super::{MOST_BYTES, Part, Restore};
 use crate::{
     error::Result,
     state::{Delta, Mark},
-    task::changelog::{Assembler, Change, Found},
+    task::changelog::{Assembler, Change, Found, Source},
     types::{Records as _, TopicPartition},
 };
 use std::sync::Arc;
@@ -20,13 +20,15 @@ pub struct Tail {
     pub missed: Option<i64>,
     /// Records that nobody can read.
     pub unreadable: u64,
+    /// Commits about a topic that had the same name before.
+    pub foreign: u64,
     /// Where the state began anew last, in the log.
     began: Option<i64>,
     /// Offset that the last commit led to.
     last: Option<i64>,
 }
 
-/// Applies the commits of the task that reads the topic `source` which follow what is in the store.
+/// Applies the commits of the task that reads `source` which follow what is in the store.
 ///
 /// # Errors
 ///
@@ -35,7 +37,7 @@ pub struct Tail {
 pub fn deltas(
     restore: &Restore<'_>,
     log: &TopicPartition,
-    source: &str,
+    source: &Source,
     names: &Arc<[Arc<str>]>,
 ) -> Result<Tail> {
     let mark = restore.store.mark()?;
@@ -55,7 +57,7 @@ pub fn deltas(
 fn follow(
     restore: &Restore<'_>,
     log: &TopicPartition,
-    source: &str,
+    source: &Source,
     names: &Arc<[Arc<str>]>,
     from: i64,
 ) -> Result<Tail> {
@@ -77,7 +79,7 @@ fn follow(
 /// State that commits are added to.
 struct Follow<'a> {
     restore: &'a Restore<'a>,
-    source: &'a str,
+    source: &'a Source,
     assembler: Assembler,
     /// Of the state with what waits.
     mark: Option<Mark>,
@@ -97,13 +99,17 @@ impl Follow<'_> {
             Part::Truncated(from, to) => {
                 tracing::info!(
                     target: "turbine.state",
-                    "{}: the changelog begins at offset {to}, records from {from} on are gone", self.source
+                    "{}: the changelog begins at offset {to}, records from {from} on are gone", self.source.topic
                 );
                 return Ok(());
             }
         };
         for i in 0..records.len() {
-            if records.key(i) != Some(self.source.as_bytes()) {
+            if records.key(i) != Some(self.source.topic.as_bytes()) {
+                continue;
+            }
+            if self.source.is_foreign(&records.headers(i)) {
+                self.tail.foreign += 1;
                 continue;
             }
             match records.value(i).map(|value| self.assembler.take(value)) {

@@ -4,6 +4,7 @@ use super::{Restore, Table, Tail, deltas, keys};
 use crate::{
     error::Result,
     state::{Delta, Mark, Store},
+    task::changelog::Source,
     types::TopicPartition,
 };
 use std::sync::Arc;
@@ -43,6 +44,8 @@ pub struct Sources {
     pub snapshots: Option<Arc<dyn Snapshots>>,
     /// Its changelog.
     pub log: Log,
+    /// Id of its topic, if it is known.
+    pub topic_id: Option<Arc<str>>,
 }
 
 /// The offset that a state is to be at, and the token of the commit that ended there; what is committed.
@@ -107,7 +110,8 @@ pub fn bring_back(
         Log::None => {}
         Log::Deltas(topic, names) => {
             let log = TopicPartition::new(Arc::clone(topic), sources.tp.partition);
-            tell(&sources.tp, &log, &deltas(restore, &log, &sources.tp.topic, names)?);
+            let (topic, id) = (Arc::clone(&sources.tp.topic), sources.topic_id.clone());
+            tell(&sources.tp, &log, &deltas(restore, &log, &Source { topic, id }, names)?);
         }
         Log::Tables(tables) => fill(restore, tables, &sources.tp, goal)?,
     }
@@ -115,6 +119,13 @@ pub fn bring_back(
 }
 
 fn tell(tp: &TopicPartition, log: &TopicPartition, tail: &Tail) {
+    if tail.foreign > 0 {
+        tracing::warn!(
+            target: "turbine.state",
+            "{tp}: {} commits in {log} are left out: they are about the topic as it was before it was deleted and \
+             created again", tail.foreign
+        );
+    }
     if tail.applied > 0 {
         let Tail { applied, from, .. } = tail;
         tracing::info!(

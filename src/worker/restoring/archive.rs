@@ -1,20 +1,23 @@
 //! Snapshots in the worker's object store as a rung of the ladder.
 
 use crate::{
+    engine::identity::Identity,
     error::Result,
     state::{
         Mark, SpaceName, Store,
-        snapshot::{Archive, Unit, Wanted},
+        snapshot::{Archive, Refuse, Unit, Wanted},
     },
     task::restore::Snapshots,
 };
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 use tokio::runtime::Handle;
 
 /// The snapshots of one task.
 pub(in crate::worker) struct FromArchive {
     pub(in crate::worker) archive: Archive,
     pub(in crate::worker) unit: Unit,
+    /// The input that they have to be of.
+    pub(in crate::worker) identity: Identity,
     /// Partitions of the topic.
     pub(in crate::worker) partitions: i32,
     /// Names of the spaces, in their order.
@@ -31,7 +34,13 @@ impl Snapshots for FromArchive {
         than: Option<i64>,
         upto: Option<i64>,
     ) -> Result<Option<Mark>> {
-        let wanted = Wanted { id: None, upto, partitions: Some(self.partitions) };
+        let identity = self.identity.clone();
+        let refuse = Refuse(Arc::new(move |note: &[u8]| {
+            let reason = Identity::from_note(note)?.refuses(&identity)?;
+            Some(format!("{}: {}", reason.code(), reason.sentence()))
+        }));
+        let (partitions, refuse) = (Some(self.partitions), Some(refuse));
+        let wanted = Wanted { id: None, upto, partitions, refuse };
         let fetched = self.runtime.block_on(async {
             let shelf = self.archive.of(&self.unit)?;
             let is_newer = |next: i64| {

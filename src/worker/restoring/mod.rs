@@ -2,15 +2,18 @@
 
 mod archive;
 
-use super::{Worker, group::Group, label, opening::Opening};
+use super::{Worker, exact::identity, group::Group, label, opening::Opening};
 use crate::{
     config::{OnGap, SubscriptionConfig},
-    engine::halt::{Halt, Reason},
+    engine::{
+        halt::{Halt, Reason},
+        identity::Identity,
+    },
     error::{Error, Result},
     kafka::{flight::Flight, outgoing::Outgoing, producer::Producer},
     state::{Delta, Mark, SpaceName, Store, TaskName, snapshot::Unit},
     task::{
-        changelog::{Changelog, Origin},
+        changelog::{Changelog, Origin, Source},
         commit::{CommitLog, Ended},
         restore::{
             GapPolicy, Goal, Log, Progress, Recover, Replay, Restore, Snapshots, Sources, Table,
@@ -54,6 +57,8 @@ pub(super) struct Kept {
     snapshots: Option<Arc<dyn Snapshots>>,
     keeping: Keeping,
     tp: TopicPartition,
+    /// The input as it was when the store was opened.
+    identity: Identity,
 }
 
 impl Keeping {
@@ -102,7 +107,8 @@ impl Keeping {
         partitions: i32,
         opening: &Opening,
     ) -> Result<Kept, Ended> {
-        self.try_open(worker, tp, partitions, opening).map_err(halted)
+        let identity = input(worker, tp, opening)?;
+        self.try_open(worker, tp, partitions, (identity, opening)).map_err(halted)
     }
 
     fn try_open(
@@ -110,7 +116,7 @@ impl Keeping {
         worker: &Worker,
         tp: &TopicPartition,
         partitions: i32,
-        opening: &Opening,
+        (identity, opening): (Identity, &Opening),
     ) -> Result<Kept> {
         let partitions = partitions.max(tp.partition + 1);
         let task = TaskName {
@@ -120,15 +126,16 @@ impl Keeping {
             partitions,
         };
         let store = worker.stores().open(&task, &self.spaces)?;
-        let source = Arc::clone(&tp.topic);
+        let topic = Arc::clone(&tp.topic);
         let changelog = match &self.log {
             Log::None => None,
-            Log::Deltas(topic, names) => {
-                Some(Changelog::deltas(Arc::clone(topic), source, tp.partition, Arc::clone(names)))
+            Log::Deltas(log, names) => {
+                let source = Source { topic, id: identity.topic.as_deref().map(Arc::from) };
+                Some(Changelog::deltas(Arc::clone(log), source, tp.partition, Arc::clone(names)))
             }
             Log::Tables(tables) => {
                 let topics = tables.iter().map(|one| (one.space, Arc::clone(&one.topic))).collect();
-                Some(Changelog::keys(topics, source, tp.partition))
+                Some(Changelog::keys(topics, topic, tp.partition))
             }
         };
         Ok(Kept {
@@ -136,13 +143,19 @@ impl Keeping {
             changelog,
             replay: Arc::default(),
             progress: Arc::clone(&opening.progress),
-            snapshots: self.snapshots(worker, &task),
+            snapshots: self.snapshots(worker, &task, &identity),
             keeping: self.clone(),
             tp: tp.clone(),
+            identity,
         })
     }
 
-    fn snapshots(&self, worker: &Worker, task: &TaskName) -> Option<Arc<dyn Snapshots>> {
+    fn snapshots(
+        &self,
+        worker: &Worker,
+        task: &TaskName,
+        identity: &Identity,
+    ) -> Option<Arc<dyn Snapshots>> {
         let snapshots = worker.snapshots()?;
         let staging =
             worker.config.state_dir.as_deref().map_or_else(std::env::temp_dir, PathBuf::from);
@@ -154,6 +167,7 @@ impl Keeping {
                 topic: task.topic.clone(),
                 partition: task.partition,
             },
+            identity: identity.clone(),
             partitions: task.partitions,
             spaces: self.spaces.clone(),
             staging: staging.join("restoring"),
@@ -164,6 +178,18 @@ impl Keeping {
 
 fn halted(error: Error) -> Ended {
     Ended::Halted(Halt::of(Reason::StoreFailed).because(error.to_string()))
+}
+
+/// Which input `tp` is now. Blocks until a broker says; [`Ended::Gone`] once nobody wants to know.
+fn input(worker: &Worker, tp: &TopicPartition, opening: &Opening) -> Result<Identity, Ended> {
+    while !opening.gate.is_closed() {
+        match identity(worker.logs(), tp) {
+            Ok(found) => return Ok(found),
+            Err(error) => tracing::warn!(target: "turbine.state", "{tp}: {error}; trying again"),
+        }
+        opening.gate.wait(RETRY_PAUSE);
+    }
+    Err(Ended::Gone)
 }
 
 /// What the group has committed for `tp`. Blocks until a broker says; [`Ended::Gone`] once nobody wants to
@@ -190,7 +216,8 @@ pub(super) fn committed(
 impl Kept {
     fn sources(&self) -> Sources {
         let (tp, snapshots) = (self.tp.clone(), self.snapshots.clone());
-        Sources { tp, snapshots, log: self.keeping.log.clone() }
+        let topic_id = self.identity.topic.as_deref().map(Arc::from);
+        Sources { tp, snapshots, log: self.keeping.log.clone(), topic_id }
     }
 
     /// What closes the gap of an exactly-once task.
@@ -254,12 +281,13 @@ impl Kept {
             progress: &self.progress,
             is_wanted: &is_wanted,
         };
+        self.check_identity(committed)?;
         loop {
             if !is_wanted() {
                 return Err(Ended::Gone);
             }
             match bring_back(&restore, &sources, goal)
-                .and_then(|mark| Ok((mark, self.begin_log()?)))
+                .and_then(|mark| Ok((mark, self.begin_log().and_then(|()| self.note_identity())?)))
             {
                 // Windows in memory are read again from there.
                 Ok((None, ())) if again.is_some() => return Ok(again),
@@ -272,6 +300,26 @@ impl Kept {
                 Err(error) => return Err(halted(error)),
             }
         }
+    }
+
+    /// A state that is here must be one of this input.
+    fn check_identity(&self, committed: Option<i64>) -> Result<(), Ended> {
+        let known = || Ok((self.store.mark()?, self.store.note()?));
+        let (mark, note) = known().map_err(halted)?;
+        let known = note.and_then(|note| Identity::from_note(&note)).filter(|_| mark.is_some());
+        match known.and_then(|known| known.refuses(&self.identity)) {
+            Some(reason) => {
+                let local = mark.map(|mark| mark.next);
+                Err(Ended::Halted(Halt { local, committed, ..Halt::of(reason) }))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn note_identity(&self) -> Result<()> {
+        let known = self.store.note()?.and_then(|note| Identity::from_note(&note));
+        let now = self.identity.clone().or(known.clone());
+        if known.as_ref() == Some(&now) { Ok(()) } else { self.store.set_note(&now.to_note()) }
     }
 
     /// The records that come next must be there.
