@@ -238,7 +238,7 @@ impl Worker {
             Some(runtime) => runtime.handle().clone(),
             None => return Err(Error::Stopped),
         };
-        trimming::begin(self, self.snapshots.as_ref(), &handle, &known)?;
+        trimming::begin(self, self.snapshots.as_ref(), &handle)?;
         let epochs = Arc::new(Epochs::new(Arc::clone(&self.producer)));
         let plans = build::groups(self, &handle, &epochs, &known)?;
         let partitions_of = |topics: &[String]| -> usize {
@@ -258,7 +258,6 @@ impl Worker {
                     start_at: plan.start_at,
                     partitions,
                     buffer_bytes: self.config.fetch_buffer_bytes * partitions / all.max(1),
-                    tells_ends: plan.tells_ends,
                     is_exact: plan.is_exact,
                 },
                 // Weak: the member belongs to the group, and nothing would ever end them both.

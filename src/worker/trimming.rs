@@ -19,8 +19,11 @@ use super::{
 };
 use crate::{
     config::SubscriptionConfig,
-    error::Result,
-    kafka::{admin::Admin, log_reader::Logs},
+    error::{Error, Result},
+    kafka::{
+        admin::Admin,
+        log_reader::{Bounds, Logs},
+    },
     state::snapshot::{Archive, Kept, Unit},
     types::TopicPartition,
 };
@@ -46,8 +49,8 @@ struct Trimming {
 
 struct Changelog {
     topic: Arc<str>,
-    /// The topics whose tasks write to it, with their partitions.
-    sources: Vec<(String, i32)>,
+    /// The topics whose tasks write to it.
+    sources: Vec<String>,
 }
 
 /// Lets changelogs get shorter with every snapshot from now on.
@@ -59,16 +62,11 @@ pub(super) fn begin(
     worker: &Worker,
     snapshots: Option<&Arc<Snapshots>>,
     runtime: &Handle,
-    known: &BTreeMap<String, usize>,
 ) -> Result<()> {
     let config = &worker.config;
     let changelog = |one: &SubscriptionConfig| {
-        let sources = one.topics.iter().filter_map(|topic| {
-            let partitions = i32::try_from(*known.get(topic)?).ok()?;
-            Some((topic.clone(), partitions))
-        });
         let topic = one.changelog.as_deref()?.into();
-        Some((one.name.clone(), Changelog { topic, sources: sources.collect() }))
+        Some((one.name.clone(), Changelog { topic, sources: one.topics.clone() }))
     };
     let changelogs: BTreeMap<_, _> = config.subscriptions.iter().filter_map(changelog).collect();
     if changelogs.is_empty() {
@@ -119,10 +117,7 @@ impl Trimming {
         let Some(changelog) = self.changelogs.get(&unit.name) else { return Ok(()) };
         let Some(floor) = self.floor(unit, changelog).await? else { return Ok(()) };
         let log = TopicPartition::new(Arc::clone(&changelog.topic), unit.partition);
-        let (logs, asked) = (Arc::clone(&self.logs), log.clone());
-        let bounds = tokio::task::spawn_blocking(move || logs.bounds(&asked)).await;
-        let Ok(bounds) = bounds else { return Ok(()) };
-        let bounds = bounds?;
+        let bounds = self.bounds(log.clone()).await?;
         // A changelog that was deleted and created again is shorter than its snapshots say.
         if floor <= bounds.start || floor > bounds.end {
             return Ok(());
@@ -138,15 +133,34 @@ impl Trimming {
     /// What no snapshot of any task needs that writes to the same partition of the changelog.
     async fn floor(&self, unit: &Unit, changelog: &Changelog) -> Result<Option<i64>> {
         let mut known = self.known.lock().await;
-        let mut lowest: Option<i64> = None;
-        let sources = changelog.sources.iter();
-        for (topic, _) in sources.filter(|(_, partitions)| unit.partition < *partitions) {
+        let (mut lowest, mut without): (Option<i64>, Vec<&String>) = (None, Vec::new());
+        for topic in &changelog.sources {
             let one = Unit { topic: topic.clone(), ..unit.clone() };
             let shelf = self.archive.of(&one)?;
-            let floor = known.entry(one).or_default().floor(&shelf, self.least).await?;
-            let Some(floor) = floor else { return Ok(None) };
-            lowest = Some(lowest.map_or(floor, |lowest| lowest.min(floor)));
+            match known.entry(one).or_default().floor(&shelf, self.least).await? {
+                Some(floor) => lowest = Some(lowest.map_or(floor, |lowest| lowest.min(floor))),
+                None => without.push(topic),
+            }
+        }
+        // Last of all: what comes into being later writes behind every floor.
+        for topic in without {
+            let tp = TopicPartition::new(topic.as_str(), unit.partition);
+            match self.bounds(tp).await {
+                Err(Error::Kafka { code, .. }) if is_nowhere(&code) => {}
+                Ok(_) => return Ok(None),
+                Err(error) => return Err(error),
+            }
         }
         Ok(lowest)
     }
+
+    async fn bounds(&self, tp: TopicPartition) -> Result<Bounds> {
+        let logs = Arc::clone(&self.logs);
+        tokio::task::spawn_blocking(move || logs.bounds(&tp)).await.unwrap_or(Err(Error::Stopped))
+    }
+}
+
+/// Topics that share a changelog may have fewer partitions than it.
+fn is_nowhere(code: &str) -> bool {
+    ["UnknownPartition", "UnknownTopicOrPartition", "UnknownTopic"].contains(&code)
 }

@@ -169,15 +169,14 @@ def test_state_comes_back_from_a_snapshot_when_there_is_nothing_else(
 @pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
 def test_a_changelog_keeps_what_the_oldest_snapshot_lacks(
     guarantee: str,
-    app_id: str,
     worker_process: MakeWorker,
     make_topic: MakeTopic,
     cluster: Cluster,
     tmp_path: Path,
 ) -> None:
     machine = Machine(guarantee, tmp_path, make_topic, cluster, changelog="yes")
-    worker = worker_process(COUNTS, env=machine.env)
-    log = f"{app_id}-counts-changelog"
+    worker = worker_process(COUNTS, app_id=f"app-{machine.source}", env=machine.env)
+    log = f"app-{machine.source}-counts-changelog"
     machine.send(30)
     worker.start().wait_ready()
     take_all(worker, 30)

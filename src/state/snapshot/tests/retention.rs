@@ -96,9 +96,10 @@ async fn no_part_goes_while_a_manifest_that_stays_cannot_be_read() {
     assert_eq!(removed, Removed { manifests: 1, parts: 0 });
 }
 
-/// A store whose changelog has offset `log`.
+/// A store whose changelog has offset `log`, and no row that another one has.
 fn logged(next: u32, log: i64) -> Arc<dyn Store> {
-    let store = store_of(&numbered(100 * next), i64::from(next));
+    let rows = numbered(100).into_keys().map(|key| (key, next.to_be_bytes().to_vec()));
+    let store = store_of(&rows.collect(), i64::from(next));
     let mark = Mark { log, ..store.mark().unwrap().unwrap() };
     store.commit(&Delta::default(), mark).unwrap();
     store
