@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from support.fixtures import MakeWorker, Produce
+from support.kafka import Cluster
 from support.wait import eventually
 from turbine._cli_doctor import _WORDS, words
 from turbine._native import Admin, receipt
@@ -142,6 +143,22 @@ def test_adopting_commits_what_the_state_has_seen(
     assert done.exit_code == 0, done.output
     assert admin.committed(app_id, topic) == before
     assert counted("doctor").exit_code == 0
+
+
+def test_a_topic_that_was_created_again_is_explained_and_can_be_adopted(
+    counted: Run, admin: Admin, topic: str, cluster: Cluster
+) -> None:
+    """The same records are in it again."""
+    cluster.remake_topic(topic)
+    cluster.produce(topic, [b"a"] * 40, keys=[str(number) for number in range(40)])
+    result = counted("doctor")
+    assert result.exit_code == 1
+    assert "another_topic: the topic was deleted and created again" in result.output
+    assert "Where the same records were written again" in result.output.replace("\n", " ")
+    done = counted("reset", "agents", "--adopt-local", "--yes")
+    assert done.exit_code == 0, done.output
+    assert counted("doctor").exit_code == 0
+    assert sum(row["local"] or 0 for row in diagnosis(counted)) == 40
 
 
 def test_rewinding_forgets_the_state_and_keeps_the_offset(

@@ -9,6 +9,7 @@ use std::{
 use turbine::{
     broker::{Broker, BrokerConfig},
     config::StartAt,
+    engine::{halt::Reason, identity::Identity},
     kafka::{
         consumer::{Begin, Committed, GroupConsumer, GroupOffset, Listener, Membership},
         flight::Flight,
@@ -109,7 +110,6 @@ fn join(broker: &Broker, group: &str, begin: Begin) -> (GroupConsumer, Arc<Every
         start_at: StartAt::Earliest,
         partitions: 1,
         buffer_bytes: 1 << 20,
-        tells_ends: false,
         is_exact: true,
     };
     let consumer = GroupConsumer::join(&member, Arc::clone(&all) as Arc<dyn Listener>).unwrap();
@@ -199,7 +199,7 @@ fn a_second_producer_shuts_the_first_one_out() {
 }
 
 /// A member of a group as a task sees it.
-struct OfGroup(Arc<GroupConsumer>);
+struct OfGroup(Arc<GroupConsumer>, Identity);
 
 impl Member for OfGroup {
     fn metadata(&self) -> Option<GroupMetadata> {
@@ -212,6 +212,10 @@ impl Member for OfGroup {
 
     fn log(&self, tp: &TopicPartition) -> Option<(i64, i64)> {
         self.0.log(tp)
+    }
+
+    fn identity(&self, _: &TopicPartition) -> turbine::error::Result<Identity> {
+        Ok(self.1.clone())
     }
 
     fn owns(&self, _: &TopicPartition) -> bool {
@@ -227,7 +231,7 @@ fn parts(broker: &Broker, member: &Arc<GroupConsumer>, store: &Arc<MemoryStore>)
         link: Link {
             tp: tp(),
             make: Box::new(make),
-            member: Arc::new(OfGroup(Arc::clone(member))),
+            member: Arc::new(OfGroup(Arc::clone(member), Identity::default())),
             group_says: Duration::ZERO,
         },
         store: Some(Arc::clone(store) as Arc<dyn Store>),
@@ -308,6 +312,35 @@ fn an_idle_ledger_repeats_its_last_commit() {
         std::thread::sleep(Duration::from_millis(20));
     }
     runtime.block_on(ledger.commit(commit(7, 8, "b"))).unwrap();
+    all.queues.lock().clear();
+    member.leave();
+}
+
+/// Offsets of a topic mean nothing in another one, whatever its name; what is not known is not compared.
+#[test]
+fn a_ledger_does_not_take_a_topic_for_the_one_before_it() {
+    let (broker, store) = (broker(), Arc::new(MemoryStore::default()));
+    let (member, all) = join_held(&broker);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let boot = |topic: Option<&str>| {
+        let mut parts = parts(&broker, &member, &store);
+        let identity = Identity { topic: topic.map(str::to_owned), ..Identity::default() };
+        parts.link.member = Arc::new(OfGroup(Arc::clone(&member), identity));
+        runtime
+            .block_on(async { tokio::task::spawn_blocking(|| Ledger::boot(parts)).await.unwrap() })
+    };
+    let (ledger, _) = boot(Some("first")).unwrap();
+    runtime.block_on(ledger.commit(commit(0, 7, "a"))).unwrap();
+    ledger.abandon();
+    let Err(Ended::Halted(halt)) = boot(Some("second")) else { panic!("it has begun") };
+    assert_eq!((halt.reason, halt.local), (Reason::AnotherTopic, Some(7)));
+    for known in [None, Some("first")] {
+        let (ledger, live) = boot(known).unwrap();
+        assert_eq!(live.at, Some(7));
+        ledger.abandon();
+    }
+    let noted = Identity::from_note(&store.note().unwrap().unwrap()).unwrap();
+    assert_eq!(noted.topic.as_deref(), Some("first"), "what is not said is not forgotten");
     all.queues.lock().clear();
     member.leave();
 }

@@ -318,7 +318,8 @@ impl Kept {
 
     fn note_identity(&self) -> Result<()> {
         let known = self.store.note()?.and_then(|note| Identity::from_note(&note));
-        let now = self.identity.clone().or(known.clone());
+        let generation = known.as_ref().map_or(0, |known| known.generation);
+        let now = Identity { generation, ..self.identity.clone() }.or(known.clone());
         if known.as_ref() == Some(&now) { Ok(()) } else { self.store.set_note(&now.to_note()) }
     }
 

@@ -99,6 +99,15 @@ class Cluster:
         self.make_topic_named(topic, partitions, config)
         return topic
 
+    def remake_topic(self, topic: str) -> None:
+        """Delete a topic, and create one of the same name and size."""
+        partitions = self.partitions(topic)
+        self.admin.delete_topics([topic])[topic].result(CLIENT_TIMEOUT_S)
+        end = time.monotonic() + CLIENT_TIMEOUT_S
+        while topic in self.topics():
+            assert time.monotonic() < end, f"{topic} is still there"
+        self.make_topic_named(topic, partitions)
+
     def make_topic_named(
         self, topic: str, partitions: int, config: Mapping[str, str] | None = None
     ) -> None:
