@@ -6,8 +6,9 @@ use super::{
 };
 use crate::engine::{
     horizon::Point,
+    identity::Identity,
     receipt::{Metadata, Receipt},
-    reconcile::{Identity, Remote},
+    reconcile::Remote,
 };
 
 /// How many mishaps there may be.
