@@ -18,7 +18,7 @@ use turbine::{
         Delta, Mark, MemoryStore, Space, SpaceName, StateDb, StateOptions, Store, TaskName, Writes,
     },
     task::{
-        changelog::{Changelog, LogRecord, Origin},
+        changelog::{Changelog, LogRecord, Origin, Source},
         commit::CatchUp as _,
         restore::{
             GapPolicy, Goal, Log, Progress, Recover, Replay, Restore, Snapshots, Sources, Table,
@@ -102,6 +102,7 @@ impl Deltas {
 
     fn write(&self, producer: &BaseProducer, from: i64, to: Mark, writes: &[(&str, Option<&str>)]) {
         send(producer, &self.changelog.records(&delta(writes), from, &to).unwrap());
+        self.changelog.settled();
     }
 
     fn sources(&self) -> Sources {
@@ -109,6 +110,7 @@ impl Deltas {
             tp: TopicPartition::new("orders", 0),
             snapshots: None,
             log: Log::Deltas(Arc::clone(&self.world.topic.topic), names()),
+            topic_id: None,
         }
     }
 }
@@ -165,10 +167,11 @@ fn aborted_commits_foreign_tasks_and_garbage_change_nothing() {
     let producer = deltas.world.transactional("t");
     let commit = |abort: bool, from, to, writes: &[(&str, Option<&str>)]| {
         producer.begin_transaction().unwrap();
-        deltas.write(&producer, from, to, writes);
         if abort {
+            send(&producer, &deltas.changelog.records(&delta(writes), from, &to).unwrap());
             producer.abort_transaction(TIMEOUT).unwrap();
         } else {
+            deltas.write(&producer, from, to, writes);
             producer.commit_transaction(TIMEOUT).unwrap();
         }
     };
@@ -193,6 +196,65 @@ fn aborted_commits_foreign_tasks_and_garbage_change_nothing() {
         let found = run(&deltas.world, &*store, &deltas.sources(), exactly(20, 4)).unwrap();
         assert_eq!((found.next, found.token), (20, 4));
         assert_eq!(content(&*store, Space::STATE), map(&[("a", "1"), ("b", "1")]));
+    }
+}
+
+/// Where a store says that it is in the log need not be there any more, nor ever have been.
+#[test]
+fn a_place_that_the_log_does_not_have_costs_reading_and_nothing_else() {
+    let deltas = Deltas::new();
+    let producer = deltas.world.plain();
+    for (from, next) in [(0, 10), (10, 20), (20, 30)] {
+        deltas.write(&producer, from, mark(next, 0), &[("a", Some(&next.to_string()))]);
+    }
+    let restored = |log| {
+        let found = stores().into_iter().map(|(store, _directory)| {
+            store.commit(&delta(&[("a", Some("10"))]), Mark { log, ..mark(10, 0) }).unwrap();
+            let found = run(&deltas.world, &*store, &deltas.sources(), None).unwrap();
+            assert_eq!(content(&*store, Space::STATE)["a"], found.next.to_string());
+            found.next
+        });
+        let mut found: Vec<i64> = found.collect();
+        found.dedup();
+        found
+    };
+    for log in [-1, 0, 1, 2, 3_000] {
+        assert_eq!(restored(log), [30], "said to be at {log}");
+    }
+    deltas.world.delete_before(1);
+    assert_eq!(restored(0), [30], "what is gone is not needed");
+    deltas.world.delete_before(2);
+    for log in [0, 1, 2] {
+        assert_eq!(restored(log), [10], "a commit is missing");
+    }
+}
+
+/// Commits about a topic that was deleted since are none of the topic that has its name now.
+#[test]
+fn commits_about_another_topic_of_the_name_are_left_out() {
+    let deltas = Deltas::new();
+    let producer = deltas.world.plain();
+    let of = |id: &str| {
+        let source = Source { topic: "orders".into(), id: Some(id.into()) };
+        Changelog::deltas(Arc::clone(&deltas.world.topic.topic), source, 0, names())
+    };
+    for (id, next) in [("first", 10), ("first", 80), ("second", 10)] {
+        let changelog = of(id);
+        let from = if next == 80 { 10 } else { 0 };
+        if from == 0 {
+            changelog.begins_with(Origin::Nothing);
+        }
+        send(
+            &producer,
+            &changelog.records(&delta(&[(id, Some("1"))]), from, &mark(next, 0)).unwrap(),
+        );
+    }
+    for (id, next) in [("first", 80), ("second", 10)] {
+        let sources = Sources { topic_id: Some(id.into()), ..deltas.sources() };
+        for (store, _directory) in stores() {
+            assert_eq!(run(&deltas.world, &*store, &sources, None).unwrap().next, next);
+            assert_eq!(content(&*store, Space::STATE), map(&[(id, "1")]));
+        }
     }
 }
 
@@ -247,7 +309,8 @@ fn tables_get_their_newest_values_and_no_part_of_a_commit() {
     send(&producer, &torn[..2]);
     let tables = spaces().map(|(space, topic)| Table { space, topic }).collect();
     let log = Log::Tables(tables);
-    let sources = Sources { tp: TopicPartition::new("orders", 0), snapshots: None, log };
+    let sources =
+        Sources { tp: TopicPartition::new("orders", 0), snapshots: None, log, topic_id: None };
     for (store, _directory) in stores() {
         let goal = Goal { to: 5, token: 0, hash: 0, is_exact: false };
         assert_eq!(run(&world, &*store, &sources, Some(goal)).unwrap().next, 20);
@@ -269,7 +332,8 @@ fn a_table_is_restored_whole_and_only_where_that_is_needed() {
     send(&producer, &write(20, &[("a", Some("2")), ("b", None)]));
     send(&producer, &write(30, &[("a", Some("torn")), ("c", Some("torn"))])[..1]);
     let log = Log::Tables(vec![Table { space: Space(0), topic }]);
-    let sources = Sources { tp: TopicPartition::new("orders", 0), snapshots: None, log };
+    let sources =
+        Sources { tp: TopicPartition::new("orders", 0), snapshots: None, log, topic_id: None };
     let at_least = |to| Some(Goal { to, token: 0, hash: 0, is_exact: false });
     for (store, _directory) in stores() {
         assert_eq!(run(&world, &*store, &sources, at_least(5)).unwrap().next, 20);
@@ -299,7 +363,12 @@ fn gap(
     let mut recover = Recover {
         logs: Arc::new(deltas.world.logs()),
         store: Arc::clone(&store),
-        sources: Sources { tp: deltas.world.topic.clone(), snapshots: None, log: Log::None },
+        sources: Sources {
+            tp: deltas.world.topic.clone(),
+            snapshots: None,
+            log: Log::None,
+            topic_id: None,
+        },
         progress: Arc::new(progress()),
         is_wanted: Arc::new(|| true),
         policy,
@@ -398,7 +467,8 @@ fn a_table_of_many_keys_is_restored_quickly() {
     }
     producer.flush(6 * TIMEOUT).unwrap();
     let log = Log::Tables(vec![Table { space: Space(0), topic: topic.into() }]);
-    let sources = Sources { tp: TopicPartition::new("orders", 0), snapshots: None, log };
+    let sources =
+        Sources { tp: TopicPartition::new("orders", 0), snapshots: None, log, topic_id: None };
     for (store, _directory) in stores() {
         let began = Instant::now();
         run(&world, &*store, &sources, exactly(1, 1));

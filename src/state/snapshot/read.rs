@@ -25,9 +25,12 @@ const FETCHES: usize = 4;
 /// Bytes of keys and values that go into the store together.
 const LOAD_BYTES: usize = 1 << 20;
 
+/// Why a store with this note does not suit; none if it does.
+type Judge = dyn Fn(&[u8]) -> Option<String> + Send + Sync;
+
 /// Says why the note of a store does not suit.
 #[derive(Clone)]
-pub struct Refuse(pub Arc<dyn Fn(&[u8]) -> Option<String> + Send + Sync>);
+pub struct Refuse(pub Arc<Judge>);
 
 impl fmt::Debug for Refuse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -69,6 +69,13 @@ pub struct Source {
     pub id: Option<Arc<str>>,
 }
 
+impl From<&str> for Source {
+    /// The topic of this name, whichever it is.
+    fn from(topic: &str) -> Self {
+        Self { topic: topic.into(), id: None }
+    }
+}
+
 impl Source {
     /// Is a commit with these headers one about another topic, which had the same name before?
     #[must_use]

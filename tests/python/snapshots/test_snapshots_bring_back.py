@@ -180,7 +180,6 @@ def test_a_changelog_keeps_what_the_oldest_snapshot_lacks(
     machine.send(30)
     worker.start().wait_ready()
     take_all(worker, 30)
-    assert cluster.start(log) == 0, "one snapshot alone may be damaged"
     machine.send(30)
     machine.check(20)
     take_all(worker, 60)
