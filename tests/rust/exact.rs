@@ -110,6 +110,7 @@ fn join(broker: &Broker, group: &str, begin: Begin) -> (GroupConsumer, Arc<Every
         start_at: StartAt::Earliest,
         partitions: 1,
         buffer_bytes: 1 << 20,
+        tells_ends: false,
         is_exact: true,
     };
     let consumer = GroupConsumer::join(&member, Arc::clone(&all) as Arc<dyn Listener>).unwrap();
