@@ -258,6 +258,7 @@ impl Worker {
                     start_at: plan.start_at,
                     partitions,
                     buffer_bytes: self.config.fetch_buffer_bytes * partitions / all.max(1),
+                    tells_ends: plan.tells_ends,
                     is_exact: plan.is_exact,
                 },
                 // Weak: the member belongs to the group, and nothing would ever end them both.

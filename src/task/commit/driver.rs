@@ -6,6 +6,7 @@ use super::{
     link::{Gate, Link},
     retry::{pause, token},
     spacing::Spacing,
+    standing,
 };
 use crate::{
     engine::{
@@ -248,28 +249,6 @@ impl Driver {
         }
     }
 
-    /// Which input it is; only a state has to fit.
-    fn input(&self) -> crate::error::Result<Identity> {
-        let has_store = self.store.is_some();
-        has_store
-            .then(|| self.link.member.identity(&self.link.tp))
-            .transpose()
-            .map(Option::unwrap_or_default)
-    }
-
-    /// Notes in the store which input its content is of.
-    pub(super) fn note_identity(&self) -> Result<(), Halt> {
-        let Some(store) = &self.store else { return Ok(()) };
-        let generation = self.machine.receipt().map_or(0, |receipt| receipt.generation);
-        let now = Identity { generation, ..self.identity.clone() };
-        let note = || -> crate::error::Result<()> {
-            let known = store.note()?.and_then(|note| Identity::from_note(&note));
-            let now = now.or(known.clone());
-            if known.as_ref() == Some(&now) { Ok(()) } else { store.set_note(&now.to_note()) }
-        };
-        note().map_err(|error| Halt::of(Reason::StoreFailed).because(error.to_string()))
-    }
-
     fn read_local(&self) -> Event {
         let Some(store) = &self.store else { return Event::LocalState(Local::default()) };
         let read = || -> crate::error::Result<Local> {
@@ -302,7 +281,7 @@ impl Driver {
         failpoint!("commit::begins");
         let answer = self.end(Producer::begin);
         // What was in front of this offset stays so, whether or not the commit's own place gets known.
-        let log = known_log(self.store.as_deref());
+        let log = standing::known_log(self.store.as_deref());
         let mark = self.commit.as_ref().map(|commit| Mark {
             next: commit.next,
             token: self.token,
@@ -491,12 +470,6 @@ impl Driver {
             (None, false) => Err(Ended::Void),
         }
     }
-}
-
-/// Offset in the changelog in front of which the store has everything; -1 if that is not known.
-fn known_log(store: Option<&dyn Store>) -> i64 {
-    let mark = store.and_then(|store| store.mark().ok().flatten());
-    mark.map_or(-1, |mark| mark.log)
 }
 
 fn store_failed(reason: Reason, error: &crate::error::Error) -> Event {

@@ -22,6 +22,7 @@ mod outbox;
 mod output;
 mod retry;
 mod spacing;
+mod standing;
 
 pub use driver::{CatchUp, NothingToCatchUp};
 pub use ledger::{Commit, Ended, Ledger, LedgerParts, Live};
