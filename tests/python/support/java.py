@@ -8,6 +8,7 @@ from support.brokers import KAFKA_SH
 
 MARKS = [
     pytest.mark.slow,
+    pytest.mark.xdist_group("java"),  # one at a time: they work more than they wait
     pytest.mark.timeout(300),  # the first call may fetch the jars
     pytest.mark.skipif(
         subprocess.run([KAFKA_SH, "check"], capture_output=True, check=False).returncode != 0,
