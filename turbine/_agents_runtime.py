@@ -33,6 +33,7 @@ class Rows:
         self._native = native
         self.wake = wake
         self._agent = agent.name
+        self.policy = agent.policy
         self._topics = frozenset(agent.topics)
         self._index = index
         self.stopped = False

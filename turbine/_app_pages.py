@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from turbine import _declare
+from turbine.exceptions import DeclarationError
 from turbine.web.pages import Page
 
 if TYPE_CHECKING:
@@ -121,10 +122,15 @@ class AppPages:
             exact_key: The key itself.
 
         Raises:
-            DeclarationError: Not exactly one of them is given.
+            DeclarationError: Not exactly one of them is given, or *table* has windows.
         """
         from turbine.web.routes import routed
 
+        if getattr(table, "window", None) is not None:
+            raise DeclarationError(
+                f"the table {table.name} has windows, and no page can be sent to the worker that "
+                "has a key: use topic_route() with the topic whose events write the table"
+            )
         return routed(
             cast("App", self),
             table,

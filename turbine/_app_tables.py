@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
+from turbine._table_windows import Hopping, Window
 from turbine.exceptions import DeclarationError
 from turbine.set_tables import SetTable, check_options
 from turbine.tables import Table
@@ -19,7 +20,10 @@ class AppTables:
 
     Attributes:
         tables: Tables by name.
+        hopping_windows: Makes the windows of `Table.tumbling` and `Table.hopping`.
     """
+
+    hopping_windows: Callable[..., Window] = Hopping
 
     def __init__(self) -> None:
         self.tables: dict[str, Table[Any, Any]] = {}
@@ -49,7 +53,9 @@ class AppTables:
             help: What it is for.
             **options: **changelog_topic**, ``{app.id}-{name}-changelog`` if None;
                 **extra_topic_configs**, settings of a created changelog; **on_recover**, called
-                when its partitions are restored, see `turbine.tables.Table.on_recover`.
+                when its partitions are restored, see `turbine.tables.Table.on_recover`;
+                **on_window_close**, called with ``(key, (start, end))`` and the value of each
+                window that closes, see `turbine.tables.Table.tumbling`.
 
         Raises:
             DeclarationError: The declaration cannot work; the message says what to write.

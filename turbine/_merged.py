@@ -19,6 +19,7 @@ class _MergedRows:
     def __init__(self, parts: Sequence[Stream]) -> None:
         self.parts = list(parts)
         self.current = self.parts[0]
+        self.policy = getattr(self.current.rows, "policy", None)
         self.stopped = False
         self.hurried: Callable[[], bool] | None = None
 

@@ -1,6 +1,7 @@
 """Streams: what an agent iterates over."""
 
 import asyncio
+import functools
 import itertools
 import math
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -17,6 +18,7 @@ from turbine.types import TP
 if TYPE_CHECKING:
     from turbine._agents_runtime import Rows
     from turbine._native import Cursor
+    from turbine._window_expiry import Expiry
     from turbine.app import App
 
 __all__ = ["Stream"]
@@ -52,7 +54,8 @@ class Stream(Operators):
         rows.hurried = self._is_hurried
 
     def __aiter__(self) -> AsyncIterator[Any]:
-        return self._walked(_value_of) if self._steps or self._by_hand else self._values()
+        is_plain = not (self._steps or self._by_hand or self._expiries)
+        return self._values() if is_plain else self._walked(_value_of)
 
     async def _values(self) -> AsyncIterator[Any]:
         while (cursor := await self._current()) is not None:
@@ -129,6 +132,7 @@ class Stream(Operators):
             self._is_again = False
             self._enter(self._held[-1][0])
             yield self._given
+            await self._close(self._held[-1][0])
             self._done()
         while (cursor := await self._current()) is not None:
             cursor.hold()
@@ -142,12 +146,13 @@ class Stream(Operators):
                 self._enter(cursor)
                 self._given = batch
                 yield batch
+                await self._close(cursor)
             self._done()
 
     @property
     def current_event(self) -> Event | None:
         """The row handed out last; None before the first. Its value is decoded when asked for."""
-        cursor = self._cursor
+        cursor = self._held[-1][0] if self._held else self._cursor
         if cursor is None or not cursor.handed():
             return None
         return _event(self.app, cursor, None, by_hand=self._by_hand, kind=CurrentEvent)
@@ -265,6 +270,8 @@ class Stream(Operators):
                         self._skip(cursor)
                         continue
                 yield project(cursor, value)
+                if self._expiries:
+                    await self._close(self._cursor or cursor)
             if self._by_hand:
                 cursor.abandon()
             await self._leave(cursor)
@@ -300,6 +307,23 @@ class Stream(Operators):
         STREAM.set(self)
         return False
 
+    @functools.cached_property
+    def _expiries(self) -> "list[Expiry]":
+        """What closes windows of tables."""
+        return [table.expiry for table in self.app.tables.values() if table.expiry is not None]
+
+    async def _close(self, cursor: "Cursor") -> None:
+        """Close windows that are due, as a part of what the rows in hand have done."""
+        turn = cursor.turn() if self._expiries else None
+        if turn is None:
+            return
+        enter(self.app, turn)
+        policy = getattr(self.rows, "policy", None)
+        skips = policy is not None and policy.last in {"skip", "dlq"}
+        timestamp = cursor.envelope()[3] / 1_000
+        for expiry in self._expiries:
+            await expiry.handled(timestamp, skips=skips)
+
     def _skip(self, cursor: "Cursor") -> None:
         if self._by_hand:
             cursor.ack(cursor.handed() - 1)
@@ -325,6 +349,7 @@ class Stream(Operators):
             self._is_again = False
             self._enter(self._held[-1][0])
             yield self._given
+            await self._close(self._held[-1][0])
             self._done()
         stopped = False
         while not stopped:
@@ -345,6 +370,7 @@ class Stream(Operators):
                         self._enter(self._held[-1][0])
                         self._given = one.values
                         yield one.values
+                        await self._close(self._held[-1][0])
                     self._done()
 
     async def _collect(

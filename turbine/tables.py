@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, overload
 from turbine import _declare
 from turbine._table_types import codec_for
 from turbine._table_views import TableItems, TableKeys, TableValues
+from turbine._table_windows import Closed, Window, Windowable
 from turbine._turns import TURN
 from turbine.exceptions import DeclarationError, EncodeError, NotRunning
 from turbine.naming import changelog_topic, check_name, check_topic_name
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from turbine._native import Table as NativeTable
+    from turbine._window_expiry import Expiry
     from turbine.app import App
 
 __all__ = ["Table"]
@@ -37,13 +39,13 @@ _PAGE = 4_096
 """Keys that one step of an iteration takes from the core."""
 
 _REFUSED = {
-    "window": "windows belong to subscriptions: @app.subscribe(..., window=...)",
+    "window": "write app.Table(...).tumbling(60), .hopping(60, 10) or .using_window(...)",
     "schema": "say key_type= and value_type=",
     "on_changelog_event": "read the changelog as a topic",
 }
 
 
-class Table(MutableMapping[K, V], Generic[K, V]):
+class Table(Windowable, MutableMapping[K, V], Generic[K, V]):
     """
     A dictionary whose content survives restarts and moves with its partitions. Made by `App.Table`.
 
@@ -74,6 +76,9 @@ class Table(MutableMapping[K, V], Generic[K, V]):
         partitions: Partitions of the changelog if the app creates it; None: those of the topics.
         help: What it is for.
         config: Settings of the changelog if the app creates it.
+        window: Its windows, of which `WindowedTable` is the dictionary; None: it has none.
+        newest: With windows, the newest time that this worker has written at, in seconds.
+        expiry: Closes windows; None: they stay.
     """
 
     def __init__(
@@ -90,6 +95,7 @@ class Table(MutableMapping[K, V], Generic[K, V]):
         extra_topic_configs: Mapping[str, object] | None = None,
         use_partitioner: bool = False,
         on_recover: Recovered | None = None,
+        on_window_close: Closed | None = None,
         **options: object,
     ) -> None:
         for option, given in options.items():
@@ -117,6 +123,10 @@ class Table(MutableMapping[K, V], Generic[K, V]):
         self._recovered: list[Recovered] = []
         if on_recover is not None:
             self.on_recover(on_recover)
+        self.on_window_close = on_window_close
+        self.window: Window | None = None
+        self.newest: float | None = None
+        self.expiry: Expiry | None = None
         self._native: NativeTable | None = None
 
     # -- coming back -----------------------------------------------------------------------
@@ -256,6 +266,18 @@ class Table(MutableMapping[K, V], Generic[K, V]):
             if after is None:
                 partition += 1
 
+    def rows_of(self, partition: int) -> Iterator[K]:
+        """Keys of one partition, which is that of the rows in the agent's hands."""
+        native, turn, after = self._find(), TURN.get(), None
+        while (page := native.page(turn, partition, after, _PAGE, "keys")) is not None:
+            found, rows, after = page
+            # A partition that has nothing may show what others have.
+            if found != partition:
+                return
+            yield from rows
+            if after is None:
+                return
+
     # -- showing it ------------------------------------------------------------------------
 
     def as_ansitable(
@@ -312,7 +334,9 @@ class Table(MutableMapping[K, V], Generic[K, V]):
 
     def detach(self) -> None:
         """Forget the worker that has run."""
-        self._native = None
+        self._native, self.newest = None, None
+        if self.expiry is not None:
+            self.expiry.forget()
 
     def _or_default(self, default: Any) -> Any:
         if default is not _MISSING:
@@ -359,6 +383,7 @@ _OPTIONS = (
     "extra_topic_configs",
     "use_partitioner",
     "on_recover",
+    "on_window_close",
 )
 
 

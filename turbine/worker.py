@@ -370,11 +370,18 @@ class Runtime:
             (one.revoked if kind == "revoked" else one.assigned)(partitions)
         self.leader.heard(event, set(partitions))
         if kind == "revoked":
+            self._forget(partitions)
             self._send(self.app.on_partitions_revoked, set(partitions))
             return
         self._send(self.app.on_partitions_assigned, set(partitions))
         if self.app.on_rebalance_complete:
             self._later(self._rebalanced(set(partitions)))
+
+    def _forget(self, partitions: list[TP]) -> None:
+        """Others go on with the windows of *partitions*."""
+        for table in self.app.tables.values():
+            if table.expiry is not None:
+                table.expiry.forget(partitions)
 
     def _restored(self) -> None:
         for table in self.app.tables.values():

@@ -3,7 +3,7 @@ Tables as Faust programs declare them.
 
 What differs from `turbine.tables.Table`: without ``value_type`` a value may hold records, alone or
 in lists and dicts, and comes back with them. Values are still written when they are assigned: a
-record that is changed in place must be assigned again.
+record that is changed in place must be assigned again. Windows are pairs as Faust's.
 """
 
 from collections.abc import Callable
@@ -13,6 +13,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from turbine import app as native
 from turbine.faust.models.base import maybe_model
+from turbine.faust.windows import HoppingWindow
 from turbine.tables import Table
 
 __all__ = ["AnyValue", "AppTables"]
@@ -44,6 +45,8 @@ def _with_records(value: Any) -> Any:
 
 class AppTables(native.App):
     """The part of the app that makes tables."""
+
+    hopping_windows = HoppingWindow
 
     def Table(  # noqa: N802 - the word that programs use
         self,

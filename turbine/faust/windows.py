@@ -45,6 +45,10 @@ class Window:
         """The latest that holds the time *d* before *timestamp*."""
         return self.current(timestamp - seconds(d))
 
+    def ends(self, window: WindowRange) -> float:
+        """When *window* is over: the first time that it does not hold."""
+        return window[1]
+
     def stale(self, timestamp: float, latest_timestamp: float) -> bool:
         """Has the data of *timestamp* expired when *latest_timestamp* is seen?"""
         if not self.expires:
@@ -79,6 +83,10 @@ class HoppingWindow(Window):
         last = math.floor(timestamp / self.step)
         count = max(math.floor(self.size / self.step), 1)
         return [self._range(number) for number in range(last - count + 1, last + 1)]
+
+    def ends(self, window: WindowRange) -> float:
+        """When *window* is over: where its pair says 0.1 s less."""
+        return window[0] + self.size
 
     def _range(self, number: int) -> WindowRange:
         start = float(number * self.step)

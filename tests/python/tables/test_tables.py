@@ -414,7 +414,7 @@ class Told:
         ({"default": set}, "does not fit: table things: the value cannot be stored"),
         ({"value_type": 5}, "value_type=5 is not a type"),
         ({"use_partitioner": True}, "use_partitioner=True is not possible"),
-        ({"window": 1}, "app.Table takes no window=: windows belong to subscriptions"),
+        ({"window": 1}, "app.Table takes no window=: write app.Table"),
         ({"defualt": int}, "app.Table has no option defualt=: did you mean default=?"),
         ({"partitions": 0}, "partitions=0 is not possible"),
         ({"changelog_topic": "a b"}, "'a b' is not a topic name"),

@@ -81,7 +81,7 @@ NOTES: dict[str, dict[str, Verdict]] = {
         "replicas": Verdict("same"),
     },
     "table option": {
-        "on_recover": _missing("/readyz says when a table is restored."),
+        "on_window_close": _differs("Once a window, also after a restart, with the next record."),
         "on_changelog_event": _missing("Read the changelog as a topic."),
         "recovery_buffer_size": _without("Restoring is done in the core."),
         "standby_buffer_size": _without("Snapshots take the place of standbys: checkpoint_url."),
@@ -97,6 +97,9 @@ NOTES: dict[str, dict[str, Verdict]] = {
     "table": {
         "as_ansitable": Verdict("same"),
         "clear": _better("Works with every store."),
+        "hopping": _better("Sizes below a second work; an index of keys is not needed."),
+        "relative_to_stream": _better("Can be read outside of a stream too."),
+        "tumbling": _better("Sizes below a second work; an index of keys is not needed."),
     },
 }
 """Kind of the name, name, verdict."""
