@@ -7,21 +7,31 @@ Each program has a check of what it must have printed; one that fails makes this
 """
 
 import argparse
+import asyncio
+import json
 import re
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
+from math import isclose
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from sources import cached
 
+Record = tuple[bytes | None, bytes | None]
+
 PORT = 9092
+MESSAGES = 300
 DEADLINE_S = 60
 IMPORTS = (
     (re.compile(r"^import faust$", re.MULTILINE), "from turbine import faust"),
@@ -38,12 +48,14 @@ class Program:
         is_done: Has it printed enough to be judged?
         check: Gives what is wrong with all that it printed; empty: nothing.
         options: Of the worker.
+        command: Of the program, run while the worker runs; it must end well.
     """  # noqa: D205 - a table of attributes
 
     source: str
     is_done: Callable[[str], bool]
     check: Callable[[str], str]
     options: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
 
 
 def task_queue(text: str) -> str:
@@ -72,7 +84,66 @@ def bound_agent(text: str) -> str:
     return f"{lost} of {len(started) + len(early)} actions did not end once" if lost else ""
 
 
+def withdrawals(_text: str) -> str:
+    """The table has the sums of what was sent, by user and hour."""
+    sent, stored = read_topics("withdrawals", "faust-withdrawals-v5-user_to_total-changelog")
+    wanted, got = defaultdict[str, float](float), defaultdict[str, float](float)
+    for _, value in sent:
+        body = json.loads(value or b"{}")
+        wanted[body["user"]] += body["amount"]
+    for key, value in dict(stored).items():
+        user, (start, end) = json.loads(key or b"")
+        if (start % 3600, round(end - start, 3)) != (0, 3599.9):
+            return f"a window from {start} to {end}"
+        got[user] += json.loads(value or b"0")
+    same = wanted.keys() == got.keys() and all(isclose(wanted[one], got[one]) for one in got)
+    if len(sent) < MESSAGES or not same:
+        return f"{len(sent)} withdrawals: {sum(wanted.values())}, in the table {sum(got.values())}"
+    return ""
+
+
+def aggregation(text: str) -> str:
+    """Windows of 10 s close once, in their order, with all of their events."""
+    found = re.findall(r"processing window:(\d+) events,mean: ([\d.]+),timestamp (\d+)", text)
+    if any(int(start) % 10 for _, _, start in found):
+        return f"wrong windows: {found}"
+    sent, closed = read_topics("raw-event", "agg-event")
+    wanted: Counter[float] = Counter(
+        json.loads(value or b"")["date"] // 10 * 10 for _, value in sent
+    )
+    told = [json.loads(value or b"") for _, value in closed]
+    starts = [one["date"] for one in told]
+    if starts != sorted(set(starts)):
+        return f"a window closed twice, or out of order: {starts}"
+    wrong = [one for one in told if wanted[one["date"]] != one["count"]]
+    return f"wrong counts: {wrong} of {wanted}" if wrong else ""
+
+
+def hopping(text: str) -> str:
+    """Each event counts on from the one before it, and begins anew where its newest window does."""
+    found = re.findall(r"date=(\d+), value=([\d.]+)", text)
+    events = [(int(date) // 3, float(value)) for date, value in found]
+    wrong = [
+        (before, event)
+        for before, event in pairwise(events)
+        if not isclose(event[1], before[1] + 1 if event[0] == before[0] else min(event[1], 1))
+    ]
+    return f"it goes on as {wrong}" if wrong or not events else ""
+
+
 PROGRAMS = {
+    "V2": Program(
+        "withdrawals.py",
+        lambda text: not withdrawals(text),
+        withdrawals,
+        command=("produce", "--max-latency", "0", "--max-messages", str(MESSAGES)),
+    ),
+    "V5": Program(
+        "windowed_aggregation.py",
+        lambda text: text.count("processing window") >= 2,
+        aggregation,
+    ),
+    "V5b": Program("windowing/hopping_2.py", lambda text: text.count("Receive") >= 80, hopping),
     "V7": Program(
         "bound_agent.py",
         # More than one burst's least, and nothing of it under way.
@@ -87,6 +158,34 @@ PROGRAMS = {
     ),
     "V8": Program("task_queue.py", lambda text: text.count("Result of") >= 5, task_queue),
 }
+
+
+def read_topics(*names: str) -> list[list[Record]]:
+    """Read *names* from their beginnings, until nothing more comes for a second."""
+    import turbine
+
+    app = turbine.App(f"read-{uuid4().hex}", broker=f"kafka://localhost:{PORT}", web_enabled=False)
+    read: list[list[Record]] = [[] for _ in names]
+
+    def declare(name: str, into: list[Record]) -> None:
+        @app.agent(name, name=f"read-{name}", key_type=bytes, value_type=bytes)
+        async def keep(stream: Any) -> None:
+            async for pair in stream.items():
+                into.append(pair)  # noqa: PERF401 - the stream has no end
+
+    async def run() -> None:
+        async with app.running():
+            before, end = -1, time.monotonic() + DEADLINE_S
+            while (now := sum(map(len, read))) == 0 or now != before:
+                if time.monotonic() > end:
+                    return
+                before = now
+                await asyncio.sleep(1)
+
+    for name, into in zip(names, read, strict=True):
+        declare(name, into)
+    asyncio.run(run())
+    return read
 
 
 def changed(source: Path, folder: Path) -> Path:
@@ -104,9 +203,12 @@ def run(program: Program, examples: Path, folder: Path) -> str:
     out = folder / "out"
     worker_of = str(changed(examples / program.source, folder))
     command = [sys.executable, worker_of, "worker", *program.options]
+    beside = [sys.executable, worker_of, *program.command]
     with out.open("w") as file:
         worker = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, cwd=folder)
     try:
+        if program.command and subprocess.run(beside, cwd=folder, check=False).returncode:
+            return f"{program.command} failed"
         end = time.monotonic() + DEADLINE_S
         while not program.is_done(out.read_text()):
             if time.monotonic() > end or worker.poll() is not None:

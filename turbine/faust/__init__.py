@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from turbine.faust.settings import Settings
     from turbine.faust.types import AppT, ChannelT, EventT, ModelT, StreamT, TableT, TopicT
     from turbine.faust.utils import uuid
+    from turbine.faust.windows import HoppingWindow, SlidingWindow, TumblingWindow
     from turbine.faust.worker import Worker
     from turbine.streams import Stream
     from turbine.tables import Table
@@ -46,6 +47,7 @@ __all__ = [
     "Event",
     "EventT",
     "GSSAPICredentials",
+    "HoppingWindow",
     "ModelOptions",
     "ModelT",
     "OAuthCredentials",
@@ -56,12 +58,14 @@ __all__ = [
     "Schema",
     "Service",
     "Settings",
+    "SlidingWindow",
     "Stream",
     "StreamT",
     "Table",
     "TableT",
     "Topic",
     "TopicT",
+    "TumblingWindow",
     "Worker",
     "__version__",
     "current_event",
@@ -83,6 +87,7 @@ _HOMES = {
         "SSLCredentials",
     ),
     "turbine.faust.service": ("Service",),
+    "turbine.faust.windows": ("HoppingWindow", "SlidingWindow", "TumblingWindow"),
     "turbine.faust.worker": ("Worker",),
     "turbine.faust.settings": ("Settings",),
     "turbine.faust.channels": ("Channel",),
