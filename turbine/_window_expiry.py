@@ -44,6 +44,7 @@ class _Part:
 
     def __init__(self, watermark: float) -> None:
         self.watermark = watermark
+        self.turn: Any = None
         self.late = 0
         self._due: list[tuple[float, bytes]] = []
         self._known: set[bytes] = set()
@@ -183,10 +184,18 @@ class Expiry:
         """The partition of the rows in hand; None if nothing was ever written there."""
         turn = TURN.get()
         part = self._parts.get((turn.topic, turn.partition))
-        if part is not None:
+        if part is not None and part.turn is turn:
             return part
-        watermark = self.times.get(turn.topic, None)
-        return None if watermark is None else self._begin(watermark)
+        stored: float | None = self.times.get(turn.topic, None)
+        watermark = -math.inf if stored is None else stored
+        # A partition may begin anew at its last commit, and nobody tells.
+        if part is None or part.watermark != watermark:
+            if stored is None:
+                self.forget([(turn.topic, turn.partition)])
+                return None
+            part = self._begin(watermark)
+        part.turn = turn
+        return part
 
     def _begin(self, watermark: float = -math.inf) -> _Part:
         """Look for the windows that are open in the partition of the rows in hand."""

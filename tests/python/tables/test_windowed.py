@@ -5,6 +5,7 @@ import json
 import operator
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -78,11 +79,21 @@ def test_a_table_gets_windows_once_and_only_windows() -> None:
         App("windows").table_route(windowed.table, "key")
 
 
+def test_keys_are_stored_as_faust_writes_them() -> None:
+    # What orjson, which Faust prefers, makes of (key, (start, end)).
+    stored = ["a", (1_700_000_040.0, 1_700_000_099.9)], b'["a",[1700000040.0,1700000099.9]]'
+    for key_type in (None, str):
+        table = App("windows").Table("counts", key_type=key_type).tumbling(60).table
+        assert table.codec.encode_key(tuple(stored[0])) == stored[1]
+        key, (start, end) = table.codec.decode_key(stored[1])
+        assert (key, (start, end)) == tuple(stored[0])
+
+
 # -- against a model ---------------------------------------------------------------------------
 
 
 @contextmanager
-def in_memory(app: App, partition: int = 0) -> Iterator[None]:
+def in_memory(app: App) -> Iterator[dict[str, MemoryTable]]:
     """Let tables of *app* be written, as if an agent had an event of a topic."""
     kept: dict[str, MemoryTable] = {}
 
@@ -90,9 +101,9 @@ def in_memory(app: App, partition: int = 0) -> Iterator[None]:
         return kept.setdefault(table.name, MemoryTable(table.name, table.codec))
 
     app._runtime = SimpleNamespace(keeps_producer=True, table=find)
-    token = TURN.set(TestTurn("t", partition))
+    token = TURN.set(TestTurn("t", 0))
     try:
-        yield
+        yield kept
     finally:
         TURN.reset(token)
         app._runtime = None
@@ -161,6 +172,48 @@ async def test_windows_close_once_in_order_whenever_a_partition_begins_anew(
         assert dict(table.windows()) == model
         assert expiry.late == late
     assert len({key for key, _ in closed}) == len(closed)
+
+
+async def closings_of(
+    events: list[tuple[str, int, int, bool]], crashes: list[int]
+) -> tuple[Closings, dict[Any, int]]:
+    """What closes and what stays, if the partition goes back to its last commit at *crashes*."""
+    app, closed = App("windows"), Closings()
+    table: Windowed = app.Table(
+        "counts",
+        key_type=str,
+        value_type=int,
+        default=int,
+        on_window_close=lambda key, value: closed.append((key, value)),
+    ).hopping(10, 5, expires=5)
+    assert table.table.expiry is not None
+    with in_memory(app) as kept:
+        at_commit, parts, told, index = 0, dict[str, Any](), 0, 0
+        crashes = sorted(crashes, reverse=True)
+        while index < len(events):
+            if crashes and crashes[-1] <= index:
+                crashes.pop()
+                index = at_commit
+                del closed[told:]
+                for name, one in kept.items():
+                    one._parts = deepcopy(parts.get(name, {}))
+                continue
+            key, at, amount, is_committed = events[index]
+            TURN.set(TestTurn("t", 0))
+            table[key].apply(operator.add, amount, Event(app, key, amount, timestamp=float(at)))
+            await table.table.expiry.handled(float(at), skips=False)
+            index += 1
+            if is_committed:
+                at_commit, told = index, len(closed)
+                parts = {name: deepcopy(one._parts) for name, one in kept.items()}
+        return closed, dict(table.windows())
+
+
+@given(events=EVENTS, crashes=st.lists(st.integers(0, 39), max_size=3))
+async def test_a_partition_that_begins_anew_in_the_same_worker_closes_the_same_windows(
+    events: list[tuple[str, int, int, bool]], crashes: list[int]
+) -> None:
+    assert await closings_of(events, crashes) == await closings_of(events, [])
 
 
 # -- through a broker --------------------------------------------------------------------------
