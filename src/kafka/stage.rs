@@ -33,6 +33,9 @@ use std::{
 
 /// From one handing-over to the next, at least; what comes after a longer silence goes at once.
 const PACE: Duration = Duration::from_millis(1);
+/// With as many records on their way to a partition the library sends no more there. Fewer are not waited for, so
+/// that records that come one by one go one by one.
+const FEW: usize = 5;
 /// Longest wait for the answer to what was handed over before: a broker of several may be away.
 const MOST_HELD: Duration = Duration::from_millis(20);
 /// Before a full queue is tried again.
@@ -76,7 +79,7 @@ pub(super) struct Flying {
 impl Flying {
     /// One has its answer.
     pub(super) fn landed(&self) {
-        if self.records.fetch_sub(1, Ordering::AcqRel) == 1
+        if self.records.fetch_sub(1, Ordering::AcqRel) == FEW
             && let Some(stage) = self.stage.upgrade()
         {
             // Under the lock: who has looked and does not wait yet would miss it.
@@ -106,7 +109,7 @@ impl Lane {
         if self.records.is_empty() {
             return None;
         }
-        let is_free = self.flying.records.load(Ordering::Acquire) == 0;
+        let is_free = self.flying.records.load(Ordering::Acquire) < FEW;
         let held = self.handed.filter(|_| !is_free).map(|handed| handed.elapsed());
         Some(held.map_or(Duration::ZERO, |held| MOST_HELD.saturating_sub(held)))
     }
