@@ -98,6 +98,8 @@ pub(super) struct Context {
     trouble: Trouble,
     held: Held,
     pub(super) polled: Polled,
+    /// Are records taken one at a time? See [`PartitionQueue::take`].
+    pub(super) takes_singly: bool,
 }
 
 impl ClientContext for Context {
@@ -168,6 +170,8 @@ pub(super) fn alone(config: &rdkafka::ClientConfig) -> Result<Arc<ConsumerHandle
         trouble: Trouble::default(),
         held: Held::default(),
         polled: Polled::default(),
+        // It has no rebalances, after which a position would count.
+        takes_singly: false,
     };
     let client: ConsumerHandle = config
         .create_with_context(context)
@@ -203,6 +207,7 @@ impl GroupConsumer {
             trouble: Trouble::default(),
             held: Held::default(),
             polled: Polled::default(),
+            takes_singly: member.tells_ends,
         };
         let client: ConsumerHandle = config
             .create_with_context(context)

@@ -112,17 +112,36 @@ impl PartitionQueue {
         let limit = into.bytes() + bytes;
         while taken < rows && into.bytes() < limit {
             let want = (rows - taken).min(TAKE);
-            // SAFETY: the array has room for `want` pointers.
-            let got = unsafe {
-                rd::rd_kafka_consume_batch_queue(self.queue.as_ptr(), 0, found.as_mut_ptr(), want)
-            };
-            let got = usize::try_from(got).unwrap_or(0);
+            let got = self.poll(&mut found[..want]);
             taken += self.keep(&found[..got], into)?;
             if got < want {
                 break;
             }
         }
         Ok(taken)
+    }
+
+    /// What is there, at most as much as `found` has room for.
+    fn poll(&self, found: &mut [*mut rd::rd_kafka_message_t]) -> usize {
+        let queue = self.queue.as_ptr();
+        if !self.client.context().takes_singly {
+            // SAFETY: the array has room for as many pointers.
+            let got = unsafe {
+                rd::rd_kafka_consume_batch_queue(queue, 0, found.as_mut_ptr(), found.len())
+            };
+            return usize::try_from(got).unwrap_or(0);
+        }
+        // In a batch librdkafka counts the end of a partition as a record: the position is then behind
+        // the end, and from there a rebalance goes to where a group without offsets starts. One at a
+        // time it does not.
+        for (got, place) in found.iter_mut().enumerate() {
+            // SAFETY: the queue is live; null says that it is empty.
+            *place = unsafe { rd::rd_kafka_consume_queue(queue, 0) };
+            if place.is_null() {
+                return got;
+            }
+        }
+        found.len()
     }
 
     fn keep(

@@ -14,7 +14,7 @@ from support.churn import Load
 from support.failing import runtime_of
 from support.fixtures import MakeApp, MakeTopic, MakeWorker, Produce
 from support.kafka import Cluster, Got
-from support.wait import eventually
+from support.wait import eventually, eventually_async
 from support.workers import WorkerProcess
 
 BOTH = source("copy_both")
@@ -159,3 +159,37 @@ async def test_what_is_committed_never_passes_what_is_unfinished(
         await watch.check_until(2 * total)
     everything = {(p, o) for p, end in cluster.ends(topic).items() for o in range(end)}
     assert watch.finished == {"agent": everything, "rows": everything}
+
+
+async def test_who_has_read_a_partition_to_its_end_stays_there_over_a_rebalance(
+    app_factory: MakeApp, make_topic: MakeTopic, produce: Produce, cluster: Cluster
+) -> None:
+    topic, total = make_topic(partitions=4), 400
+    rows: list[int] = []
+
+    def make() -> turbine.App:
+        app = app_factory("app-" + topic, broker_commit_interval=0.01)
+
+        # With idle_close the reader is told of the ends of its partitions.
+        @app.subscribe(topic, name="rows", event_time="ts", idle_close=60)
+        def note(batch: pa.RecordBatch) -> None:
+            rows.extend(batch["n"].to_pylist())
+
+        return app
+
+    def partitions(app: turbine.App) -> int:
+        return len(runtime_of(app).native.assignments())
+
+    first, second = make(), make()
+    for partition in range(4):
+        mine = [{"n": n, "ts": n} for n in range(partition, total, 4)]
+        produce(topic, mine, partition=partition)
+    async with first.running():
+        await eventually_async(lambda: len(rows) == total)
+        async with second.running():
+            await eventually_async(lambda: partitions(first) == partitions(second) == 2)
+        await eventually_async(lambda: partitions(first) == 4)
+        for partition in range(4):
+            produce(topic, [{"n": total + partition, "ts": total}], partition=partition)
+        await eventually_async(lambda: len(rows) >= total + 4)
+    assert sorted(rows) == list(range(total + 4))
