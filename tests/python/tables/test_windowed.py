@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,6 +23,9 @@ from turbine import App, DeclarationError, Record, StateError
 from turbine._table_windows import Hopping, Sliding
 from turbine._turns import TURN
 from turbine.events import Event
+from turbine.testing import MakeApp as NewApp
+from turbine.testing import MakeTopic as NewTopic
+from turbine.testing import Sent, StartWorker
 from turbine.testing._tables import MemoryTable, TestTurn
 from turbine.windowed_tables import WindowedTable
 
@@ -396,3 +401,44 @@ async def test_a_field_the_clock_or_a_function_can_be_the_time(
         assert dict(by_field.windows()) == {("all", minute(0)): 5.0}
         assert dict(by_hand.windows()) == {("all", (0.0, 60.0)): 2}
     assert seen[0] == (2.5, 1, 1)
+
+
+async def test_windows_close_exactly_once_around_crashes(
+    turbine_app: NewApp, turbine_topics: NewTopic, turbine_worker: StartWorker, tmp_path: Path
+) -> None:
+    words, out = turbine_topics("words", partitions=2, value_type=str), turbine_topics("out")
+    app = turbine_app(processing_guarantee="exactly_once", datadir=tmp_path)
+    sink = app.topic(out)
+    table: Windowed = app.Table(
+        "counts",
+        key_type=str,
+        value_type=int,
+        default=int,
+        on_window_close=lambda key, value: sink.send_soon(value=[*key, value]),
+    ).tumbling(10, expires=0)
+
+    @app.agent(words, value_type=str, name="count")
+    async def count(stream: Any) -> None:
+        async for word in stream:
+            await asyncio.sleep(0.0005)
+            table[word] += 1
+
+    def has_closed(windows: int) -> bool:
+        return len(out.records()) >= windows
+
+    # In each window one "c" at its beginning, ten "b" and nine "a".
+    text = "c" + "ba" * 9 + "b"
+    for partition in (0, 1):
+        sent = [Sent(text[n % 20], None, MINUTE + n / 2) for n in range(200)]
+        await words.put(*sent, partition=partition)
+    worker = await turbine_worker(app)
+    for at_least in (1, 10, 30):
+        await eventually(partial(has_closed, at_least))
+        worker = await worker.replace()
+    await eventually(partial(has_closed, 54))
+    await worker.idle()
+    values = [event.value for event in out.records()]
+    got = sorted((key, start, value) for key, (start, _), value in values)
+    counts = {"a": 9, "b": 10, "c": 1}
+    wanted = [(key, MINUTE + 10.0 * n, counts[key]) for key in "abc" for n in range(9)]
+    assert got == sorted(wanted * 2)
