@@ -165,7 +165,7 @@ async def test_who_has_read_a_partition_to_its_end_stays_there_over_a_rebalance(
     app_factory: MakeApp, make_topic: MakeTopic, produce: Produce, cluster: Cluster
 ) -> None:
     topic, total = make_topic(partitions=4), 400
-    rows: list[int] = []
+    rows: list[Any] = []
 
     def make() -> turbine.App:
         app = app_factory("app-" + topic, broker_commit_interval=0.01)
