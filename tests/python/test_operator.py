@@ -242,7 +242,7 @@ def test_nothing_is_reset_under_a_running_worker(
         assert refused.exit_code == 1
         assert f"workers are running in group {app_id}" in refused.output
         url = f"http://127.0.0.1:{worker.port}"
-        eventually(lambda: len(worker.assignments()) == 4)
+        eventually(lambda: [row["state"] for row in worker.assignments()] == ["running"] * 4)
         well = CliRunner().invoke(cli, [*app, "doctor", "--url", url])
         assert well.exit_code == 0, well.output
         assert "running" in well.output
