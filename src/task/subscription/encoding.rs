@@ -18,7 +18,7 @@ use std::{sync::Arc, time::Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 /// Room for what is not committed, of one partition, in KiB: for the commit that is made, and the next one.
-const ROOM_KIB: usize = 2 << 10;
+const ROOM_KIB: usize = 6 << 10;
 /// Most that a record or a change takes on its way beside its bytes.
 const EACH_BYTES: usize = 16;
 

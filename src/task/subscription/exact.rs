@@ -14,9 +14,10 @@ use crate::{
 use std::{sync::Arc, time::Instant};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
-/// Most bytes in one commit of several batches: what a broker takes in one request for a partition. The client
-/// library sends the next one when that is confirmed, and its thread spins meanwhile.
-const MOST_BYTES: usize = 1_000_000;
+/// Most bytes in one commit of several batches: outputs of keys go to several partitions, of which each takes a
+/// megabyte in one request. The client library sends the next one when that is confirmed, and its thread spins
+/// meanwhile.
+const MOST_BYTES: usize = 3_000_000;
 
 /// A batch that goes into the commit in hand.
 struct Batch {
