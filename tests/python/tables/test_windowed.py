@@ -403,6 +403,7 @@ async def test_a_field_the_clock_or_a_function_can_be_the_time(
     assert seen[0] == (2.5, 1, 1)
 
 
+@pytest.mark.embedded  # on Kafka three takeovers, each behind a session's timeout, do not end within a minute
 async def test_windows_close_exactly_once_around_crashes(
     turbine_app: NewApp, turbine_topics: NewTopic, turbine_worker: StartWorker, tmp_path: Path
 ) -> None:
@@ -424,7 +425,11 @@ async def test_windows_close_exactly_once_around_crashes(
             table[word] += 1
 
     def has_closed(windows: int) -> bool:
-        return len(out.records()) >= windows
+        try:
+            return len(out.records()) >= windows
+        except TimeoutError:
+            # A killed worker's transaction is open until somebody has its partition.
+            return False
 
     # In each window one "c" at its beginning, ten "b" and nine "a".
     text = "c" + "ba" * 9 + "b"
