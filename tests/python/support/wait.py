@@ -14,6 +14,11 @@ def _gave_up(why: str, deadline_s: float, last: object) -> AssertionError:
     return AssertionError(f"after {deadline_s} s still not: {why} (last seen: {last!r})")
 
 
+def _name(condition: Callable[[], object]) -> str:
+    # What functools.partial makes has none.
+    return getattr(condition, "__name__", repr(condition))
+
+
 def eventually(condition: Callable[[], T], deadline_s: float = 20.0, why: str = "") -> T:
     """
     Ask *condition* until it is true.
@@ -32,7 +37,7 @@ def eventually(condition: Callable[[], T], deadline_s: float = 20.0, why: str = 
         if value:
             return value
         if time.monotonic() >= end:
-            raise _gave_up(why or condition.__name__, deadline_s, problem or value) from problem
+            raise _gave_up(why or _name(condition), deadline_s, problem or value) from problem
         time.sleep(PAUSE_S)
 
 
@@ -52,7 +57,7 @@ async def eventually_async(
         if value:
             return value
         if time.monotonic() >= end:
-            raise _gave_up(why or condition.__name__, deadline_s, problem or value) from problem
+            raise _gave_up(why or _name(condition), deadline_s, problem or value) from problem
         await asyncio.sleep(PAUSE_S)
 
 
