@@ -57,6 +57,13 @@ test-rust: $(RAN) ## Rust tests only
 	@scripts/section.sh "Rust tests"
 	@. scripts/cargo-env.sh && cargo test --locked --quiet | tee $(RAN)/rust
 
+# Examples a property in `make soak`; 256 in `make test`.
+CASES ?= 3000
+
+.PHONY: soak
+soak: ## Properties of the Rust tests with many new examples (CASES=3000)
+	@. scripts/cargo-env.sh && PROPTEST_CASES=$(CASES) cargo test --locked --quiet --lib
+
 .PHONY: test-python
 test-python: build $(RAN) ## Python tests on the embedded broker (PYTEST="-k name" adds arguments)
 	@scripts/section.sh "Python tests, embedded broker"

@@ -33,7 +33,8 @@ for _name in [
     del os.environ[_name]
 
 # How long an example takes says more about what else runs on the machine than about the code.
-hypothesis.settings.register_profile("tests", deadline=None)
+# Under CI the same examples in each run, as proptest's there (.ci/run).
+hypothesis.settings.register_profile("tests", deadline=None, derandomize=bool(os.environ.get("CI")))
 hypothesis.settings.load_profile("tests")
 
 SHARED = pytest.StashKey[Kafka]()
