@@ -67,13 +67,13 @@ soak: ## Properties of the Rust tests with many new examples (CASES=3000)
 .PHONY: test-python
 test-python: build $(RAN) ## Python tests on the embedded broker (PYTEST="-k name" adds arguments)
 	@scripts/section.sh "Python tests, embedded broker"
-	@$(BIN)/python -m pytest --broker=memory $(PARALLEL) --junitxml=$(RAN)/memory.xml $(PYTEST)
+	@scripts/pytest.sh memory $(RAN) $(PARALLEL) $(PYTEST)
 
 .PHONY: test-kafka
 test-kafka: build $(RAN) ## The same tests on a real Apache Kafka; TURBINE_NO_KAFKA=1 leaves them out
 	@scripts/section.sh "Python tests, Apache Kafka"
 	@if [ "$${TURBINE_NO_KAFKA:-0}" = 1 ]; then echo "left out: TURBINE_NO_KAFKA=1"; else \
-	    scripts/kafka.sh check && $(BIN)/python -m pytest --broker=kafka $(PARALLEL) --junitxml=$(RAN)/kafka.xml $(PYTEST); fi
+	    scripts/kafka.sh check && scripts/pytest.sh kafka $(RAN) $(PARALLEL) $(PYTEST); fi
 
 $(RAN):
 	@mkdir -p $@

@@ -1,8 +1,9 @@
 """
-Say in one line how many tests ran on which broker, from what the Makefile's targets left behind.
+Say how many tests ran on which broker, from what the Makefile's targets left behind.
 
 Usage: ran.py DIRECTORY. In there: ``rust`` (output of cargo test), ``memory.xml`` and ``kafka.xml``
-(pytest's JUnit reports), ``conformance`` and ``librdkafka`` (output of the two programs).
+(pytest's JUnit reports), ``memory.alone`` and ``kafka.alone`` (tests that passed only when run a
+second time, see pytest.sh), ``conformance`` and ``librdkafka`` (output of the two programs).
 """
 
 import re
@@ -30,8 +31,18 @@ def passed(report: Path) -> int | None:
     )
 
 
+def report(directory: Path) -> str:
+    """Put the counts together, and name what passed only by itself."""
+    alone = [
+        f"passed only by itself, on {broker}: {test}"
+        for broker in ("memory", "kafka")
+        for test in output(directory / f"{broker}.alone").splitlines()
+    ]
+    return "\n".join([line(directory), *alone])
+
+
 def line(directory: Path) -> str:
-    """Put the counts together."""
+    """Count what ran."""
     kafka = re.search(r"<kafka.version>(.*)<", output(ROOT / "scripts" / "kafka-pom.xml"))
     version = kafka[1] if kafka else ""
     rust = re.findall(r"^test result: \w+\. (\d+) passed", output(directory / "rust"), re.MULTILINE)
@@ -50,4 +61,4 @@ def line(directory: Path) -> str:
 
 
 if __name__ == "__main__":
-    print(line(Path(sys.argv[1])))
+    print(report(Path(sys.argv[1])))
