@@ -1,10 +1,12 @@
 //! What a worker is told to run: the declarations of an app, as Python hands them over in one JSON document.
 
 mod format;
+mod plan;
 mod registry;
 mod state;
 
 pub use format::{AvroFormat, CsvFormat, Format, Framing, ProtobufFormat, Strategy, Subject};
+pub use plan::PlanConfig;
 pub use registry::RegistryConfig;
 pub use state::{Guarantee, OnGap, StateConfig, StateFormat, StoreKind, TableConfig};
 
@@ -164,6 +166,9 @@ pub struct SubscriptionConfig {
     /// Windows, if there are any.
     #[serde(default)]
     pub windows: Option<WindowsConfig>,
+    /// What is done to rows instead of handing them to a handler; none: a handler takes them.
+    #[serde(default)]
+    pub plan: Option<PlanConfig>,
     /// Topics for `ctx.emit`.
     #[serde(default)]
     pub side_outputs: Vec<Target>,
@@ -215,6 +220,9 @@ pub struct RepartitionConfig {
     pub topic: String,
     /// Column whose value becomes the key.
     pub column: String,
+    /// Expression that gives the column; none: the rows have it.
+    #[serde(default)]
+    pub key: Option<serde_json::Value>,
     /// A subscription with the schema of the rows.
     pub rows_of: String,
     /// Format of the values.

@@ -14,6 +14,7 @@ from turbine._state_options import StateFormat
 from turbine.branches import Branch, OnUnmatched, check_branches
 from turbine.dedup import Dedup, check_dedup
 from turbine.exceptions import DeclarationError
+from turbine.functions import Expr
 
 if TYPE_CHECKING:
     from turbine.app import App
@@ -47,8 +48,8 @@ class LineOptions(RecoveryOptions, total=False):
         late_data: Topic for late rows.
         side_outputs: Topics that ``ctx.emit`` writes to, by name.
         partition_key: Column by which rows may be divided; every window must be keyed by it.
-        repartition_by: Column by which the topic is read, through an internal topic that has it as
-            the key of its records; `docs/guides/partitioning.md`.
+        repartition_by: Column, or expression with a name, by which the topic is read, through an
+            internal topic that has it as the key of its records; `docs/guides/partitioning.md`.
         repartition_partitions: Partitions of that topic; as many as its source has if None.
         parallelism: Shards inside a partition, each with a handler of its own; rows with one
             *partition_key* stay together and in order.
@@ -71,7 +72,7 @@ class LineOptions(RecoveryOptions, total=False):
     late_data: "str | Topic | None"
     side_outputs: "Mapping[str, str | Topic] | None"
     partition_key: str | None
-    repartition_by: str | None
+    repartition_by: str | Expr | None
     repartition_partitions: int | None
     parallelism: int
     branch: "Branch | Sequence[Branch] | None"

@@ -463,6 +463,14 @@ class Splitter:
     def split(self, rows: Any, strict: bool = False, /) -> tuple[list[tuple[int, Any]], int]:
         """(branch, its rows), the rest as one more branch; failures as `Expression.evaluate`."""
 
+@final
+class Steps:
+    """The steps of a fluent plan."""
+
+    def __new__(cls, steps: str, strict: bool = False, /) -> Self: ...
+    def apply(self, batch: Any, /) -> tuple[Any, int]:
+        """(`pyarrow.RecordBatch` behind the last step, values that could not be computed)."""
+
 def explode(batch: Any, column: str, keep_empty: bool, /) -> Any:
     """A row for each element of a list column."""
 

@@ -8,13 +8,16 @@ is called again. A stream without any of them pays nothing for them.
 import inspect
 from collections.abc import AsyncIterator, Callable
 from types import GenericAlias
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeAlias, overload
 
+from turbine._fluent import Fluent
 from turbine.exceptions import DeclarationError
+from turbine.functions import Expr
 
 if TYPE_CHECKING:
     from turbine.app import App
     from turbine.channels import Channel
+    from turbine.flows import Flow
     from turbine.topics import Topic
 
 __all__ = ["SKIPPED", "Operators", "Step", "run_steps"]
@@ -26,7 +29,7 @@ SKIPPED: Final = object()
 """What a step gives for a value that goes no further."""
 
 
-class Operators:
+class Operators(Fluent):
     """What can be done to a stream before it is iterated."""
 
     app: "App"
@@ -65,8 +68,18 @@ class Operators:
     def __aiter__(self) -> AsyncIterator[Any]:
         raise NotImplementedError
 
-    def filter(self, fn: Callable[[Any], Any]) -> Self:
-        """Let only values go on for which *fn*, sync or async, is true; the others are done."""
+    @overload
+    def filter(self, fn: Expr) -> "Flow": ...
+    @overload
+    def filter(self, fn: Callable[[Any], Any]) -> Self: ...
+    def filter(self, fn: Any) -> Any:
+        """
+        Let only values go on for which *fn*, sync or async, is true; the others are done.
+
+        A condition over columns, as ``col("a") > 0``, makes a plan: `turbine.flows.Flow.filter`.
+        """
+        if isinstance(fn, Expr):
+            return self.flow().filter(fn)
         _check(fn, "filter")
 
         def step(value: Any) -> Any:

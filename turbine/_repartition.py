@@ -1,11 +1,13 @@
 """Subscriptions that read their topic by another column, and the stages that they need."""
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from turbine import _declare
 from turbine.exceptions import ConfigError, DeclarationError
+from turbine.functions import Expr
 from turbine.naming import check_topic_name, repartition_topic
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ __all__ = ["Repartition", "Stage", "check_shared", "internal_partitions", "repar
 
 _SHARED = {
     "partitions": "repartition_partitions",
+    "key": "the expression in repartition_by",
     "value_format": "the topic's value_format",
     "schema": "model",
     "tombstones": "tombstones",
@@ -49,12 +52,14 @@ class Repartition:
 
     Attributes:
         column: Column whose value becomes the key.
+        key: Expression that gives it, as `Expr.to_json` writes it; None: the rows have the column.
         partitions: Partitions of the internal topics; None: as many as their source has.
         stages: One for each topic of the subscription.
     """
 
     column: str
     partitions: int | None
+    key: str | None
     stages: tuple[Stage, ...]
 
     @property
@@ -79,9 +84,17 @@ def repartition(
                 "the column"
             )
         return None
+    key = None
+    if isinstance(column, Expr):
+        key, column = column, column.name
+        if schema is not None:
+            key.check(schema)
     if not isinstance(column, str) or not column:
-        raise DeclarationError(f"repartition_by={column!r} is not a column: write the name of one")
-    if schema is not None and column not in schema.names:
+        raise DeclarationError(
+            f"repartition_by={column!r} is not a column: write the name of one, or an "
+            "expression with a name"
+        )
+    if schema is not None and key is None and column not in schema.names:
         raise DeclarationError(
             f"repartition_by={column!r} is not a column of the model: it has "
             f"{', '.join(schema.names)}"
@@ -92,6 +105,7 @@ def repartition(
     return Repartition(
         column=column,
         partitions=partitions if isinstance(partitions, int) else None,
+        key=None if key is None else key.to_json(),
         stages=tuple(_stage(prefix, topic, column) for topic in topics),
     )
 
@@ -136,6 +150,7 @@ def _wishes(one: "Subscription") -> dict[str, Any]:
     line = one.line
     return {
         "partitions": line.repartition and line.repartition.partitions,
+        "key": line.repartition and line.repartition.key,
         "value_format": one.value_format,
         "schema": one.schema,
         "tombstones": one.tombstones,
@@ -158,6 +173,7 @@ def stages(app: "App") -> list[dict[str, Any]]:
                 "to": stage.to,
                 "topic": stage.topic,
                 "column": declared.column if declared else "",
+                "key": None if not declared or not declared.key else json.loads(declared.key),
                 "rows_of": one.name,
                 "value_format": one.value_format.config(),
                 "on_error": one.on_error,

@@ -99,6 +99,7 @@ def _subscription(one: "Subscription", handler: Handler) -> dict[str, Any]:
         "event_time": None if time is None else time.config(),
         "dedup": None if one.line.dedup is None else one.line.dedup.config(),
         "windows": _windows(one, handler),
+        "plan": None if one.plan is None else one.plan.config(),
         "state": one.state.config(keyed=one.shape.is_keyed),
         "side_outputs": [target.config() for target in one.side_outputs.values()],
         "guarantee": one.guarantee,

@@ -362,20 +362,27 @@ class App(AppTables, AppPages, Lifecycle):
         """Take settings from a module, its name, a dict or an object; keywords of `App` win."""
         self.conf.update_from_object(_discover.load_object(source))
 
-    def stream(self, source: str | Topic | Channel) -> Any:
+    def stream(self, source: str | Topic | Channel, *, model: Any = None, **options: Any) -> Any:
         """
         Declare a stream that no agent has: ``async for value in stream`` in a task, or in an agent.
+
+        Or write expressions over its columns, as ``stream.filter(col("a") > 0)``: then it is the
+        beginning of a plan that stays in the core; see `turbine.flows`.
 
         Args:
             source: What it reads. Rows of a topic are done as those of an agent, in its group; a
                 worker that does not ask for them commits nothing of theirs.
+            model: Model of its values; a plan needs one.
+            **options: Of the topic, as in `topic`: **event_time** and its companions,
+                **value_format**, **key_format**; and **keyed_by**, the column whose value the
+                records have as their key, so that a plan need not write them once more.
 
         Raises:
             DeclarationError: It is a topic, and a worker runs already.
         """
         from turbine._readers import make_stream
 
-        return make_stream(self, source)
+        return make_stream(self, source, {"model": model, **options})
 
     # -- sending ---------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from turbine.topics import Topic
 from turbine.types import METADATA_COLUMNS, WRITE_METADATA, OnError
 
 if TYPE_CHECKING:
+    from turbine._flow_plan import FlowPlan
     from turbine.app import App
 
 __all__ = ["Subscription", "Tombstones"]
@@ -47,6 +48,7 @@ class Subscription:
         value_format: Format of what it reads.
         output_format: Format of what it writes.
         is_async: Whether the function is async.
+        plan: What the core does with the rows instead of a function; `turbine.flows`.
     """
 
     def __init__(
@@ -69,10 +71,12 @@ class Subscription:
         tombstones: Tombstones = "error",
         avro_schema: SchemaArg | None = None,
         processing_guarantee: str | None = None,
+        plan: "FlowPlan | None" = None,
         **line: Unpack[LineOptions],
     ) -> None:
         self.app = app
         self.fn = fn
+        self.plan = plan
         self.is_async, self.shape = _check_handler(fn)
         self.name = check_name("subscription", name or function_name(fn, qualified=False))
         self.source = _source(app, source)
@@ -82,7 +86,10 @@ class Subscription:
         self.value_format = _value_format(self.source, avro_schema)
         self.output_format = _output_format(app, publish_to)
         self.model = _model(model, self.source)
-        self.schema = None if self.model is None else _schema(self.model)
+        if plan is not None:
+            self.schema = plan.source_schema
+        else:
+            self.schema = None if self.model is None else _schema(self.model)
         self.batch_size = _declare.whole_number("batch_size", batch_size, least=1)
         self.batch_timeout_ms = _declare.whole_number("batch_timeout_ms", batch_timeout_ms, least=0)
         self.message_key = _message_key(message_key, self.publish_to)
@@ -143,6 +150,12 @@ class Subscription:
     def group(self) -> str:
         """Its own consumer group: it sees every record, and fails alone."""
         return subscription_group(self.app.conf.group, self.name)
+
+    def explain(self) -> str:
+        """Say what it reads, does and writes, a line for each step."""
+        from turbine._topology import explain_one
+
+        return explain_one(self)
 
     def __repr__(self) -> str:
         target = f", writes {self.publish_to}" if self.publish_to else ""

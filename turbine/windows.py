@@ -146,7 +146,7 @@ class Window:
 def tumbling(
     size: Duration,
     *,
-    value: Any,
+    value: Any = None,
     offset: Duration = 0,
     **options: Unpack[Options],
 ) -> Window:
@@ -161,7 +161,8 @@ def tumbling(
 
     Args:
         size: Length.
-        value: What is computed: an aggregate, or a mapping of output names to aggregates.
+        value: What is computed: an aggregate, or a mapping of output names to aggregates; in a plan
+            of `turbine.flows` `Flow.agg` says it.
         offset: Where a window begins, counted from the epoch: ``offset="30m"`` for half hours.
         options: What all windows take, see `Options`.
 
@@ -176,7 +177,7 @@ def calendar(
     unit: CalendarUnit,
     *,
     timezone: str = "UTC",
-    value: Any,
+    value: Any = None,
     **options: Unpack[Options],
 ) -> Window:
     """
@@ -207,7 +208,7 @@ def hopping(
     size: Duration,
     step: Duration,
     *,
-    value: Any,
+    value: Any = None,
     offset: Duration = 0,
     **options: Unpack[Options],
 ) -> Window:
@@ -247,7 +248,7 @@ def hopping(
 def sliding(
     size: Duration,
     *,
-    value: Any,
+    value: Any = None,
     **options: Unpack[Options],
 ) -> Window:
     """
@@ -279,7 +280,7 @@ def session(
     gap: Duration,
     *,
     max_duration: Duration | None = None,
-    value: Any,
+    value: Any = None,
     **options: Unpack[Options],
 ) -> Window:
     """
@@ -317,7 +318,7 @@ def count(
     rows: int,
     step: int | None = None,
     *,
-    value: Any,
+    value: Any = None,
     **options: Unpack[Options],
 ) -> Window:
     """
@@ -349,7 +350,7 @@ def count(
 
 def everything(
     *,
-    value: Any,
+    value: Any = None,
     **options: Unpack[Options],
 ) -> Window:
     """
@@ -404,7 +405,7 @@ def _check_outputs(key: tuple[str, ...], value: Any) -> None:
     from turbine.aggregates import as_specs
 
     taken = {*key, "window_start_ms", "window_end_ms", "window_result"}
-    for one in as_specs(value):
+    for one in [] if value is None else as_specs(value):
         if one["output"] in taken:
             raise DeclarationError(
                 f"an aggregate is called {one['output']!r}, and the result has such a column "

@@ -161,6 +161,8 @@ class Runtime:
             await self._abort()
             raise
         for subscription in app.subscriptions.values():
+            if subscription.plan is not None:
+                continue
             handler = self._handlers[subscription.name]
             if subscription.is_async:
                 work = AsyncRunner(self._native, wake, subscription, handler).run()

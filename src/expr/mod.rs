@@ -30,6 +30,7 @@ mod logic;
 mod numbers;
 mod options;
 mod plan;
+mod steps;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -41,4 +42,5 @@ mod types;
 pub use branch::{Split, split};
 pub use explode::explode;
 pub use expression::{Evaluated, Expression};
+pub use steps::{Stepped, Steps};
 pub use tally::OnComputeError;

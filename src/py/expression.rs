@@ -105,6 +105,31 @@ impl Splitter {
     }
 }
 
+/// The steps of a fluent plan.
+#[pyclass(frozen, module = "turbine._native")]
+pub struct Steps(expr::Steps);
+
+#[pymethods]
+impl Steps {
+    #[new]
+    #[pyo3(signature = (steps, strict=false, /))]
+    fn new(steps: &str, strict: bool) -> PyResult<Self> {
+        let list = serde_json::from_str(steps).map_err(|e| Error::Declaration(e.to_string()))?;
+        Ok(Self(expr::Steps::parse(&list, policy(strict))?))
+    }
+
+    #[pyo3(signature = (batch, /))]
+    fn apply<'py>(
+        &self,
+        py: Python<'py>,
+        batch: PyRecordBatch,
+    ) -> PyResult<(Bound<'py, PyAny>, u64)> {
+        let batch = batch.into_inner();
+        let done = py.detach(|| self.0.apply(batch, |_| false))?;
+        Ok((PyRecordBatch::new(done.batch).into_pyarrow(py)?, done.failed))
+    }
+}
+
 /// Rows for the elements of a list column.
 #[pyfunction]
 #[pyo3(signature = (batch, column, keep_empty, /))]

@@ -58,7 +58,9 @@ mod _native {
     #[pymodule_export]
     use super::encode::{encode_json, partition_for};
     #[pymodule_export]
-    use super::expression::{Expression, Splitter, explode, group_rows, shard_of, shard_rows};
+    use super::expression::{
+        Expression, Splitter, Steps, explode, group_rows, shard_of, shard_rows,
+    };
     #[pymodule_export]
     use super::faults::Fault;
     #[pymodule_export]

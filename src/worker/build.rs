@@ -311,9 +311,9 @@ impl Recipe {
         };
         let now = clock.now();
         let task = subscription::Shared::new(status, config.clone(), clock, held);
-        let made = || -> Result<_> { Ok((decoders.decoder()?, parts.gates()?)) };
+        let made = || -> Result<_> { Ok((decoders.decoder()?, parts.gates()?, parts.plan()?)) };
         match made() {
-            Ok((decoder, gates)) => {
+            Ok((decoder, gates, plan)) => {
                 let dead_letters = config.dlq.clone().filter(|_| config.on_error == OnError::Dlq);
                 let (producer, metrics) = (&worker.producer, &worker.metrics);
                 let sink =
@@ -327,6 +327,7 @@ impl Recipe {
                     batch_bytes: batch_bytes(worker),
                     events,
                     dedup: parts.dedup(),
+                    plan,
                     silence: Silence::new(parts.idle_close(), now, watermark),
                 };
                 let run = runtime.spawn(source.run(sink));

@@ -11,7 +11,7 @@ use crate::{
         sink::{Gate, Gates},
         state::TaskState,
         subscription::{
-            ChangelogWriter, Checkpoints, Held, Resume, Shards, Windows,
+            ChangelogWriter, Checkpoints, Held, Plan, Resume, Shards, Windows,
             event_time::{self, EventClock},
             state::Kept,
         },
@@ -64,6 +64,7 @@ impl Parts {
         }
         // What is wrong is said at the start, not with the first partition.
         parts.gates()?;
+        parts.plan()?;
         KeyForm::of(config.key_format.as_ref())?;
         parts.specs.iter().try_for_each(|spec| Operator::new(spec).map(|_| ()))?;
         Ok(parts)
@@ -111,6 +112,11 @@ impl Parts {
                 .map(|one| side(&one.topic, &one.value_format))
                 .collect::<Result<_>>()?,
         })
+    }
+
+    /// What is done to rows that no handler takes.
+    pub(super) fn plan(&self) -> Result<Option<Plan>> {
+        self.config.plan.as_ref().map(Plan::new).transpose()
     }
 
     /// What tells duplicates from other rows, without memory.

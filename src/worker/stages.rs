@@ -13,6 +13,7 @@ use crate::{
     codec::{DecodeOptions, format::Decoders, json::SharedSchema},
     config::{Guarantee, OnError, RepartitionConfig, StartAt},
     error::{Error, Result},
+    expr::Expression,
     kafka::queue::PartitionQueue,
     task::{
         commit::{Ended, Ledger},
@@ -46,6 +47,8 @@ pub(super) fn stage_spawn(
     let options = DecodeOptions { tombstones_as_nulls: config.tombstones_as_nulls };
     let registry = worker.registry.clone();
     let decoders = Decoders::new(config.value_format.clone(), schema, learned, options, registry)?;
+    // What is wrong is said at the start, not with the first partition.
+    config.key.as_ref().map(Expression::parse).transpose()?;
     let count = |topic: &str| {
         known.get(topic).copied().ok_or_else(|| {
             Error::Config(format!("{}: the topic {topic} does not exist: create it", config.name))
@@ -120,6 +123,7 @@ impl Recipe {
                 clock: worker.clock.clone(),
                 partitions: *partitions,
                 events: events?,
+                key: config.key.as_ref().map(Expression::parse).transpose()?,
                 batch_bytes: batch_bytes(worker),
             })
         };

@@ -12,6 +12,7 @@ use crate::{
     config::RepartitionConfig,
     engine::origin::{Kind, Origin},
     error::{Error, Result},
+    expr::Expression,
     kafka::{flight::Flight, messages::Messages, producer::Producer, queue::PartitionQueue},
     task::{
         bad_records::{Sorted, sort_out},
@@ -22,6 +23,7 @@ use crate::{
     },
     types::Records,
 };
+use arrow::array::RecordBatch;
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -51,6 +53,7 @@ pub struct Source {
     time: Option<(EventClock, Quiet)>,
     marked: Instant,
     batch_bytes: usize,
+    key: Option<Expression>,
     says_no_column: bool,
 }
 
@@ -70,6 +73,8 @@ pub struct Made {
     pub partitions: usize,
     /// Event time, if rows have one.
     pub events: Option<EventClock>,
+    /// What gives the key, if rows have no column of it.
+    pub key: Option<Expression>,
     /// Most bytes of records in one step.
     pub batch_bytes: usize,
 }
@@ -106,6 +111,7 @@ impl Source {
             time: made.events.map(|events| (events, Quiet::new(limit, now))),
             marked: Instant::now(),
             batch_bytes: made.batch_bytes,
+            key: made.key,
             says_no_column: false,
         }
     }
@@ -236,8 +242,19 @@ impl Source {
         flight: &Arc<Flight>,
     ) -> Result<()> {
         let count = decoded.batch.num_rows();
-        self.warn_without_column(decoded);
-        let keys = row_keys(&decoded.batch, &self.config.column)?;
+        let keys = match &self.key {
+            Some(key) if count > 0 => {
+                let values = key.evaluate(&decoded.batch)?;
+                let rows = [(&*self.config.column, values, true)];
+                let rows = RecordBatch::try_from_iter_with_nullable(rows)
+                    .map_err(|e| Error::Config(e.to_string()))?;
+                row_keys(&rows, &self.config.column)?
+            }
+            _ => {
+                self.warn_without_column(decoded);
+                row_keys(&decoded.batch, &self.config.column)?
+            }
+        };
         let rows = decoded.rows.as_deref();
         let watermarks = match &mut self.time {
             None => vec![None; count],

@@ -11,6 +11,7 @@ pub mod event_time;
 mod exact;
 mod job;
 mod origins;
+mod plan;
 mod replaying;
 mod resume;
 mod sharded;
@@ -23,6 +24,7 @@ mod writer;
 
 pub use checkpoints::{ChangelogWriter, Checkpoints};
 pub use job::{Content, Job};
+pub use plan::Plan;
 pub use replaying::Replaying;
 pub use resume::Resume;
 pub use sharded::Shards;

@@ -6,6 +6,7 @@ use super::{
     exact::commit_outputs,
     job::{Content, Extent, Job, Outputs},
     origins::{Bare, decode_rows, origins},
+    plan::Plan,
     shared::Shared,
     silence::Silence,
     windows::Step,
@@ -65,6 +66,8 @@ pub struct Source {
     pub events: Option<EventClock>,
     /// What leaves duplicates out, if it is asked for.
     pub dedup: Option<Dedup>,
+    /// What is done to rows where no handler takes them.
+    pub plan: Option<Plan>,
     /// How long nothing has come.
     pub silence: Silence,
 }
@@ -147,7 +150,8 @@ impl Source {
             if !records.is_empty() {
                 let wait = Duration::from_millis(config.batch_timeout_ms);
                 let due = *deadline.get_or_insert_with(|| self.task.clock.now() + wait);
-                if full || self.shelf.is_hungry() || self.task.clock.now() >= due {
+                let is_waited_for = self.plan.is_some() || self.shelf.is_hungry();
+                if full || is_waited_for || self.task.clock.now() >= due {
                     return Ok(Some(records));
                 }
             } else if self.closes_by_clock() || self.task.has_due_timer(self.watermark()) {
@@ -301,6 +305,9 @@ impl Source {
 
     /// Hands `job` to the handler, or its rows to the windows that come first and then their results.
     fn put(&self, mut job: Job, cause: Cause) {
+        if let Some(plan) = &self.plan {
+            return plan.run(job, cause);
+        }
         let task = &self.task;
         if task.windows_come_first() {
             let feeds: Vec<_> =
