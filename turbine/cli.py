@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from turbine import _cli_support as support
+from turbine._cli_explain import explain
 from turbine._cli_lists import clean_versions, completion, model, models, tables
 from turbine._cli_migrate import migrate
 from turbine._cli_operator import doctor, reset
@@ -437,6 +438,7 @@ cli.add_command(doctor)
 cli.add_command(migrate)
 cli.add_command(model)
 cli.add_command(models)
+cli.add_command(explain)
 cli.add_command(tables)
 cli.add_command(reset)
 cli.add_command(snapshot)
