@@ -4,7 +4,9 @@ Stream processing on Kafka for Python: asyncio agents, Arrow batches, a Rust cor
 Names are loaded when they are used first, so that ``import turbine`` is quick.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from turbine._lazy import lazy
 
 if TYPE_CHECKING:
     from pyarrow import RecordBatch
@@ -81,55 +83,42 @@ __all__ = [
     "current_event",
 ]
 
-_HOMES = {
-    "pyarrow": ("RecordBatch",),
-    "turbine._native": ("EmbeddedBroker", "__version__"),
-    "turbine.agents": ("Agent",),
-    "turbine.app": ("App", "Turbine"),
-    "turbine.branches": ("Branch",),
-    "turbine.channels": ("Channel",),
-    "turbine.dedup": ("Dedup",),
-    "turbine.events": ("Event",),
-    "turbine.exceptions": (
-        "BrokerUnavailable",
-        "ComputeError",
-        "ConfigError",
-        "DeclarationError",
-        "DecodeError",
-        "EncodeError",
-        "HandlerError",
-        "KafkaError",
-        "NotRunning",
-        "RegistryError",
-        "SendError",
-        "StateError",
-        "TurbineError",
-        "WorkerStopped",
-    ),
-    "turbine._turns": ("current_event",),
-    "turbine.models": ("Record",),
-    "turbine.policies": ("Retry",),
-    "turbine.settings": ("Settings",),
-    "turbine.state": ("State",),
-    "turbine.streams": ("Stream",),
-    "turbine.subscriptions": ("Subscription",),
-    "turbine.tables": ("Table",),
-    "turbine.topics": ("Topic",),
-    "turbine.types": ("TP", "RecordMetadata"),
-}
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    module = _HOME_OF.get(name)
-    if module is None:
-        raise AttributeError(f"module 'turbine' has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(module), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        "pyarrow": ("RecordBatch",),
+        "turbine._native": ("EmbeddedBroker", "__version__"),
+        "turbine.agents": ("Agent",),
+        "turbine.app": ("App", "Turbine"),
+        "turbine.branches": ("Branch",),
+        "turbine.channels": ("Channel",),
+        "turbine.dedup": ("Dedup",),
+        "turbine.events": ("Event",),
+        "turbine.exceptions": (
+            "BrokerUnavailable",
+            "ComputeError",
+            "ConfigError",
+            "DeclarationError",
+            "DecodeError",
+            "EncodeError",
+            "HandlerError",
+            "KafkaError",
+            "NotRunning",
+            "RegistryError",
+            "SendError",
+            "StateError",
+            "TurbineError",
+            "WorkerStopped",
+        ),
+        "turbine._turns": ("current_event",),
+        "turbine.models": ("Record",),
+        "turbine.policies": ("Retry",),
+        "turbine.settings": ("Settings",),
+        "turbine.state": ("State",),
+        "turbine.streams": ("Stream",),
+        "turbine.subscriptions": ("Subscription",),
+        "turbine.tables": ("Table",),
+        "turbine.topics": ("Topic",),
+        "turbine.types": ("TP", "RecordMetadata"),
+    },
+)

@@ -5,7 +5,9 @@ Only what differs from `turbine` lives here; everything else is the native class
 when they are used first. New programs do without this package.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from turbine._lazy import lazy
 
 if TYPE_CHECKING:
     from turbine._native import __version__
@@ -74,56 +76,43 @@ __all__ = [
     "uuid",
 ]
 
-_HOMES = {
-    "turbine._native": ("__version__",),
-    "turbine._turns": ("current_event",),
-    "turbine.events": ("Event",),
-    "turbine.faust.agents": ("Agent",),
-    "turbine.faust.app": ("App",),
-    "turbine.faust.auth": (
-        "GSSAPICredentials",
-        "OAuthCredentials",
-        "SASLCredentials",
-        "SSLCredentials",
-    ),
-    "turbine.faust.service": ("Service",),
-    "turbine.faust.windows": ("HoppingWindow", "SlidingWindow", "TumblingWindow"),
-    "turbine.faust.worker": ("Worker",),
-    "turbine.faust.settings": ("Settings",),
-    "turbine.faust.channels": ("Channel",),
-    "turbine.faust.models.base": ("maybe_model", "registry"),
-    "turbine.faust.models.options": ("ModelOptions",),
-    "turbine.faust.models.record": ("Record",),
-    "turbine.faust.serializers.codecs": ("Codec",),
-    "turbine.faust.serializers.schemas": ("Schema",),
-    "turbine.faust.types": (
-        "AppT",
-        "ChannelT",
-        "EventT",
-        "ModelT",
-        "StreamT",
-        "TableT",
-        "TopicT",
-    ),
-    "turbine.faust.utils": ("uuid",),
-    "turbine.streams": ("Stream",),
-    "turbine.tables": ("Table",),
-    "turbine.topics": ("Topic",),
-    "turbine.types": ("TP", "RecordMetadata"),
-}
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    module = _HOME_OF.get(name)
-    if module is None:
-        raise AttributeError(f"module 'turbine.faust' has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(module), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        "turbine._native": ("__version__",),
+        "turbine._turns": ("current_event",),
+        "turbine.events": ("Event",),
+        "turbine.faust.agents": ("Agent",),
+        "turbine.faust.app": ("App",),
+        "turbine.faust.auth": (
+            "GSSAPICredentials",
+            "OAuthCredentials",
+            "SASLCredentials",
+            "SSLCredentials",
+        ),
+        "turbine.faust.service": ("Service",),
+        "turbine.faust.windows": ("HoppingWindow", "SlidingWindow", "TumblingWindow"),
+        "turbine.faust.worker": ("Worker",),
+        "turbine.faust.settings": ("Settings",),
+        "turbine.faust.channels": ("Channel",),
+        "turbine.faust.models.base": ("maybe_model", "registry"),
+        "turbine.faust.models.options": ("ModelOptions",),
+        "turbine.faust.models.record": ("Record",),
+        "turbine.faust.serializers.codecs": ("Codec",),
+        "turbine.faust.serializers.schemas": ("Schema",),
+        "turbine.faust.types": (
+            "AppT",
+            "ChannelT",
+            "EventT",
+            "ModelT",
+            "StreamT",
+            "TableT",
+            "TopicT",
+        ),
+        "turbine.faust.utils": ("uuid",),
+        "turbine.streams": ("Stream",),
+        "turbine.tables": ("Table",),
+        "turbine.topics": ("Topic",),
+        "turbine.types": ("TP", "RecordMetadata"),
+    },
+)

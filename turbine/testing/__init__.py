@@ -5,7 +5,9 @@ With pytest, everything is a fixture; see docs/guides/testing.md. Names are load
 used first, so that the plugin costs nothing in a test-suite that does not use it.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from turbine._lazy import lazy
 
 if TYPE_CHECKING:
     from turbine._native import FaultProxy
@@ -44,33 +46,20 @@ __all__ = [
     "record",
 ]
 
-_HOMES = {
-    "turbine._native": ("FaultProxy",),
-    "turbine.testing._broker": ("Broker", "EmbeddedBroker", "Fault", "KafkaBroker"),
-    "turbine.testing._clock": ("Clock",),
-    "turbine.testing._context": ("AgentContext",),
-    "turbine.testing._eventually": ("Eventually",),
-    "turbine.testing._events": ("Sent", "event_streams"),
-    "turbine.testing._fixtures": ("MakeApp", "MakeProcess", "MakeTopic", "StartWorker"),
-    "turbine.testing._kit": ("Kit",),
-    "turbine.testing._match": ("ANY", "record"),
-    "turbine.testing._process": ("WorkerProcess",),
-    "turbine.testing._topics": ("TopicHandle",),
-    "turbine.testing._worker": ("WorkerHandle",),
-}
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    module = _HOME_OF.get(name)
-    if module is None:
-        raise AttributeError(f"module 'turbine.testing' has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(module), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        "turbine._native": ("FaultProxy",),
+        "turbine.testing._broker": ("Broker", "EmbeddedBroker", "Fault", "KafkaBroker"),
+        "turbine.testing._clock": ("Clock",),
+        "turbine.testing._context": ("AgentContext",),
+        "turbine.testing._eventually": ("Eventually",),
+        "turbine.testing._events": ("Sent", "event_streams"),
+        "turbine.testing._fixtures": ("MakeApp", "MakeProcess", "MakeTopic", "StartWorker"),
+        "turbine.testing._kit": ("Kit",),
+        "turbine.testing._match": ("ANY", "record"),
+        "turbine.testing._process": ("WorkerProcess",),
+        "turbine.testing._topics": ("TopicHandle",),
+        "turbine.testing._worker": ("WorkerHandle",),
+    },
+)

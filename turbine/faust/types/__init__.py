@@ -1,6 +1,8 @@
 """Names that Faust programs use in annotations; each is the class itself."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from turbine._lazy import lazy
 
 if TYPE_CHECKING:
     from turbine.events import Event as EventT
@@ -30,30 +32,30 @@ __all__ = [
     "TopicT",
 ]
 
-_HOMES = {
-    "AppT": ("turbine.faust.app", "App"),
-    "ChannelT": ("turbine.faust.channels", "Channel"),
-    "CodecT": ("turbine.faust.serializers.codecs", "Codec"),
-    "EventT": ("turbine.events", "Event"),
-    "FieldDescriptorT": ("turbine.faust.models.descriptors", "FieldDescriptor"),
-    "Message": ("turbine.events", "Event"),
-    "ModelT": ("turbine.faust.models.base", "Model"),
-    "RecordMetadata": ("turbine.types", "RecordMetadata"),
-    "StreamT": ("turbine.streams", "Stream"),
-    "TP": ("turbine.types", "TP"),
-    "TableT": ("turbine.tables", "Table"),
-    "TopicT": ("turbine.topics", "Topic"),
-}
-
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'turbine.faust.types' has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(home[0]), home[1])
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        "turbine.events": ("EventT", "Message"),
+        "turbine.faust.app": ("AppT",),
+        "turbine.faust.channels": ("ChannelT",),
+        "turbine.faust.models.base": ("ModelT",),
+        "turbine.faust.models.descriptors": ("FieldDescriptorT",),
+        "turbine.faust.serializers.codecs": ("CodecT",),
+        "turbine.streams": ("StreamT",),
+        "turbine.tables": ("TableT",),
+        "turbine.topics": ("TopicT",),
+        "turbine.types": ("TP", "RecordMetadata"),
+    },
+    renamed={
+        "AppT": "App",
+        "ChannelT": "Channel",
+        "CodecT": "Codec",
+        "EventT": "Event",
+        "FieldDescriptorT": "FieldDescriptor",
+        "Message": "Event",
+        "ModelT": "Model",
+        "StreamT": "Stream",
+        "TableT": "Table",
+        "TopicT": "Topic",
+    },
+)
