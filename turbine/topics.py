@@ -336,14 +336,20 @@ class Topic:
             self.names,
             key_type=self.key_type if key_type is None else key_type,
             value_type=self.value_type if value_type is None else value_type,
-            key_format=self.key_format,
-            value_format=self.value_format,
-            partitions=self.partitions,
-            replicas=self.replicas,
-            config=self.config,
-            internal=self.internal,
-            event_time=self.event_time,
+            **self._declared(),
         )
+
+    def _declared(self) -> dict[str, Any]:
+        """What it was declared with beside its names and types."""
+        return {
+            "key_format": self.key_format,
+            "value_format": self.value_format,
+            "partitions": self.partitions,
+            "replicas": self.replicas,
+            "config": self.config,
+            "internal": self.internal,
+            "event_time": self.event_time,
+        }
 
     def __str__(self) -> str:
         return ",".join(self.names)

@@ -109,18 +109,7 @@ class Topic(NativeTopic):
         """The same topic, read with other types; None keeps a type."""
         schema = copy(self.schema)
         schema.update(key_type=key_type, value_type=value_type)
-        return Topic(
-            self.app,
-            self.names,
-            schema=schema,
-            key_format=self.key_format,
-            value_format=self.value_format,
-            partitions=self.partitions,
-            replicas=self.replicas,
-            config=self.config,
-            internal=self.internal,
-            event_time=self.event_time,
-        )
+        return Topic(self.app, self.names, schema=schema, **self._declared())
 
     # -- writing ---------------------------------------------------------------------------
 
@@ -154,10 +143,8 @@ class Topic(NativeTopic):
             force: Accepted; a record always goes out when it is sent.
         """
         del force
-        given = schema is not None or key_serializer is not None or value_serializer is not None
-        if given or not self._is_native(value):
-            outgoing = _Outgoing(schema or self.schema, key_serializer, value_serializer)
-            key, value, headers = outgoing.written(self.app, key, value, headers)
+        codecs = schema, key_serializer, value_serializer
+        key, value, headers = self._written(key, value, headers, codecs)
         sent = super().send(
             key=key, value=value, partition=partition, timestamp=timestamp, headers=headers
         )
@@ -179,16 +166,22 @@ class Topic(NativeTopic):
     ) -> Pending:
         """Enqueue a record from a plain function; see `send`."""
         del force
-        given = schema is not None or key_serializer is not None or value_serializer is not None
-        if given or not self._is_native(value):
-            outgoing = _Outgoing(schema or self.schema, key_serializer, value_serializer)
-            key, value, headers = outgoing.written(self.app, key, value, headers)
+        codecs = schema, key_serializer, value_serializer
+        key, value, headers = self._written(key, value, headers, codecs)
         pending = super().send_soon(
             key=key, value=value, partition=partition, timestamp=timestamp, headers=headers
         )
         if callback is not None:
             callback(pending)
         return pending
+
+    def _written(self, key: Any, value: Any, headers: Any, codecs: tuple[Any, ...]) -> Any:
+        """Key, value and headers for the core: as they are, or as the schema writes them."""
+        schema, key_codec, value_codec = codecs
+        if codecs == (None, None, None) and self._is_native(value):
+            return key, value, headers
+        outgoing = _Outgoing(schema or self.schema, key_codec, value_codec)
+        return outgoing.written(self.app, key, value, headers)
 
     def _is_native(self, value: Any) -> bool:
         """Does the core write what the schema would?"""
