@@ -34,7 +34,7 @@ class Rows:
         self.wake = wake
         self._agent = agent.name
         self.policy = agent.policy
-        self._topics = frozenset(agent.topics)
+        self._topics: Callable[[], tuple[str, ...]] = lambda: agent.topics
         self._index = index
         self.stopped = False
         self.hurried: Callable[[], bool] | None = None
@@ -71,7 +71,8 @@ class Rows:
     def partitions(self) -> set[TP]:
         """Partitions of the agent's topics that this worker has."""
         pairs = {TP(row["topic"], row["partition"]) for row in self._native.assignments()}
-        return {tp for tp in pairs if tp.topic in self._topics}
+        topics = frozenset(self._topics())
+        return {tp for tp in pairs if tp.topic in topics}
 
 
 class AgentInstance:

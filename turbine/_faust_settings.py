@@ -235,8 +235,11 @@ class FaustRows:
     consumer_connections_max_idle_ms = _ignored(
         540_000, "The client's own rule.", "CONSUMER_CONNECTIONS_MAX_IDLE_MS"
     )
-    consumer_metadata_max_age_ms = _ignored(
-        300_000, "The client's own rule.", "CONSUMER_METADATA_MAX_AGE_MS"
+    consumer_metadata_max_age_ms = Setting(
+        read.integer(least=1),
+        5_000,
+        "How often topics are looked for that fit the pattern of a topic, in ms.",
+        legacy_env=("CONSUMER_METADATA_MAX_AGE_MS",),
     )
     producer_acks = _ignored(
         -1, "Records are always acknowledged by all replicas in sync.", "PRODUCER_ACKS"

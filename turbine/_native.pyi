@@ -410,6 +410,8 @@ class Worker:
         """Rows for instance *index* of *agent*, if any; raises `WorkerStopped` once drained."""
     def table(self, name: str, codec: TableCodec, /) -> Table:
         """The table that was declared as *name*."""
+    def read_also(self, agent: str, topics: dict[str, int], /) -> None:
+        """Let *agent* read more topics, each with its number of partitions."""
     def agent_failed(self, agent: str, message: str, /) -> None:
         """The agent's coroutine is over; its partitions stop."""
     def stop(self) -> None:

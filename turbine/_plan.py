@@ -265,7 +265,7 @@ def _field(value: Any, path: str) -> Any:
 def _in_between(
     agent: "Agent", source: Topic | Channel, name: str, partitions: int | None
 ) -> Topic:
-    if not isinstance(source, Topic):
+    if not isinstance(source, Topic) or source.pattern is not None:
         raise DeclarationError(
             f"the agent {agent.name} groups {source!r}, whose topic would have no name: write "
             "group_by(..., topic='...')"

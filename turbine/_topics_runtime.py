@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from turbine._patterns import find_topics
 from turbine._recovery import CHANGELOG_CONFIG, changelogs
 from turbine._repartition import internal_partitions
 from turbine.exceptions import ConfigError
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from turbine._native import Admin
     from turbine.app import App
 
-__all__ = ["ensure_topics"]
+__all__ = ["ensure_changelogs", "ensure_topics"]
 
 _INTERNAL = {"retention.ms": "-1"}
 """Records there have the timestamps of their source, which may be older than any retention."""
@@ -31,6 +32,7 @@ def ensure_topics(app: "App", admin: "Admin", timeout_ms: int) -> dict[str, int]
             internal topic has another number of partitions than is declared.
     """
     known = admin.list_topics(timeout_ms)
+    find_topics(app, known)
     missing = {name: topic for name, topic in _wanted(app).items() if name not in known}
     _check_may_create(app, missing)
     for name, topic in missing.items():
@@ -39,7 +41,8 @@ def ensure_topics(app: "App", admin: "Admin", timeout_ms: int) -> dict[str, int]
         config = topic.config if topic else None
         admin.create_topics({name: partitions}, replicas, config or None, timeout_ms)
         known[name] = partitions
-    _ensure_changelogs(app, admin, known, timeout_ms)
+    sources = [known[name] for agent in app.agents.values() for name in agent.topics]
+    ensure_changelogs(app, admin, known, max(sources, default=0), timeout_ms)
     internal = internal_partitions(app, known)
     missing_internal = {name: count for name, count in internal.items() if name not in known}
     _check_may_create(app, missing_internal)
@@ -55,10 +58,17 @@ def ensure_topics(app: "App", admin: "Admin", timeout_ms: int) -> dict[str, int]
     return known
 
 
-def _ensure_changelogs(app: "App", admin: "Admin", known: dict[str, int], timeout_ms: int) -> None:
-    """A partition of a table is restored from the changelog's partition with the same number."""
-    sources = [known[name] for agent in app.agents.values() for name in agent.topics]
-    wanted = max(sources, default=0)
+def ensure_changelogs(
+    app: "App", admin: "Admin", known: dict[str, int], wanted: int, timeout_ms: int
+) -> None:
+    """
+    Create the missing changelogs of tables, with *wanted* partitions at least; blocks.
+
+    A partition of a table is restored from the changelog's partition with the same number.
+
+    Raises:
+        ConfigError: One has less, or is missing and the app must not create topics.
+    """
     if not wanted:
         return
     _check_may_create(

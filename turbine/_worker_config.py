@@ -8,6 +8,7 @@ from turbine._line_options import window_spec
 from turbine._recovery import recovery_config
 from turbine._repartition import stages
 from turbine._shards import make_handler
+from turbine.topics import Topic
 
 if TYPE_CHECKING:
     from turbine.agents import Agent
@@ -67,7 +68,7 @@ def worker_config(
         "snapshot_interval_ms": max(1, round(conf.snapshot_interval * 1_000)),
         "snapshot_bytes": max(1, conf.snapshot_bytes),
         "snapshot_keep": conf.snapshot_keep,
-        "agents": [_agent(one) for one in app.agents.values() if one.topics],
+        "agents": [_agent(one) for one in app.agents.values() if isinstance(one.reads, Topic)],
         "schema_registry": conf.registry(),
         "http": conf.http() if http else None,
     }

@@ -97,7 +97,8 @@ class Agent(Asks):
     @property
     def topics(self) -> tuple[str, ...]:
         """Names of the Kafka topics it reads; none if it reads a channel."""
-        return self.reads.names if isinstance(self.reads, Topic) else ()
+        reads = self.reads
+        return (reads.names or reads.found) if isinstance(reads, Topic) else ()
 
     @property
     def reads(self) -> Topic | Channel:

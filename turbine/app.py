@@ -42,6 +42,7 @@ TOPIC_OPTIONS = frozenset(
         "deleting",
         "config",
         "internal",
+        "pattern",
     }
 )
 _WRITE_OPTIONS = ("write_metadata", "write_tombstones")
@@ -140,7 +141,9 @@ class App(AppTables, AppPages, Lifecycle):
         Declare a topic.
 
         Args:
-            *names: Topic names; several are for reading only.
+            *names: Topic names; several are for reading only. Without one, **pattern** is a
+                regular expression that the whole name of a topic has to fit: an agent reads them
+                all, also those that come later.
             key_type: ``bytes`` (None), ``str``, ``int``, ``dict`` or a model.
             value_type: Of any shape (None), ``str``, ``bytes``, ``int``, ``dict`` or a model.
             **options: What the topic is created with if it is missing: ``partitions``,

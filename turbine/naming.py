@@ -18,6 +18,7 @@ __all__ = [
     "changelog_topic",
     "check_app_id",
     "check_name",
+    "check_pattern",
     "check_topic_name",
     "function_name",
     "group_by_topic",
@@ -178,3 +179,23 @@ def function_name(fn: Callable[..., Any], *, qualified: bool) -> str:
         return str(name)
     module = module_name(getattr(inner, "__module__", "") or "")
     return f"{module}.{name}" if module else str(name)
+
+
+def check_pattern(pattern: "str | re.Pattern[str]", names: tuple[str, ...]) -> re.Pattern[str]:
+    """
+    Read the pattern of a topic.
+
+    Raises:
+        DeclarationError: It is no regular expression, or the topic has names too.
+    """
+    if names:
+        raise DeclarationError(
+            f"the topic {', '.join(names)!r} has a pattern too: leave one out, a topic has names "
+            "or a pattern"
+        )
+    try:
+        return re.compile(pattern)
+    except (re.error, TypeError) as exc:
+        raise DeclarationError(
+            f"pattern={pattern!r} is no regular expression: {exc}; write pattern=r'orders-.*'"
+        ) from None

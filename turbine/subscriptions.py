@@ -80,6 +80,11 @@ class Subscription:
         self.is_async, self.shape = _check_handler(fn)
         self.name = check_name("subscription", name or function_name(fn, qualified=False))
         self.source = _source(app, source)
+        if self.source.pattern is not None:
+            raise DeclarationError(
+                f"the subscription {self.name} reads a pattern, which only agents can: write "
+                "@app.agent(app.topic(pattern=...)), or name its topics"
+            )
         self.publish_to = (
             None if publish_to is None else _declare.topic_name("publish_to", publish_to)
         )

@@ -15,10 +15,12 @@ from turbine._parsers import seconds
 from turbine._turns import SENDER
 from turbine.codecs import FormatArg, format_of
 from turbine.exceptions import ConfigError, DeclarationError, EncodeError, SendError
-from turbine.naming import check_topic_name
+from turbine.naming import check_pattern, check_topic_name
 from turbine.types import HeadersArg, RecordMetadata
 
 if TYPE_CHECKING:
+    import re
+
     from turbine._native import Delivery
     from turbine.app import App
 
@@ -79,7 +81,9 @@ class Topic:
     Several names are for reading only. Made by `App.topic`.
 
     Attributes:
-        names: Topic names.
+        names: Topic names; none if it has a pattern.
+        pattern: What the names of the topics to read have to fit; None: those of `names`.
+        found: Topics that fit the pattern, as far as they are known.
         key_type: Type of keys; None: bytes.
         value_type: Type of values; None: of any shape.
         key_format: Format of the keys.
@@ -97,12 +101,14 @@ class Topic:
         "app",
         "config",
         "event_time",
+        "found",
         "internal",
         "key_format",
         "key_type",
         "name",
         "names",
         "partitions",
+        "pattern",
         "replicas",
         "value_format",
         "value_type",
@@ -128,8 +134,11 @@ class Topic:
         event_time_unit: str | None = None,
         out_of_orderness: float | timedelta | str | None = None,
         idle_close: float | timedelta | str | None = None,
+        pattern: "str | re.Pattern[str] | None" = None,
     ) -> None:
-        if not names:
+        self.pattern = None if pattern is None else check_pattern(pattern, names)
+        self.found: tuple[str, ...] = ()
+        if not names and self.pattern is None:
             raise DeclarationError("a topic needs a name: write app.topic('orders')")
         check_type("key_type", key_type)
         check_type("value_type", value_type)
@@ -139,7 +148,7 @@ class Topic:
             )
         self.app = app
         self.names = tuple(dict.fromkeys(check_topic_name(name) for name in names))
-        self.name = self.names[0]
+        self.name = self.names[0] if names else str(self)
         self.key_type = key_type
         self.value_type = value_type
         self.key_format = None if key_format is None else format_of("key_format", key_format)
@@ -305,6 +314,9 @@ class Topic:
         types = changes.pop("key_type", None), changes.pop("value_type", None)
         twin = copy.copy(self.with_types(*types) if any(types) else self)
         names = self.names if topics is None else topics
+        if topics is None and self.pattern is not None:
+            raise _several_names(self)
+        twin.pattern = None
         twin.names = tuple(check_topic_name(f"{prefix}{name}{suffix}") for name in names)
         twin.name = twin.names[0]
         for name, value in changes.items():
@@ -349,16 +361,21 @@ class Topic:
             "config": self.config,
             "internal": self.internal,
             "event_time": self.event_time,
+            "pattern": self.pattern,
         }
 
     def __str__(self) -> str:
-        return ",".join(self.names)
+        return ",".join(self.names) if self.pattern is None else f"~{self.pattern.pattern}"
 
     def __repr__(self) -> str:
         return f"<Topic {self}>"
 
 
 def _several_names(topic: Topic) -> DeclarationError:
+    if topic.pattern is not None:
+        return DeclarationError(
+            f"{topic!r} is a pattern and can only be read: send to a topic with a name"
+        )
     return DeclarationError(
         f"the topic {str(topic)!r} has several names and can only be read: "
         f"send to app.topic({topic.name!r})"

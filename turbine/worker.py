@@ -20,6 +20,7 @@ from turbine._dump import describe_worker
 from turbine._isolated import IsolatedAgent
 from turbine._leader import Leader
 from turbine._pages_runtime import Pages
+from turbine._patterns_runtime import Patterns
 from turbine._plan import plan_app
 from turbine._readers import Reader
 from turbine._replies import stop_replies
@@ -156,6 +157,7 @@ class Runtime:
             await asyncio.to_thread(ensure_topics, app, admin, _ADMIN_TIMEOUT_MS)
             wake = self._wake = Wake(self._native, self._on_news)
             await asyncio.to_thread(self._native.start)
+            await self._start_patterns(admin)
             await self.pages.start()
         except BaseException:
             await self._abort()
@@ -222,12 +224,18 @@ class Runtime:
 
     # -- inside ----------------------------------------------------------------------------
 
+    async def _start_patterns(self, admin: _native.Admin) -> None:
+        patterns = Patterns(self.app, self._native, admin)
+        if patterns.are_there:
+            await asyncio.to_thread(patterns.look)
+            self._jobs.append(asyncio.create_task(patterns.look_on(), name="topics of patterns"))
+
     def _declare(self) -> None:
         for subscription in self.app.subscriptions.values():
             if subscription.schema is not None:
                 self._native.set_schema(subscription.name, subscription.schema)
         for agent in self.app.agents.values():
-            if not agent.topics:
+            if isinstance(agent.reads, Channel):
                 continue
             key, value = agent.decoders()
             schema = None

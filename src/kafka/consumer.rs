@@ -215,10 +215,7 @@ impl GroupConsumer {
         let client = Arc::new(client);
         // Set before the subscription, so before the first rebalance can ask for it.
         let _ = client.context().handle.set(Arc::downgrade(&client));
-        let topics: Vec<&str> = member.topics.iter().map(String::as_str).collect();
-        client
-            .subscribe(&topics)
-            .map_err(|e| failed(format!("subscribing to {}", topics.join(", ")), &e))?;
+        subscribe(&client, member.topics)?;
         let stopping = Arc::new(AtomicBool::new(false));
         let thread = {
             let (client, stopping) = (Arc::clone(&client), Arc::clone(&stopping));
@@ -229,6 +226,15 @@ impl GroupConsumer {
         };
         let start_at = member.start_at;
         Ok(Self { client, stopping, thread: Mutex::new(Some(thread)), start_at })
+    }
+
+    /// Reads these topics from now on; partitions of those read before stay where they are.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Kafka`] if it cannot subscribe.
+    pub fn resubscribe(&self, topics: &[String]) -> Result<()> {
+        subscribe(&self.client, topics)
     }
 
     /// Commits `offsets` and waits for the broker's answer.
@@ -306,6 +312,15 @@ impl GroupConsumer {
             let _ = thread.join();
         }
     }
+}
+
+fn subscribe(client: &ConsumerHandle, topics: &[String]) -> Result<()> {
+    if topics.is_empty() {
+        // Of a pattern that nothing fits yet; librdkafka takes no empty list.
+        return Ok(());
+    }
+    let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+    client.subscribe(&names).map_err(|e| failed(format!("subscribing to {}", names.join(", ")), &e))
 }
 
 fn serve(client: &ConsumerHandle, stopping: &AtomicBool) {

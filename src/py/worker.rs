@@ -27,7 +27,11 @@ use pyo3::{
     types::{PyDict, PyList},
 };
 use pyo3_arrow::PySchema;
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 /// One process of an app: consumers, tasks, producer, HTTP server.
 #[pyclass(frozen, module = "turbine._native")]
@@ -152,6 +156,17 @@ impl Worker {
         let index = index.ok_or_else(|| Error::Config(format!("no table is called {name}")))?;
         let worker = Detached::new(Arc::clone(&self.worker));
         Ok(Table::new(worker, crate::task::tables::space(index), codec))
+    }
+
+    /// Let an agent read more topics, each with its number of partitions.
+    #[pyo3(signature = (agent, topics, /))]
+    fn read_also(
+        &self,
+        py: Python<'_>,
+        agent: &str,
+        topics: BTreeMap<String, usize>,
+    ) -> PyResult<()> {
+        Ok(py.detach(|| self.worker.read_also(agent, topics))?)
     }
 
     #[pyo3(signature = (agent, message, /))]

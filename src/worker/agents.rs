@@ -41,13 +41,16 @@ pub(super) fn agents_spawn(
     known: &BTreeMap<String, usize>,
 ) -> Spawn {
     let configs: Vec<AgentConfig> = configs.iter().copied().cloned().collect();
-    let partitions = known.clone();
+    let counts = known.clone();
     let (weak, runtime, epochs) = (Arc::downgrade(worker), runtime.clone(), Arc::clone(epochs));
     Box::new(move |group, tp, queue, _| {
         let worker = weak.upgrade().expect("a worker leaves its groups before it goes");
-        let readers: Vec<AgentConfig> =
-            configs.iter().filter(|c| c.topics.iter().any(|t| **t == *tp.topic)).cloned().collect();
-        let partitions = partitions.get(&*tp.topic).map_or(0, |&count| count);
+        let reads = |c: &&AgentConfig| {
+            c.topics.iter().any(|t| **t == *tp.topic) || worker.found.has(&c.name, &tp.topic)
+        };
+        let readers: Vec<AgentConfig> = configs.iter().filter(reads).cloned().collect();
+        let count = counts.get(&*tp.topic).copied().or_else(|| worker.found.partitions(&tp.topic));
+        let partitions = count.unwrap_or(0);
         let partitions = i32::try_from(partitions).unwrap_or(i32::MAX);
         let recipe =
             Recipe { worker, runtime: runtime.clone(), epochs: Arc::clone(&epochs), readers };

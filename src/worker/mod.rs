@@ -26,6 +26,7 @@ mod agents;
 mod build;
 mod committers;
 mod exact;
+mod found;
 mod look;
 pub mod opening;
 mod parts;
@@ -52,6 +53,7 @@ use crate::{
 use arrow::datatypes::SchemaRef;
 use epochs::Epochs;
 use events::{Event, Events};
+use found::Found;
 use group::Group;
 use parking_lot::Mutex;
 use partitions::Partitions;
@@ -100,6 +102,7 @@ pub struct Worker {
     shelves: HashMap<String, Arc<Shelf<Job>>>,
     mailboxes: HashMap<String, Vec<Arc<Mailbox>>>,
     pub(crate) partitions: Partitions,
+    found: Found,
     schemas: Mutex<HashMap<String, SchemaRef>>,
     groups: Mutex<Vec<Arc<Group>>>,
     committers: Mutex<Vec<JoinHandle<()>>>,
@@ -161,6 +164,7 @@ impl Worker {
             events: Arc::new(Events::new(Arc::clone(&wake))),
             wake,
             partitions: Partitions::default(),
+            found: Found::default(),
             schemas: Mutex::default(),
             groups: Mutex::default(),
             committers: Mutex::default(),
@@ -248,6 +252,8 @@ impl Worker {
         for plan in plans {
             let partitions = partitions_of(&plan.topics);
             let group = Arc::new_cyclic(|me| Group { me: me.clone(), ..plan.group });
+            // A pattern that nothing fits yet has nothing to wait for.
+            group.has_joined.store(plan.topics.is_empty(), Ordering::Release);
             self.groups.lock().push(Arc::clone(&group));
             let member = GroupConsumer::join(
                 &Membership {
