@@ -181,6 +181,10 @@ class AppPages:
 
         return declare
 
+    def page_middleware(self) -> list[Any]:
+        """Middleware of Starlette around all pages."""
+        return []
+
     @property
     def web(self) -> "Web":
         """What pages get as their first argument; ``app.web.add_static`` serves files."""

@@ -174,6 +174,10 @@ class Lifecycle:
         if leader is not None:
             await leader.wait()
 
+    def make_observer(self) -> Any:
+        """Return what a stream that is made tells of its events; None: nobody wants to know."""
+        return None
+
     def reply_value(self, value: Any) -> Any:
         """Make what `turbine.Agent.ask` returns of the JSON value of an answer."""
         return value

@@ -1,6 +1,5 @@
 """One record as an agent sees it."""
 
-import functools
 from types import GenericAlias, TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
@@ -113,7 +112,7 @@ class Event:
             return await self.send(target, **{**parts, **overrides})
         parts["key"], parts["value"] = self.raw
         # Bytes go past whatever writes values of a topic.
-        send = target.send if "value" in overrides else functools.partial(Topic.send, target)
+        send = target.send if "value" in overrides else target.send_raw
         return await send(**{**parts, **overrides})
 
     @property

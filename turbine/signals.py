@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from turbine.exceptions import DeclarationError
 
@@ -27,8 +27,21 @@ class Signal:
         self.name = name
         self._handlers: list[Callable[..., Any]] = []
 
-    def connect(self, handler: F) -> F:
-        """Call *handler*, sync or async, with the sender and the signal's arguments."""
+    @overload
+    def connect(self, handler: F, **options: object) -> F: ...
+    @overload
+    def connect(self, **options: object) -> Callable[[F], F]: ...
+    def connect(self, handler: Any = None, **options: object) -> Any:
+        """
+        Call *handler*, sync or async, with the sender and the signal's arguments.
+
+        Args:
+            handler: A function; None gives a decorator, for ``@app.on_x.connect()``.
+            **options: Taken for programs of Faust, without effect: a handler stays connected.
+        """
+        if handler is None:
+            return self.connect
+        del options
         if not callable(handler):
             raise DeclarationError(
                 f"app.{self.name}.connect takes a function, not {handler!r}: "
@@ -51,7 +64,7 @@ class Signal:
             if inspect.isawaitable(result):
                 await result
 
-    def send_now(self, sender: object, *args: Any) -> None:
+    def send_now(self, sender: object, *args: Any, **kwargs: Any) -> None:
         """
         Call every handler where no event loop runs yet.
 
@@ -59,12 +72,12 @@ class Signal:
             DeclarationError: A handler is async.
         """
         for handler in list(self._handlers):
-            result = handler(sender, *args)
+            result = handler(sender, *args, **kwargs)
             if inspect.isawaitable(result):
                 if inspect.iscoroutine(result):
                     result.close()
                 raise DeclarationError(
-                    f"{self.name} is sent before an event loop runs: write 'def', not "
+                    f"{self.name} is sent where nothing can be awaited: write 'def', not "
                     f"'async def', for {getattr(handler, '__name__', handler)}"
                 )
 

@@ -51,10 +51,11 @@ class Stream(Operators):
         self._lists: dict[tuple[str, int] | None, _List] = {}
         self._given: Any = None
         self._is_again = False
+        self._observer = app.make_observer() or _NOBODY
         rows.hurried = self._is_hurried
 
     def __aiter__(self) -> AsyncIterator[Any]:
-        is_plain = not (self._steps or self._by_hand or self._expiries)
+        is_plain = not (self._steps or self._by_hand or self._expiries or self._observer)
         return self._values() if is_plain else self._walked(_value_of)
 
     async def _values(self) -> AsyncIterator[Any]:
@@ -213,6 +214,7 @@ class Stream(Operators):
     def restarted(self) -> None:
         """Forget what a call of the agent's function has made of the stream."""
         super().restarted()
+        self._observer.end(self)
         self.before, self.merged = self.merged or self.before, None
 
     def adopt(self, other: "Stream") -> None:
@@ -269,7 +271,10 @@ class Stream(Operators):
                     if value is SKIPPED:
                         self._skip(cursor)
                         continue
+                if self._observer:
+                    self._observer.begin(self, [_event(self.app, cursor, value, by_hand=False)])
                 yield project(cursor, value)
+                self._observer.end(self)
                 if self._expiries:
                     await self._close(self._cursor or cursor)
             if self._by_hand:
@@ -369,7 +374,9 @@ class Stream(Operators):
                     if one.values:
                         self._enter(self._held[-1][0])
                         self._given = one.values
+                        self._observer.begin(self, one.events)
                         yield one.values
+                        self._observer.end(self)
                         await self._close(self._held[-1][0])
                     self._done()
 
@@ -386,6 +393,7 @@ class Stream(Operators):
         key = None if cursor.turn() is None else (cursor.topic, cursor.partition)
         one = self._lists.get(key)
         values = [] if one is None else one.values
+        events: list[Event] = [] if one is None else one.events
         while len(values) < max_:
             value = next(cursor, _NOTHING)
             if value is _NOTHING:
@@ -396,10 +404,12 @@ class Stream(Operators):
                     self._skip(cursor)
                     continue
             values.append(project(cursor, value))
+            if self._observer:
+                events.append(_event(self.app, cursor, value, by_hand=False))
         if cursor.handed() > start:
             if one is None:
                 deadline = asyncio.get_running_loop().time() + within_s
-                one = self._lists[key] = _List(values, deadline)
+                one = self._lists[key] = _List(values, events, deadline)
             one.held.append((cursor, start, cursor.handed()))
         if len(values) < max_:
             if self._by_hand:
@@ -427,16 +437,33 @@ class Stream(Operators):
 class _List:
     """A list that an agent collects: of one partition where that matters, else of all."""
 
-    __slots__ = ("deadline", "held", "values")
+    __slots__ = ("deadline", "events", "held", "values")
 
-    def __init__(self, values: list[Any], deadline: float) -> None:
+    def __init__(self, values: list[Any], events: list[Event], deadline: float) -> None:
         self.values = values
+        self.events = events
         self.deadline = deadline
         self.held: list[tuple[Cursor, int, int]] = []
 
     def is_hurried(self) -> bool:
         """Whether a commit waits for it."""
         return self.held[-1][0].is_hurried()
+
+
+class _Nobody:
+    """Whom a stream tells of its events if nobody wants to know."""
+
+    def begin(self, stream: Stream, events: list[Event]) -> None:
+        """Events are handed out."""
+
+    def end(self, stream: Stream) -> None:
+        """They are done, or were given up."""
+
+    def __bool__(self) -> bool:
+        return False
+
+
+_NOBODY: Any = _Nobody()
 
 
 def _value_of(_cursor: "Cursor", value: Any) -> Any:

@@ -38,19 +38,22 @@ class Pending:
     A record on its way; awaiting it gives its `RecordMetadata`.
 
     Awaiting is optional: a worker commits an input after everything sent before is acknowledged.
+
+    Attributes:
+        delivery: The core's side of it.
     """
 
-    __slots__ = ("_delivery",)
+    __slots__ = ("delivery",)
 
     def __init__(self, delivery: "Delivery") -> None:
-        self._delivery = delivery
+        self.delivery = delivery
 
     def done(self) -> bool:
         """Whether the record is acknowledged, or has failed."""
-        return self._delivery.done()
+        return self.delivery.done()
 
     def __await__(self) -> Generator[Any, None, RecordMetadata]:
-        delivery = self._delivery
+        delivery = self.delivery
         if not delivery.done():
             yield from _acknowledged(delivery)
         topic, partition, offset, timestamp_ms = delivery.result(0)
@@ -218,6 +221,9 @@ class Topic:
             await loop.run_in_executor(None, producer.wait_room, _ROOM_POLL_MS)
             delivery = producer.send(self.name, key, value, number, time_ms, raw)
         return Pending(delivery)
+
+    send_raw = send
+    """As `send`, past whatever writes the values of a topic; key and value are bytes."""
 
     def send_soon(
         self,

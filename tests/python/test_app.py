@@ -255,7 +255,7 @@ async def test_a_signal_calls_sync_and_async_handlers_in_order() -> None:
     assert seen[2:] == ["second"]
     assert not Signal("none")
     with pytest.raises(TypeError, match="takes a function"):
-        app.on_partitions_revoked.connect(3)  # type: ignore[type-var]
+        app.on_partitions_revoked.connect(3)  # type: ignore[call-overload]
 
 
 def test_an_event_carries_its_place_and_headers() -> None:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from turbine.faust.models.base import maybe_model, registry
     from turbine.faust.models.options import ModelOptions
     from turbine.faust.models.record import Record
+    from turbine.faust.sensors.base import Sensor
+    from turbine.faust.sensors.monitor import Monitor
     from turbine.faust.serializers.codecs import Codec
     from turbine.faust.serializers.schemas import Schema
     from turbine.faust.service import Service
@@ -52,12 +54,14 @@ __all__ = [
     "HoppingWindow",
     "ModelOptions",
     "ModelT",
+    "Monitor",
     "OAuthCredentials",
     "Record",
     "RecordMetadata",
     "SASLCredentials",
     "SSLCredentials",
     "Schema",
+    "Sensor",
     "Service",
     "Settings",
     "SlidingWindow",
@@ -90,6 +94,8 @@ __getattr__, __dir__ = lazy(
             "SASLCredentials",
             "SSLCredentials",
         ),
+        "turbine.faust.sensors.base": ("Sensor",),
+        "turbine.faust.sensors.monitor": ("Monitor",),
         "turbine.faust.service": ("Service",),
         "turbine.faust.windows": ("HoppingWindow", "SlidingWindow", "TumblingWindow"),
         "turbine.faust.worker": ("Worker",),

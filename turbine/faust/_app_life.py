@@ -41,7 +41,12 @@ class FlowControl:
 
 
 class AppLife(native.App):
-    """The part of `turbine.faust.App` that runs."""
+    """
+    The part of `turbine.faust.App` that runs.
+
+    Attributes:
+        flow_control: What tests switch on.
+    """
 
     serves_without_pages = True
     producer_only = False

@@ -11,6 +11,7 @@ from typing import Any, overload
 from turbine.agents import Source
 from turbine.channels import Channel
 from turbine.faust._app_life import AppLife
+from turbine.faust._app_sensors import AppSensors
 from turbine.faust.agents import Agent, declare_agent
 from turbine.faust.channels import AppChannels
 from turbine.faust.models.base import maybe_model
@@ -22,7 +23,7 @@ from turbine.topics import Topic
 __all__ = ["App"]
 
 
-class App(AppTables, AppChannels, AppTopics, AppLife):
+class App(AppTables, AppChannels, AppTopics, AppLife, AppSensors):
     """
     An app with the defaults of Faust.
 

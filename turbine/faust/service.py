@@ -253,6 +253,15 @@ async def _await(work: Awaitable[Any]) -> Any:
     return await work
 
 
+def has_life(service: Service) -> bool:
+    """Whether there is something to start: a task, a timer, or a function around the start."""
+    hooks = ("on_first_start", "on_start", "on_started", "on_stop", "on_shutdown")
+    kind = type(service)
+    if any(getattr(kind, name) is not getattr(Service, name) for name in hooks):
+        return True
+    return any(hasattr(getattr(kind, name, None), _PLAN) for name in dir(kind))
+
+
 def job_of(app: "App", service: "Callable[[], Service]", name: str) -> Task:
     """Make the job that starts a service with a worker of *app* and stops it before the drain."""
 

@@ -6,7 +6,7 @@ codecs are those that the core has too, the core reads: records and plain types 
 through Python code. A value of None, a tombstone, is given as None whatever the type is.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +19,7 @@ from turbine._decoders import decoder_for
 from turbine.agents import Agent
 from turbine.app import TOPIC_OPTIONS
 from turbine.faust.models.base import Model, maybe_model, registry
+from turbine.faust.sensors._observing import watch_sent
 from turbine.faust.serializers.codecs import CodecArg, get_codec
 from turbine.faust.serializers.registry import Registry
 from turbine.faust.serializers.schemas import Schema
@@ -145,10 +146,27 @@ class Topic(NativeTopic):
         del force
         codecs = schema, key_serializer, value_serializer
         key, value, headers = self._written(key, value, headers, codecs)
+        headers, told = self._told(key, value, partition, timestamp, headers)
         sent = super().send(
             key=key, value=value, partition=partition, timestamp=timestamp, headers=headers
         )
-        return sent if callback is None else _with_callback(sent, callback)
+        return sent if callback is None and told is None else _with_calls(sent, told, callback)
+
+    def send_raw(
+        self,
+        *,
+        key: Any = None,
+        value: Any = None,
+        partition: int | None = None,
+        timestamp: float | datetime | None = None,
+        headers: Any = None,
+    ) -> Any:
+        """Enqueue bytes as they are."""
+        headers, told = self._told(key, value, partition, timestamp, headers)
+        sent = super().send_raw(
+            key=key, value=value, partition=partition, timestamp=timestamp, headers=headers
+        )
+        return sent if told is None else _with_calls(sent, told)
 
     def send_soon(
         self,
@@ -168,20 +186,42 @@ class Topic(NativeTopic):
         del force
         codecs = schema, key_serializer, value_serializer
         key, value, headers = self._written(key, value, headers, codecs)
+        headers, told = self._told(key, value, partition, timestamp, headers)
         pending = super().send_soon(
             key=key, value=value, partition=partition, timestamp=timestamp, headers=headers
         )
-        if callback is not None:
-            callback(pending)
+        for call in (told, callback):
+            if call is not None:
+                call(pending)
         return pending
 
     def _written(self, key: Any, value: Any, headers: Any, codecs: tuple[Any, ...]) -> Any:
         """Key, value and headers for the core: as they are, or as the schema writes them."""
         schema, key_codec, value_codec = codecs
-        if codecs == (None, None, None) and self._is_native(value):
+        is_plain = codecs == (None, None, None) and self._is_native(value)
+        if is_plain and not self.app.tells_of_sends:
             return key, value, headers
         outgoing = _Outgoing(schema or self.schema, key_codec, value_codec)
         return outgoing.written(self.app, key, value, headers)
+
+    def _told(
+        self,
+        key: Any,
+        value: Any,
+        partition: int | None,
+        timestamp: float | datetime | None,
+        headers: Any,
+    ) -> tuple[Any, Callable[[Any], None] | None]:
+        """Tell of a record that is about to go; its headers, and what to call when it has gone."""
+        app = self.app
+        if not app.tells_of_sends:
+            return headers, None
+        if app.on_produce_message:
+            pairs = headers.items() if isinstance(headers, Mapping) else headers or ()
+            headers = list(pairs)
+            parts = {"key": key, "value": value, "partition": partition, "timestamp": timestamp}
+            app.on_produce_message.send_now(app, **parts, headers=headers)
+        return headers, watch_sent(app.sensors, None, self.name, key, value)
 
     def _is_native(self, value: Any) -> bool:
         """Does the core write what the schema would?"""
@@ -281,9 +321,11 @@ def with_codecs(agent: Agent, codecs: dict[str, Any]) -> Agent:
     return agent
 
 
-async def _with_callback(sent: Any, callback: Callable[[Any], Any]) -> Any:
+async def _with_calls(sent: Any, *calls: Callable[[Any], Any] | None) -> Any:
     pending = await sent
-    callback(pending)
+    for call in calls:
+        if call is not None:
+            call(pending)
     return pending
 
 

@@ -55,6 +55,11 @@ class Workers:
             return runtime.producer
         return cast("Producer", _Stamping(runtime.producer, self._now_ms))
 
+    @property
+    def native(self) -> Any:
+        """The core's side of the caller's worker; None while none runs."""
+        return self._runtime().native if self._running else None
+
     def add(self, runtime: "Runtime") -> None:
         """One more."""
         self._running.append(runtime)

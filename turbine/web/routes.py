@@ -54,7 +54,7 @@ def build(app: "App") -> Starlette:
     handlers = {HTTPError: _refused, TurbineError: _turbine_error, Exception: _failed}
     return Starlette(
         routes=routes,
-        middleware=_cors(app),
+        middleware=[*app.page_middleware(), *_cors(app)],
         exception_handlers=handlers,  # type: ignore[arg-type]
     )
 

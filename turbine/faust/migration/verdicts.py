@@ -48,8 +48,10 @@ NOTES: dict[str, dict[str, Verdict]] = {
     "faust": {
         "App": _better("Agents commit what was handled and nothing beyond it."),
         "Service": _better("An exception in a task is logged and counted, and ends nothing."),
-        "Monitor": _missing("Read /metrics of the worker."),
-        "Sensor": _missing("Read /metrics of the worker."),
+        "Monitor": _better("Read from the core's metrics: nothing is counted a record in Python."),
+        "Sensor": _differs(
+            "on_table_..., on_commit_... and on_assignment_... are never called: read app.monitor."
+        ),
         "livecheck": _missing("Use turbine.testing."),
     },
     "app": {
@@ -57,10 +59,10 @@ NOTES: dict[str, dict[str, Verdict]] = {
         "agent": _better("Failing events are left out as in Faust; on_error= chooses otherwise."),
         "command": _better("Runs inside a client; what it sent is acknowledged when it ends."),
         "crontab": _better("Follows changes of the clock; tz= and timezone= both work."),
-        "monitor": _missing("Read /metrics of the worker."),
-        "on_produce_message": _missing("Set headers where you send."),
+        "monitor": _better("Read from the core's metrics; also /metrics."),
+        "on_produce_message": _differs("Sync; not for answers to ask() and records of tables."),
         "page": _better("Starlette's request with Faust's names; also as app.asgi."),
-        "sensors": _missing("Read /metrics of the worker."),
+        "sensors": _better("What no sensor overrides costs nothing."),
         "service": _better("Stopped before the worker drains."),
         "table_route": _better("All methods, and the answer as it comes; waits while keys move."),
         "task": _differs("An exception is logged and counted; it does not end the worker."),

@@ -1,0 +1,229 @@
+"""
+`Sensor`: functions that are told what an app does, and `SensorDelegate`, who tells them.
+
+A function costs nothing until a sensor overrides it: a program without sensors, or with a monitor
+only, runs no Python code a record for them. Never called are ``on_topic_buffer_full``, the three of
+assignments, ``on_commit_...`` and ``on_table_...``: the core does these, and counts them in its
+metrics.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from turbine.exceptions import DeclarationError
+from turbine.faust.service import Service, has_life, job_of
+from turbine.types import TP
+
+if TYPE_CHECKING:
+    from turbine.app import App
+
+__all__ = ["Sensor", "SensorDelegate"]
+
+logger = logging.getLogger("turbine.faust.sensors")
+
+_WITH_STATE = frozenset({"on_rebalance_start", "on_web_request_start"})
+"""What gives a state to who overrides only the end."""
+
+
+class Sensor(Service):
+    """
+    Base of a program's own sensors; every function does nothing.
+
+    ``..._in``, ``..._initiated`` and ``..._start`` return a state that the function for the end
+    gets. An exception in one is logged once, and that function of that sensor called no more.
+    """
+
+    def on_message_in(self, tp: TP, offset: int, message: Any) -> None:
+        """A record is about to be handed to a stream."""
+
+    def on_stream_event_in(self, tp: TP, offset: int, stream: Any, event: Any) -> Any:
+        """An event is handed to an agent."""
+
+    def on_stream_event_out(
+        self, tp: TP, offset: int, stream: Any, event: Any, state: Any = None
+    ) -> None:
+        """The agent asks for the next one, or has raised."""
+
+    def on_message_out(self, tp: TP, offset: int, message: Any) -> None:
+        """A record is done."""
+
+    def on_topic_buffer_full(self, tp: TP) -> None:
+        """Never called: buffers are bounded by bytes, in the core."""
+
+    def on_table_get(self, table: Any, key: Any) -> None:
+        """Never called."""
+
+    def on_table_set(self, table: Any, key: Any, value: Any) -> None:
+        """Never called."""
+
+    def on_table_del(self, table: Any, key: Any) -> None:
+        """Never called."""
+
+    def on_commit_initiated(self, consumer: Any) -> Any:
+        """Never called: the core commits."""
+
+    def on_commit_completed(self, consumer: Any, state: Any) -> None:
+        """Never called: the core commits."""
+
+    def on_send_initiated(
+        self, producer: Any, topic: str, message: Any, keysize: int, valsize: int
+    ) -> Any:
+        """A record is about to be sent; sizes in bytes, 0 where the core encodes."""
+
+    def on_send_completed(self, producer: Any, state: Any, metadata: Any) -> None:
+        """A sent record is acknowledged; *metadata* says where it is."""
+
+    def on_send_error(self, producer: Any, exc: BaseException, state: Any) -> None:
+        """A sent record is lost."""
+
+    def on_assignment_start(self, assignor: Any) -> Any:
+        """Never called: the client library assigns."""
+
+    def on_assignment_error(self, assignor: Any, state: Any, exc: BaseException) -> None:
+        """Never called."""
+
+    def on_assignment_completed(self, assignor: Any, state: Any) -> None:
+        """Never called."""
+
+    def on_rebalance_start(self, app: Any) -> Any:
+        """Partitions have come or gone."""
+        del app
+        return {"time_start": monotonic()}
+
+    def on_rebalance_return(self, app: Any, state: Any) -> None:
+        """The worker knows its partitions."""
+
+    def on_rebalance_end(self, app: Any, state: Any) -> None:
+        """What has come is restored and runs."""
+
+    def on_web_request_start(self, app: Any, request: Any, *, view: Any = None) -> Any:
+        """A page is asked for."""
+        del app, request, view
+        return {"time_start": monotonic()}
+
+    def on_web_request_end(
+        self, app: Any, request: Any, response: Any, state: Any, *, view: Any = None
+    ) -> None:
+        """A page has answered; *response* is None if it raised."""
+
+    def asdict(self) -> Mapping[str, Any]:
+        """What it knows."""
+        return {}
+
+
+class SensorDelegate:
+    """
+    ``app.sensors``: every sensor of an app.
+
+    Each function of `Sensor` can be called here too, and calls all who override it.
+    """
+
+    def __init__(self, app: "App") -> None:
+        self.app = app
+        self._sensors: list[Sensor] = []
+        self._broken: set[tuple[int, str]] = set()
+        self._knows_rebalances = False
+        self._rebalance: dict[int, Any] | None = None
+
+    def add(self, sensor: Sensor) -> None:
+        """
+        Tell *sensor* from now on.
+
+        Raises:
+            DeclarationError: It is none.
+        """
+        if not isinstance(sensor, Sensor):
+            raise DeclarationError(
+                f"{sensor!r} is no sensor: write 'class Mine(faust.Sensor)', and add Mine()"
+            )
+        if sensor in self._sensors:
+            return
+        if not hasattr(sensor, "started"):
+            # It has an __init__ of its own that does not call the one of its base.
+            Service.__init__(sensor)
+        self._sensors.append(sensor)
+        if has_life(sensor):
+            self.app._add_job(job_of(self.app, lambda: sensor, f"sensor {type(sensor).__name__}"))  # noqa: SLF001 - the app's own part
+        if not self._knows_rebalances and self.hears("on_rebalance_start", "on_rebalance_end"):
+            self._knows_rebalances = True
+            self.app.on_partitions_assigned.connect(self._moved)
+            self.app.on_partitions_revoked.connect(self._moved)
+            self.app.on_rebalance_complete.connect(self._settled)
+
+    def remove(self, sensor: Sensor) -> None:
+        """Tell *sensor* no more; nothing happens if it is not there."""
+        if sensor in self._sensors:
+            self._sensors.remove(sensor)
+
+    def __iter__(self) -> Iterator[Sensor]:
+        return iter(list(self._sensors))
+
+    def __len__(self) -> int:
+        return len(self._sensors)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def hears(self, *names: str) -> bool:
+        """Whether a sensor overrides one of the functions."""
+        return any(_overrides(sensor, name) for sensor in self._sensors for name in names)
+
+    def begin(self, name: str, *args: Any, **kwargs: Any) -> dict[int, Any]:
+        """Call the function *name* of every sensor that overrides it; their states."""
+        return {
+            id(sensor): self._call(sensor, name, *args, **kwargs)
+            for sensor in list(self._sensors)
+            if name in _WITH_STATE or _overrides(sensor, name)
+        }
+
+    def end(self, name: str, *args: Any, state: dict[int, Any], **kwargs: Any) -> None:
+        """Call the function *name* with each sensor's own state behind *args*."""
+        for sensor in list(self._sensors):
+            if _overrides(sensor, name):
+                self._call(sensor, name, *args, state.get(id(sensor)), **kwargs)
+
+    def end_sent(self, producer: Any, state: dict[int, Any], metadata: Any) -> None:
+        """Tell that a record is acknowledged."""
+        for sensor in list(self._sensors):
+            own = state.get(id(sensor))
+            self._call(sensor, "on_send_completed", producer, own, metadata)
+
+    def end_with_error(self, producer: Any, exc: BaseException, state: dict[int, Any]) -> None:
+        """Tell that a record is lost."""
+        for sensor in list(self._sensors):
+            self._call(sensor, "on_send_error", producer, exc, state.get(id(sensor)))
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("on_") or not hasattr(Sensor, name):
+            raise AttributeError(name)
+        return lambda *args, **kwargs: self.begin(name, *args, **kwargs)
+
+    def _moved(self, app: "App", partitions: object) -> None:
+        del partitions
+        if self._rebalance is None:
+            self._rebalance = self.begin("on_rebalance_start", app)
+            self.end("on_rebalance_return", app, state=self._rebalance)
+
+    def _settled(self, app: "App") -> None:
+        state, self._rebalance = self._rebalance, None
+        if state is not None:
+            self.end("on_rebalance_end", app, state=state)
+
+    def _call(self, sensor: Sensor, name: str, *args: Any, **kwargs: Any) -> Any:
+        if (id(sensor), name) in self._broken:
+            return None
+        try:
+            return getattr(sensor, name)(*args, **kwargs)
+        except Exception:
+            self._broken.add((id(sensor), name))
+            logger.exception("%r.%s raised, and is not called again", sensor, name)
+            return None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self._sensors!r}>"
+
+
+def _overrides(sensor: Sensor, name: str) -> bool:
+    return getattr(type(sensor), name) is not getattr(Sensor, name)
