@@ -27,6 +27,7 @@ pub mod outgoing;
 pub mod producer;
 pub mod queue;
 mod raw;
+mod reached;
 pub mod settings;
 mod stage;
 pub mod transaction;

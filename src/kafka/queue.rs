@@ -1,6 +1,6 @@
 //! The queue of one assigned partition, apart from the group's own queue.
 
-use super::{consumer::ConsumerHandle, failed_code, messages::Messages};
+use super::{consumer::ConsumerHandle, failed_code, messages::Messages, reached::Reached};
 use crate::{error::Error, types::TopicPartition};
 use parking_lot::{Condvar, Mutex};
 use rdkafka::{bindings as rd, consumer::Consumer, types::RDKafkaErrorCode};
@@ -25,6 +25,7 @@ pub struct PartitionQueue {
     queue: ptr::NonNull<rd::rd_kafka_queue_t>,
     arrived: Arc<Notify>,
     at_end: AtomicBool,
+    reached: Reached,
     client: Arc<ConsumerHandle>,
     tp: TopicPartition,
 }
@@ -32,22 +33,33 @@ pub struct PartitionQueue {
 /// The queues that somebody polls. The client has one a partition, whoever asks for it.
 #[derive(Default)]
 pub(super) struct Polled {
-    /// Whose wake-up is called.
-    last: Mutex<BTreeMap<TopicPartition, Arc<Notify>>>,
+    queues: Mutex<BTreeMap<TopicPartition, Split>>,
     gone: Condvar,
+}
+
+/// The queues of one partition that were split off and are still there.
+struct Split {
+    count: usize,
+    /// Whose wake-up is called: that of the newest.
+    last: Arc<Notify>,
 }
 
 impl Polled {
     /// Blocks until nobody polls `tp`, at most `timeout`; says whether that is so.
     pub(super) fn wait_for_none(&self, tp: &TopicPartition, timeout: Duration) -> bool {
         let deadline = Instant::now() + timeout;
-        let mut last = self.last.lock();
-        while last.contains_key(tp) {
-            if self.gone.wait_until(&mut last, deadline).timed_out() {
-                return !last.contains_key(tp);
+        let mut queues = self.queues.lock();
+        while queues.contains_key(tp) {
+            if self.gone.wait_until(&mut queues, deadline).timed_out() {
+                return !queues.contains_key(tp);
             }
         }
         true
+    }
+
+    /// Does only one poll `tp`?
+    fn is_single(&self, tp: &TopicPartition) -> bool {
+        self.queues.lock().get(tp).is_some_and(|split| split.count == 1)
     }
 }
 
@@ -71,7 +83,7 @@ impl PartitionQueue {
         let queue = ptr::NonNull::new(queue)?;
         let arrived = Arc::new(Notify::new());
         let tp = TopicPartition::new(topic, partition);
-        let mut last = client.context().polled.last.lock();
+        let mut queues = client.context().polled.queues.lock();
         // SAFETY: the queue is ours until destroyed; the opaque outlives the callback (see Drop).
         unsafe {
             rd::rd_kafka_queue_forward(queue.as_ptr(), ptr::null_mut());
@@ -81,10 +93,13 @@ impl PartitionQueue {
                 Arc::as_ptr(&arrived).cast_mut().cast(),
             );
         }
-        last.insert(tp.clone(), Arc::clone(&arrived));
-        drop(last);
-        let at_end = AtomicBool::new(false);
-        Some(Self { queue, arrived, at_end, client: Arc::clone(client), tp })
+        let split = Split { count: 0, last: Arc::clone(&arrived) };
+        let split = queues.entry(tp.clone()).or_insert(split);
+        split.count += 1;
+        split.last = Arc::clone(&arrived);
+        drop(queues);
+        let (at_end, reached) = (AtomicBool::new(false), Reached::new(topic, partition));
+        Some(Self { queue, arrived, at_end, reached, client: Arc::clone(client), tp })
     }
 
     /// Resolves when something has arrived in an empty queue since the last call.
@@ -99,6 +114,13 @@ impl PartitionQueue {
         self.at_end.load(Ordering::Relaxed)
     }
 
+    /// Offset behind everything that was taken, and behind what is no record in front of the next one: markers of
+    /// transactions, what was aborted. None while that is not known.
+    #[must_use]
+    pub fn reached(&self) -> Option<i64> {
+        self.reached.at()
+    }
+
     /// Moves what is there behind `into`, at most `rows` records or about `bytes` bytes; never waits.
     /// Says how many came.
     ///
@@ -107,6 +129,20 @@ impl PartitionQueue {
     /// The error that the broker reported for this partition, with what came before it in `into`.
     pub fn take(&self, into: &mut Messages, rows: usize, bytes: usize) -> Result<usize, Error> {
         into.keep_alive(&self.client);
+        let is_single = self.client.context().polled.is_single(&self.tp);
+        self.reached.before(&self.client);
+        let taken = self.take_some(into, rows, bytes);
+        // One that is sure, and gets records, is asked when they end.
+        if self.reached.at().is_none() || !matches!(taken, Ok(1..)) {
+            self.reached.after(&self.client, is_single);
+        }
+        if taken.is_err() {
+            self.reached.forget();
+        }
+        taken
+    }
+
+    fn take_some(&self, into: &mut Messages, rows: usize, bytes: usize) -> Result<usize, Error> {
         let mut taken = 0;
         let mut found = [ptr::null_mut(); TAKE];
         let limit = into.bytes() + bytes;
@@ -177,18 +213,25 @@ impl PartitionQueue {
 impl Drop for PartitionQueue {
     fn drop(&mut self) {
         let polled = &self.client.context().polled;
-        let mut last = polled.last.lock();
+        let mut queues = polled.queues.lock();
+        let split = queues.get_mut(&self.tp);
+        let count = split.map_or(0, |split| {
+            split.count -= 1;
+            split.count
+        });
         // Another one may have been split off since: the callback is its.
-        let is_last = last.get(&self.tp).is_some_and(|one| Arc::ptr_eq(one, &self.arrived));
+        let is_last = queues.get(&self.tp).is_some_and(|one| Arc::ptr_eq(&one.last, &self.arrived));
         // SAFETY: the callback is off, or another's, before the Notify behind it goes.
         unsafe {
             if is_last {
                 rd::rd_kafka_queue_cb_event_enable(self.queue.as_ptr(), None, ptr::null_mut());
-                last.remove(&self.tp);
             }
             rd::rd_kafka_queue_destroy(self.queue.as_ptr());
         }
-        drop(last);
+        if count == 0 {
+            queues.remove(&self.tp);
+        }
+        drop(queues);
         polled.gone.notify_all();
     }
 }

@@ -10,6 +10,7 @@ use super::{
     order::order_broken,
     shelf::Shelf,
     status::{State, Status, retry_later},
+    trailing::{QUIET, Trailing},
 };
 use crate::{
     engine::tracker::{Ticket, Tracker},
@@ -194,6 +195,9 @@ impl Shared {
     /// Polls until the task drains or fails.
     pub async fn run(self: Arc<Self>, queue: PartitionQueue, chunk_bytes: usize) {
         let places = Arc::new(Semaphore::new(PLACES));
+        // A cut is a commit; without cuts there is one for all partitions anyway.
+        let trailing =
+            self.cuts.as_ref().map_or_else(Trailing::default, |_| Trailing::after(QUIET));
         self.status.become_state(State::Running);
         while self.status.is_live() {
             let place = tokio::select! {
@@ -202,7 +206,7 @@ impl Shared {
             };
             let Ok(place) = place else { return };
             let asked = Instant::now();
-            match self.collect(&queue, chunk_bytes).await {
+            match self.collect(&queue, chunk_bytes, &trailing).await {
                 Ok(Some(records)) => {
                     self.status.metrics.poll.observe(asked.elapsed().as_secs_f64());
                     self.hand_out(records, place);
@@ -217,6 +221,7 @@ impl Shared {
         &self,
         queue: &PartitionQueue,
         chunk_bytes: usize,
+        trailing: &Trailing,
     ) -> crate::error::Result<Option<Messages>> {
         let mut records = Messages::default();
         loop {
@@ -227,18 +232,41 @@ impl Shared {
             if !records.is_empty() {
                 return Ok(Some(records));
             }
+            if let Some(to) = trailing.look(queue.reached(), self.begun(), Instant::now()) {
+                self.pass_over(to);
+            }
             tokio::select! {
                 () = queue.arrived() => {}
                 () = self.stopping.notified() => {}
-                () = tokio::time::sleep(RECHECK) => {}
+                () = tokio::time::sleep(trailing.wait(RECHECK, Instant::now())) => {}
             }
         }
     }
 
+    /// Offset behind everything that was handed out.
+    fn begun(&self) -> Option<i64> {
+        self.lanes.first().and_then(|lane| lane.tracker.lock().end())
+    }
+
+    /// Goes on to `to`, in front of which no record is that was not handed out. Where there are cuts, once all of
+    /// them are done: a cut that is asked for there waits for nobody.
+    fn pass_over(&self, to: i64) {
+        if self.cuts.is_some() && self.position() != self.begun() {
+            return;
+        }
+        for lane in &self.lanes {
+            let mut tracker = lane.tracker.lock();
+            let from = tracker.end().unwrap_or(to);
+            let ticket = tracker.begin(from, to);
+            tracker.finish(ticket);
+            lane.reached.fetch_max(to, Ordering::SeqCst);
+        }
+        self.status.note_fetched(to);
+    }
+
     fn hand_out(self: &Arc<Self>, records: Messages, place: OwnedSemaphorePermit) {
         let rows = records.len();
-        let end = self.lanes.first().and_then(|lane| lane.tracker.lock().end());
-        if let Some(reason) = order_broken(&records, end, &self.status.tp) {
+        if let Some(reason) = order_broken(&records, self.begun(), &self.status.tp) {
             return self.status.fail(&reason);
         }
         self.status.metrics.records_in.inc_by(rows as u64);

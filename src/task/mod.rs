@@ -8,6 +8,7 @@
 //! * [`agent`]: events, decoded when the agent asks for them.
 //! * [`commit`]: transactions of tasks that promise exactly once.
 //! * [`repartition`]: records written once more under another key, for subscriptions that ask for it.
+//! * [`trailing`]: markers of transactions, at which a partition may end.
 //! * [`status`]: the state machine both share; [`shelf`]: where Python picks work up.
 //!
 //! # Guarantees
@@ -38,4 +39,5 @@ pub mod state;
 pub mod status;
 pub mod subscription;
 pub mod tables;
+pub mod trailing;
 pub mod watch;

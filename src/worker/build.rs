@@ -33,6 +33,7 @@ use crate::{
         subscription::{
             self, ChangelogWriter, Exact, Held, Replaying, Silence, Source, event_time::EventClock,
         },
+        trailing::{QUIET, Trailing},
         watch::watch,
     },
     types::TopicPartition,
@@ -329,6 +330,11 @@ impl Recipe {
                     dedup: parts.dedup(),
                     plan,
                     silence: Silence::new(parts.idle_close(), now, watermark),
+                    trailing: Trailing::after(if task.commits_each() {
+                        QUIET
+                    } else {
+                        Duration::ZERO
+                    }),
                 };
                 let run = runtime.spawn(source.run(sink));
                 watch(runtime, Arc::clone(&task), run, |task| &task.status);

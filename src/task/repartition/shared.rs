@@ -109,6 +109,17 @@ impl Shared {
         self.tracker.lock().end()
     }
 
+    /// Goes on to `to`: there is no record in front of it that was not taken.
+    pub(super) async fn pass_over(&self, to: i64, time_ms: i64) -> Result<()> {
+        self.commit(Vec::new(), to, time_ms).await?;
+        let mut tracker = self.tracker.lock();
+        let from = tracker.end().unwrap_or(to);
+        let ticket = tracker.begin(from, to);
+        tracker.finish(ticket);
+        self.status.note_fetched(to);
+        Ok(())
+    }
+
     /// Records written and not acknowledged.
     pub fn in_flight(&self) -> u64 {
         let tracker = self.tracker.lock();

@@ -20,6 +20,7 @@ use crate::{
         ready::until_ready,
         status::{State, retry_later},
         subscription::event_time::EventClock,
+        trailing::{QUIET, Trailing},
     },
     types::Records,
 };
@@ -52,6 +53,7 @@ pub struct Source {
     /// Event time and when the source is silent, if rows have a time.
     time: Option<(EventClock, Quiet)>,
     marked: Instant,
+    trailing: Trailing,
     batch_bytes: usize,
     key: Option<Expression>,
     says_no_column: bool,
@@ -84,6 +86,8 @@ enum Next {
     Records(Messages),
     Marks,
     Silence,
+    /// There is no record in front of this offset that was not taken.
+    Trailing(i64),
     Stop,
 }
 
@@ -95,6 +99,7 @@ impl Source {
         let limit = idle_close.map_or(QUIET_AFTER, Duration::from_millis);
         let now = made.clock.now();
         let dead_letters = config.dlq.as_deref().map(Arc::from);
+        let trailing = Trailing::after(if task.exact.is_some() { QUIET } else { Duration::ZERO });
         let way = match &task.exact {
             Some(_) => Way::Together(Vec::new()),
             None => Way::Alone(made.producer),
@@ -110,6 +115,7 @@ impl Source {
             partitions: i32::try_from(made.partitions).unwrap_or(i32::MAX),
             time: made.events.map(|events| (events, Quiet::new(limit, now))),
             marked: Instant::now(),
+            trailing,
             batch_bytes: made.batch_bytes,
             key: made.key,
             says_no_column: false,
@@ -128,6 +134,7 @@ impl Source {
                     self.pass_on(records).await
                 }
                 Ok(Next::Marks) => self.mark(Kind::Mark).await,
+                Ok(Next::Trailing(to)) => self.task.pass_over(to, self.clock.now_ms()).await,
                 Ok(Next::Silence) => self.mark(Kind::Idle).await,
                 Err(error) => Err(error),
             };
@@ -151,6 +158,10 @@ impl Source {
             if !records.is_empty() {
                 return Ok(Next::Records(records));
             }
+            let begun = self.task.end();
+            if let Some(to) = self.trailing.look(self.queue.reached(), begun, Instant::now()) {
+                return Ok(Next::Trailing(to));
+            }
             let marks = self.marks_due();
             if marks.is_some_and(|due| due <= Instant::now()) {
                 return Ok(Next::Marks);
@@ -159,7 +170,7 @@ impl Source {
             if silence.is_some_and(|due| due <= self.clock.now()) && self.queue.is_at_end() {
                 return Ok(Next::Silence);
             }
-            let mut wait = RECHECK;
+            let mut wait = self.trailing.wait(RECHECK, Instant::now());
             if let Some(due) = marks {
                 wait = wait.min(due.saturating_duration_since(Instant::now()));
             }

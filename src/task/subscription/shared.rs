@@ -259,8 +259,11 @@ impl Shared {
                 needed: windows.needed(),
             });
         }
+        // Behind markers nothing may come for long.
+        let is_trailing =
+            extent.first < extent.next && feeds.iter().all(|(_, rows)| rows.num_rows() == 0);
         if let Some(checkpoints) = &self.checkpoints
-            && (cause == Cause::Idle || checkpoints.is_due())
+            && (cause == Cause::Idle || is_trailing || checkpoints.is_due())
         {
             checkpoints.take(extent.ticket, extent.next, windows.changes()?);
         }
@@ -301,12 +304,24 @@ impl Shared {
         tracker.finish(ticket);
     }
 
-    /// Begins a batch without records behind everything begun; its ticket, and where reading goes on.
-    pub(super) fn begin_nothing(&self) -> Option<(Ticket, i64)> {
+    /// Begins a batch without records behind everything begun, which goes on to `upto` if that is further; its
+    /// ticket, where it begins, and where reading goes on.
+    pub(super) fn begin_nothing(&self, upto: Option<i64>) -> Option<(Ticket, i64, i64)> {
         let mut tracker = self.tracker.lock();
-        let next = tracker.end()?;
+        let first = tracker.end().or(upto)?;
+        let next = upto.map_or(first, |upto| upto.max(first));
         self.open.fetch_add(1, Ordering::AcqRel);
-        Some((tracker.begin(next, next), next))
+        Some((tracker.begin(first, next), first, next))
+    }
+
+    /// Offset behind everything begun.
+    pub(super) fn begun(&self) -> Option<i64> {
+        self.tracker.lock().end()
+    }
+
+    /// Does each step of the position cost more than an offset?
+    pub fn commits_each(&self) -> bool {
+        self.exact.is_some() || self.kept.is_some() || self.windows.is_some()
     }
 
     /// While it is kept, the task is not settled: only for one with windows or timers, whose last

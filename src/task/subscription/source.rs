@@ -25,6 +25,7 @@ use crate::{
         shelf::Shelf,
         sink::Sink,
         status::{State, retry_later},
+        trailing::Trailing,
         watch::watch,
     },
     types::{Records, TopicPartition},
@@ -70,6 +71,8 @@ pub struct Source {
     pub plan: Option<Plan>,
     /// How long nothing has come.
     pub silence: Silence,
+    /// When to go on behind the last record.
+    pub trailing: Trailing,
 }
 
 impl Source {
@@ -154,7 +157,10 @@ impl Source {
                 if full || is_waited_for || self.task.clock.now() >= due {
                     return Ok(Some(records));
                 }
-            } else if self.closes_by_clock() || self.task.has_due_timer(self.watermark()) {
+            } else if self.closes_by_clock()
+                || self.task.has_due_timer(self.watermark())
+                || self.trailing().is_some()
+            {
                 return Ok(Some(records));
             }
             let timer = if records.is_empty() { self.task.next_timer() } else { None };
@@ -166,7 +172,7 @@ impl Source {
                 () = reach(&self.task.clock, self.silence.due(self.task.clock.now())), if records.is_empty() => {}
                 () = reach(&self.task.clock, timer) => {}
                 () = &mut settled, if self.task.fires_timers() => {}
-                () = tokio::time::sleep(RECHECK) => {}
+                () = tokio::time::sleep(self.trailing.wait(RECHECK, Instant::now())) => {}
             }
         }
     }
@@ -207,7 +213,7 @@ impl Source {
     ) {
         self.task.skip_to_position();
         let watermark = Some(watermark).filter(|&watermark| watermark != NONE);
-        self.move_watermark(Content::Progress, watermark, place, outputs);
+        self.move_watermark(Content::Progress, (watermark, None), place, outputs);
     }
 
     fn shelve(
@@ -345,6 +351,13 @@ impl Source {
             && self.task.waits_for_watermark()
     }
 
+    /// Where reading goes on behind what is no record, if it is time to go there. What is only read again ends
+    /// with a record.
+    fn trailing(&self) -> Option<i64> {
+        let reached = self.queue.reached().filter(|_| self.task.repeats().is_none());
+        self.trailing.look(reached, self.task.begun(), Instant::now())
+    }
+
     fn watermark(&self) -> Option<i64> {
         self.events.as_ref().and_then(EventClock::watermark)
     }
@@ -358,17 +371,17 @@ impl Source {
     ) {
         if self.closes_by_clock() {
             let watermark = self.silence.watermark(self.task.clock.now());
-            self.move_watermark(Content::Silence, watermark, place, outputs);
+            self.move_watermark(Content::Silence, (watermark, None), place, outputs);
         } else {
-            self.move_watermark(Content::Progress, None, place, outputs);
+            self.move_watermark(Content::Progress, (None, self.trailing()), place, outputs);
         }
     }
 
-    /// A batch without rows behind all others, that lets windows go on to `watermark`.
+    /// A batch without rows behind all others, that lets windows go on to `watermark`, and the position to `upto`.
     fn move_watermark(
         &mut self,
         content: Content,
-        watermark: Option<i64>,
+        (watermark, upto): (Option<i64>, Option<i64>),
         place: OwnedSemaphorePermit,
         outputs: &mpsc::UnboundedSender<Outputs>,
     ) {
@@ -377,13 +390,16 @@ impl Source {
             events.reach(watermark);
         }
         let after = self.watermark();
-        let Some((ticket, next)) = self.task.begin_nothing() else { return };
+        let Some((ticket, first, next)) = self.task.begin_nothing(upto) else { return };
+        if upto.is_some() {
+            self.task.status.note_fetched(next);
+        }
         let began = Instant::now();
         let cause =
             if matches!(content, Content::Silence) { Cause::Idle } else { Cause::Watermark };
         let job = Job {
             content,
-            extent: Extent { ticket, first: next, next, before, after, latest: None },
+            extent: Extent { ticket, first, next, before, after, latest: None },
             late: Vec::new(),
             batch: RecordBatch::new_empty(Arc::new(Schema::empty())),
             task: Arc::clone(&self.task),

@@ -403,8 +403,6 @@ async def test_a_field_the_clock_or_a_function_can_be_the_time(
     assert seen[0] == (2.5, 1, 1)
 
 
-# On Kafka three takeovers, each behind a session's timeout, do not end within a minute.
-@pytest.mark.embedded
 async def test_windows_close_exactly_once_around_crashes(
     turbine_app: NewApp, turbine_topics: NewTopic, turbine_worker: StartWorker, tmp_path: Path
 ) -> None:

@@ -1,0 +1,200 @@
+"""Markers of transactions and aborted records at the end: positions go on behind them too."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from confluent_kafka import Producer, TopicPartition
+
+import turbine
+from support.failing import runtime_of
+from support.fixtures import MakeApp, MakeTopic
+from support.kafka import Cluster
+from support.wait import eventually_async
+from turbine.testing._reader import TopicReader
+
+GUARANTEES = pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
+
+
+class Upstream:
+    """Writes in transactions."""
+
+    def __init__(self, cluster: Cluster, topic: str) -> None:
+        self._topic = topic
+        settings = {"bootstrap.servers": cluster.address, "transactional.id": f"upstream-{topic}"}
+        self._producer = Producer(settings)
+        self._producer.init_transactions(20)
+
+    def write(self, rows: range, *, partition: int = 0, commits: bool = True) -> None:
+        """Write *rows* in one transaction, and end it."""
+        self._producer.begin_transaction()
+        for n in rows:
+            value = b'{"n": %d}' % n
+            self._producer.produce(self._topic, value, key=str(n), partition=partition)
+        # What is not sent yet, an abort would only forget.
+        self._producer.flush(20)
+        end = self._producer.commit_transaction if commits else self._producer.abort_transaction
+        end(20)
+
+    def write_and_die(self, rows: range, *, partition: int = 0) -> None:
+        """Write *rows* in a transaction that nobody ends, as who is killed does."""
+        self._producer.begin_transaction()
+        for n in rows:
+            self._producer.produce(self._topic, b'{"n": %d}' % n, partition=partition)
+        self._producer.flush(20)
+
+
+Make = Callable[..., tuple[turbine.App, list[int], list[int]]]
+
+
+def maker(app_factory: MakeApp, source: str, guarantee: str, **settings: Any) -> Make:
+    """Return what makes an app whose subscription and agent note what they read, with state."""
+
+    def make(**more: Any) -> tuple[turbine.App, list[int], list[int]]:
+        every = {"checkpoint_interval": 0.05, **settings, **more}
+        app = app_factory(f"app-{source}", **every)
+        options: dict[str, Any] = {"processing_guarantee": guarantee}
+        counts = app.Table("counts", key_type=str, value_type=int, default=int)
+        rows: list[int] = []
+        events: list[int] = []
+
+        @app.subscribe(source, name="rows", **options)
+        def note_rows(batch: pa.RecordBatch, state: turbine.State) -> None:
+            state.put("rows", state.get("rows", 0) + batch.num_rows)
+            rows.extend(n.as_py() for n in batch["n"])
+
+        @app.agent(source, name="events", **options)
+        async def note_events(stream: Any) -> None:
+            async for event in stream:
+                counts[str(event["n"])] += 1
+                events.append(event["n"])
+
+        return app, rows, events
+
+    return make
+
+
+def committed(app: turbine.App) -> set[tuple[str, int, int | None]]:
+    """What both have committed of the partitions that they have: name, partition, offset."""
+    rows = runtime_of(app).native.assignments()
+    return {(row["name"], row["partition"], row["committed"]) for row in rows}
+
+
+def both_at(ends: dict[int, int]) -> set[tuple[str, int, int | None]]:
+    """What both have committed who are at *ends*."""
+    return {(name, *end) for name in ("rows", "events") for end in ends.items()}
+
+
+@GUARANTEES
+async def test_a_topic_that_retention_has_emptied_is_no_truncated_one(
+    app_factory: MakeApp, make_topic: MakeTopic, cluster: Cluster, guarantee: str
+) -> None:
+    source = make_topic("in", partitions=1)
+    make = maker(app_factory, source, guarantee)
+    upstream = Upstream(cluster, source)
+
+    async def is_at_the_end(app: turbine.App) -> int:
+        end = cluster.count(source)
+        await eventually_async(lambda: committed(app) == both_at({0: end}), why=f"both at {end}")
+        return end
+
+    upstream.write(range(90, 94), commits=False)
+    app, *read = make()
+    async with app.running():
+        assert await is_at_the_end(app) == 5, "nothing but what was aborted"
+        upstream.write(range(4))
+        upstream.write(range(94, 98), commits=False)
+        end = await is_at_the_end(app)
+    assert read == [[0, 1, 2, 3], [0, 1, 2, 3]]
+    gone = TopicPartition(source, 0, end)
+    cluster.admin.delete_records([gone])[gone].result(20)
+    app, *read = make()
+    async with app.running():
+        await eventually_async(
+            lambda: committed(app) == both_at({0: end}), why="nothing is missing"
+        )
+        upstream.write(range(4, 6))
+        await is_at_the_end(app)
+    assert read == [[4, 5], [4, 5]]
+
+
+async def test_who_reads_what_is_not_committed_misses_nothing_of_it(
+    app_factory: MakeApp, make_topic: MakeTopic, cluster: Cluster
+) -> None:
+    source = make_topic("in", partitions=1)
+    upstream = Upstream(cluster, source)
+    upstream.write(range(3))
+    upstream.write(range(3, 6), commits=False)
+    kafka = {"isolation.level": "read_uncommitted"}
+    app, rows, events = maker(app_factory, source, "at_least_once", kafka=kafka)()
+    async with app.running():
+        end = cluster.count(source)
+        await eventually_async(lambda: committed(app) == both_at({0: end}), why=f"both at {end}")
+        upstream.write_and_die(range(6, 9))
+        await eventually_async(
+            lambda: committed(app) == both_at({0: end + 3}), why="nobody has ended it"
+        )
+    assert (rows, events) == (list(range(9)), list(range(9)))
+
+
+@GUARANTEES
+async def test_positions_behind_markers_stay_right_over_rebalances(
+    app_factory: MakeApp, make_topic: MakeTopic, cluster: Cluster, tmp_path: Path, guarantee: str
+) -> None:
+    source = make_topic("in", partitions=2)
+    make = maker(app_factory, source, guarantee)
+    upstream = Upstream(cluster, source)
+    both = [make(datadir=tmp_path / name) for name in ("first", "second")]
+    (first, *_), (second, *_) = both
+    wanted: list[int] = []
+
+    def write() -> None:
+        for partition in range(2):
+            rows = range(len(wanted), len(wanted) + 3)
+            upstream.write(rows, partition=partition)
+            upstream.write(range(1_000, 1_003), partition=partition, commits=False)
+            wanted.extend(rows)
+
+    async def settled(*apps: turbine.App, each: int) -> None:
+        ends = both_at(cluster.ends(source))
+
+        def is_there() -> bool:
+            at = [committed(app) for app in apps]
+            return all(len(of_app) == 2 * each for of_app in at) and set.union(*at) == ends
+
+        await eventually_async(is_there, why="at the ends")
+
+    write()
+    async with first.running():
+        await settled(first, each=2)
+        async with second.running():
+            await settled(first, second, each=1)
+            write()
+            await settled(first, second, each=1)
+        await settled(first, each=2)
+        write()
+        await settled(first, each=2)
+    assert sorted(n for _, rows, _ in both for n in rows) == wanted
+    assert sorted(n for _, _, events in both for n in events) == wanted
+
+
+def test_a_reader_of_a_whole_topic_comes_to_its_end_behind_an_aborted_tail(
+    make_topic: MakeTopic, cluster: Cluster
+) -> None:
+    topic = make_topic("out", partitions=2)
+    upstream = Upstream(cluster, topic)
+    upstream.write(range(2), partition=0)
+    upstream.write_and_die(range(90, 95), partition=0)
+    # Whoever comes after it ends what it has left open.
+    upstream = Upstream(cluster, topic)
+    reader = TopicReader(cluster.address, topic)
+    try:
+        assert [raw.value for raw in reader.records()] == [b'{"n": 0}', b'{"n": 1}']
+        upstream.write(range(2, 3), partition=1)
+        upstream.write(range(90, 95), partition=1, commits=False)
+        values = [raw.value for raw in reader.records()]
+    finally:
+        reader.close()
+    assert values == [b'{"n": 0}', b'{"n": 1}', b'{"n": 2}']
