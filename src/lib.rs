@@ -11,7 +11,7 @@
 //! | --- | --- |
 //! | 0 words | `error`, `types`, `clock`, `config`, `metrics`, `faults`, `failpoints` |
 //! | 1 one outside thing each | `codec`, `kafka`, `broker`, `registry`, `proxy`, `state`, `expr` |
-//! | 2 pure logic | `engine`, `window` |
+//! | 2 pure logic | `engine`, `window`, `join` |
 //! | 3 the line of one partition | `task` |
 //! | 4 one process | `worker` |
 //! | 5 edges | `http`, `py` |
@@ -33,6 +33,7 @@ pub mod registry;
 pub mod state;
 
 pub mod engine;
+pub mod join;
 pub mod window;
 
 pub mod task;

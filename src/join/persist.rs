@@ -1,0 +1,180 @@
+//! A join in the store: what it writes there, and the way back.
+//!
+//! ```text
+//! 0 "d"                               columns of both sides, and a sample of the form of rows
+//! 0 "p"                               watermarks of both sides, and how many rows have come
+//! 1 length(u16) key  side time seq    a row: length of the key, the key, the other columns
+//! 1 length(u16) key  side time seq 1  the row has had a match
+//! ```
+//!
+//! Keys of records come first, as those of handlers do, so that rows of a key are in the slot of its group,
+//! in the order of their times. Numbers are big-endian; a time sorts as it counts.
+
+use super::{
+    book::Place,
+    columns::Columns,
+    rows,
+    spec::{JoinSpec, Side},
+};
+use crate::{
+    error::{Error, Result},
+    state::{
+        Space, Store,
+        keys::{MAX_SCOPE_BYTES, join, prefix},
+    },
+    window::keys::{Group, Keys},
+};
+use std::collections::BTreeMap;
+
+const DECLARATION: &[u8] = b"d";
+const PROGRESS: &[u8] = b"p";
+/// Side, time and number of arrival.
+const TAIL_BYTES: usize = 17;
+
+/// Where a row is, but for its key.
+type Head = (Side, i64, u64);
+
+/// A row of the store.
+#[derive(Default)]
+struct Stored {
+    value: Vec<u8>,
+    is_matched: bool,
+}
+
+/// A row as it was read.
+pub(super) struct Read {
+    pub(super) place: Head,
+    pub(super) key: Vec<u8>,
+    pub(super) is_matched: bool,
+    pub(super) row: Vec<u8>,
+}
+
+/// All that a store has of a join.
+pub(super) struct Found {
+    pub(super) progress: [i64; 5],
+    /// In the order in which they came.
+    pub(super) rows: Vec<Read>,
+}
+
+/// Where a row is kept.
+pub(super) fn row_key(keys: &Keys, place: Place) -> Vec<u8> {
+    let mut saved = Vec::with_capacity(32);
+    keys.save(place.group, &mut saved);
+    let scope = saved.get(1..).unwrap_or_default();
+    let mut key = prefix(Some(&scope[..scope.len().min(MAX_SCOPE_BYTES)]));
+    key.push(place.side as u8);
+    key.extend((place.time ^ i64::MIN).to_be_bytes());
+    key.extend(place.seq.to_be_bytes());
+    key
+}
+
+/// Where the newest row of a key of a table is kept.
+pub(super) fn latest_key(keys: &Keys, group: Group, side: Side) -> Vec<u8> {
+    let mut saved = Vec::with_capacity(32);
+    keys.save(group, &mut saved);
+    let scope = saved.get(1..).unwrap_or_default();
+    let (scope, rest) = scope.split_at(scope.len().min(MAX_SCOPE_BYTES));
+    let mut key = prefix(Some(scope));
+    key.push(side as u8);
+    key.extend_from_slice(rest);
+    key
+}
+
+/// Where it is noted that the row of `key` has had a match.
+pub(super) fn mark_key(key: &[u8]) -> Vec<u8> {
+    [key, &[1]].concat()
+}
+
+/// What is kept of a row.
+pub(super) fn row_value(keys: &Keys, group: Group, row: &[u8]) -> Vec<u8> {
+    let mut value = vec![0; 4];
+    keys.save(group, &mut value);
+    let length = (value.len() - 4) as u32;
+    value[..4].copy_from_slice(&length.to_be_bytes());
+    value.extend_from_slice(row);
+    value
+}
+
+/// What must stay the same for rows to keep their meaning.
+pub(super) fn declaration(
+    spec: &JoinSpec,
+    columns: &Columns,
+) -> Result<(Vec<u8>, Option<Vec<u8>>)> {
+    Ok((join(None, DECLARATION), Some(meaning(spec, columns)?)))
+}
+
+fn meaning(spec: &JoinSpec, columns: &Columns) -> Result<Vec<u8>> {
+    let kind = |side: Side| {
+        let rest = columns.sides[side.at()].rest.iter();
+        rest.map(|one| (one.name().clone(), one.data_type().to_string())).collect::<Vec<_>>()
+    };
+    let on = columns.output.fields().iter().take(spec.left_on.len());
+    let on: Vec<_> = on.map(|one| one.data_type().to_string()).collect();
+    let form = (&spec.left_on, &spec.right_on, on, Side::BOTH.map(kind), rows::sample()?);
+    serde_json::to_vec(&form).map_err(|err| spec.wrong(&err.to_string()))
+}
+
+/// The entry of watermarks and of the number of rows.
+pub(super) fn progress(numbers: [i64; 5]) -> (Vec<u8>, Option<Vec<u8>>) {
+    (join(None, PROGRESS), Some(numbers.iter().flat_map(|one| one.to_be_bytes()).collect()))
+}
+
+/// What a store has; none if that is nothing.
+pub(super) fn read(
+    spec: &JoinSpec,
+    columns: &Columns,
+    store: &dyn Store,
+    space: Space,
+) -> Result<Option<Found>> {
+    let Some(declared) = store.get(space, &join(None, DECLARATION))? else { return Ok(None) };
+    if declared != meaning(spec, columns)? {
+        return Err(spec.wrong(
+            "rows were kept with other columns, or by a version that wrote them in another form; give the \
+             join a new name, or delete its state",
+        ));
+    }
+    let numbers = store.get(space, &join(None, PROGRESS))?.unwrap_or_default();
+    let progress = five(&numbers).ok_or_else(|| broken(spec))?;
+    let mut found: BTreeMap<u64, (Head, Stored)> = BTreeMap::new();
+    store.scan(space, &[1], &mut |key, value| {
+        let (head, is_mark) = place(key).ok_or_else(|| broken(spec))?;
+        let entry = found.entry(head.2).or_insert_with(|| (head, Stored::default()));
+        match is_mark {
+            true => entry.1.is_matched = true,
+            false => entry.1.value = value.to_vec(),
+        }
+        Ok(())
+    })?;
+    let rows = found.into_values().map(|(head, stored)| row(head, &stored));
+    let rows = rows.collect::<Option<_>>().ok_or_else(|| broken(spec))?;
+    Ok(Some(Found { progress, rows }))
+}
+
+fn row(place: Head, stored: &Stored) -> Option<Read> {
+    let (length, rest) = stored.value.split_first_chunk::<4>()?;
+    let (key, row) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+    Some(Read { place, key: key.to_vec(), is_matched: stored.is_matched, row: row.to_vec() })
+}
+
+/// Whose row an entry is, and whether it says that it had a match.
+fn place(key: &[u8]) -> Option<(Head, bool)> {
+    let (_, tail) = crate::state::keys::split(key)?;
+    let (tail, is_mark) = match tail.len() {
+        TAIL_BYTES => (tail, false),
+        _ => (tail.strip_suffix(&[1])?, true),
+    };
+    let (&side, numbers) = tail.split_first()?;
+    let (time, seq) = numbers.split_first_chunk::<8>()?;
+    let side = *Side::BOTH.get(usize::from(side))?;
+    let seq = u64::from_be_bytes(seq.try_into().ok()?);
+    Some(((side, i64::from_be_bytes(*time) ^ i64::MIN, seq), is_mark))
+}
+
+fn five(bytes: &[u8]) -> Option<[i64; 5]> {
+    let numbers = bytes.chunks_exact(8).map(|one| one.try_into().map(i64::from_be_bytes));
+    numbers.collect::<std::result::Result<Vec<_>, _>>().ok()?.try_into().ok()
+}
+
+fn broken(spec: &JoinSpec) -> Error {
+    spec.wrong("the store does not hold what this version writes; delete its state")
+}
