@@ -131,8 +131,9 @@ def _repartition(flow: "Flow") -> dict[str, Any]:
     for name, tree in origins.items():
         if tree is None:
             continue
-        column = tree.get("col", "")
-        by: Any = column if column in flow.source_schema.names else Expr(tree).alias(name)
+        is_column = tree == {"col": name} and name in flow.source_schema.names
+        # Under another name it has an internal topic of its own.
+        by: Any = name if is_column else Expr(tree).alias(name)
         return {"repartition_by": by, "repartition_partitions": group.partitions}
     raise DeclarationError(
         f"group_by({', '.join(map(repr, group.keys))}): no record alone has that value, as it "

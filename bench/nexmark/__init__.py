@@ -1,0 +1,1 @@
+"""Nexmark: an auction site's events, and queries over them; https://github.com/nexmark/nexmark."""

@@ -1,0 +1,93 @@
+"""Nexmark: what plans compute on the way is what DuckDB computes from all events at once."""
+
+import asyncio
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+from support.fixtures import Consume, MakeApp, MakeTopic, Produce
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
+nexmark: Any = importlib.import_module("nexmark.events")
+queries: Any = importlib.import_module("nexmark.queries")
+batch: Any = importlib.import_module("nexmark.batch")
+
+EVENTS = 3_000
+
+
+def bids_of(seed: int) -> tuple[list[dict[str, Any]], int]:
+    """All bids, with those that close windows, and a time behind the others."""
+    bids = [row for kind, row in nexmark.events(EVENTS, seed=seed) if kind == "bid"]
+    last_ms = bids[-1]["date_time"]
+    return [*bids, *nexmark.ends(last_ms)], last_ms + 2 * 86_400_000
+
+
+def computed(bids: list[dict[str, Any]], sql: str) -> list[dict[str, Any]]:
+    connection = duckdb.connect()
+    connection.register("bid", pa.Table.from_pylist(bids))
+    relation = connection.sql(sql)
+    return [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
+
+
+def sorted_rows(rows: list[dict[str, Any]]) -> list[str]:
+    """In an order and a form that do not depend on who made them."""
+    return sorted(repr(sorted(row.items())) for row in rows)
+
+
+def before(rows: list[dict[str, Any]], end_ms: int) -> list[dict[str, Any]]:
+    """Without the windows of what only closes others."""
+    return [row for row in rows if row.get("end", 0) < end_ms]
+
+
+def settled(name: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows as they are, of a table the last of each key."""
+    keys = batch.KEYS.get(name)
+    return (
+        rows if keys is None else list({tuple(row[k] for k in keys): row for row in rows}.values())
+    )
+
+
+def test_events_are_those_of_their_seed_in_the_proportions_of_the_benchmark() -> None:
+    first = list(nexmark.events(500, seed=1))
+    assert first == list(nexmark.events(500, seed=1))
+    assert first != list(nexmark.events(500, seed=2))
+    kinds = [kind for kind, _ in first]
+    assert [kinds.count(kind) for kind in ("person", "auction", "bid")] == [10, 30, 460]
+    times = [row["date_time"] for _, row in first]
+    assert times == sorted(set(times))
+
+
+@pytest.mark.timeout(120)
+async def test_every_query_without_a_join_gives_what_duckdb_gives(
+    app_factory: MakeApp, make_topic: MakeTopic, produce: Produce, consume: Consume
+) -> None:
+    app = app_factory()
+    source = make_topic("bids", partitions=2, config={"retention.ms": "-1"})
+    outs = {name: make_topic(name, partitions=1) for name in queries.QUERIES}
+    for stage in ("counts", "ranks"):
+        app.topic(f"{outs['q5']}-{stage}", partitions=1)
+    for name, out in outs.items():
+        queries.declare(app, name, source, out)
+    bids, end_ms = bids_of(seed=11)
+    # By the second, so that the times of records fall into the same ten seconds as those of bids.
+    together: dict[tuple[int, int], list[dict[str, Any]]] = {}
+    for n, row in enumerate(bids):
+        together.setdefault((row["date_time"] // 1_000 * 1_000, n % 2), []).append(row)
+    for (time_ms, partition), rows in together.items():
+        produce(source, rows, partition=partition, timestamp_ms=time_ms)
+    wrong = {}
+    async with app.running():
+        for name, out in outs.items():
+            wanted = computed(bids, batch.BATCH[name])
+            wanted = before(wanted, end_ms)
+            least = len(bids) if name in batch.KEYS else len(wanted)
+            got = await asyncio.to_thread(consume, out, least)
+            found = before(settled(name, [one.json for one in got]), end_ms)
+            if sorted_rows(found) != sorted_rows(wanted) or len(wanted) < 2:
+                wrong[name] = (found[:3], wanted[:3])
+    assert not wrong
