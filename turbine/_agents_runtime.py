@@ -34,6 +34,7 @@ class Rows:
         self.wake = wake
         self._agent = agent.name
         self.policy = agent.policy
+        self.answers = agent.yields
         self._topics: Callable[[], tuple[str, ...]] = lambda: agent.topics
         self._index = index
         self.stopped = False
@@ -213,9 +214,11 @@ class AgentInstance:
             await self._yielded(value)
 
     async def _yielded(self, value: Any) -> None:
-        headers = self._stream.active().headers()
+        stream = self._stream.active()
+        headers = stream.headers()
         if headers:
-            await reply(self.agent.app, headers, self._stream.active().current_event, value)
+            await reply(self.agent.app, headers, stream.current_event, value)
+        await stream.askers.yielded(value)
         for sink in self.agent.sinks:
             await self._deliver(sink, value)
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from turbine._askers import Askers
 from turbine._operators import SKIPPED, Operators, run_steps
 from turbine._parsers import seconds
 from turbine._turns import STREAM
@@ -42,6 +43,8 @@ class ChannelStream(Operators):
         self._in_hand: list[Event] = []
         self._again: list[Event] = []
         self._acks = _Acks(channel)
+        self.askers = Askers(channel.app)
+        self._is_list = False
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return self._walked(_value_of)
@@ -103,7 +106,8 @@ class ChannelStream(Operators):
 
     def headers(self) -> Any:
         """Headers of the event in hand."""
-        return () if self.current_event is None else self.current_event.raw_headers
+        event = None if self._is_list else self.current_event
+        return () if event is None else event.raw_headers
 
     def place(self) -> tuple[str, int, int] | None:
         """Where the event in hand is."""
@@ -146,8 +150,11 @@ class ChannelStream(Operators):
                     while len(found) < max_:
                         found.append(await anext(source))
             self._in_hand = [event for event, _ in found]
+            self._is_list = True
+            self.askers.begin((one.raw_headers, one) for one in self._in_hand if one.raw_headers)
             try:
                 yield [project(event, value) for event, value in found]
+                await self.askers.end()
             finally:
                 self._finish(len(found))
 

@@ -230,7 +230,12 @@ class FaustRows:
         "Only partitions that move are drained, within drain_timeout.",
         "BROKER_REBALANCE_TIMEOUT",
     )
-    cache = _ignored("memory://", "Pages have no cache.", "CACHE_URL")
+    cache = Setting[Any](
+        read.anything,
+        "memory://",
+        "Where answers of pages are kept, in programs of turbine.faust; only memory://.",
+        legacy_env=("CACHE_URL",),
+    )
     consumer_api_version = _ignored("auto", "The client asks the brokers.", "CONSUMER_API_VERSION")
     consumer_connections_max_idle_ms = _ignored(
         540_000, "The client's own rule.", "CONSUMER_CONNECTIONS_MAX_IDLE_MS"
@@ -258,8 +263,11 @@ class FaustRows:
         True, "State and offsets are always compared.", "RECOVERY_CONSISTENCY_CHECK"
     )
     store_check_exists = _ignored(True, "The store does what is needed.", "STORE_CHECK_EXISTS")
-    stream_processing_timeout = _ignored(
-        300.0, "A handler may take as long as it needs.", "STREAM_PROCESSING_TIMEOUT"
+    stream_processing_timeout = Setting(
+        _SECONDS,
+        300.0,
+        "How long a record may be with its handler before the log says so; nothing is ended.",
+        legacy_env=("STREAM_PROCESSING_TIMEOUT",),
     )
     stream_publish_on_commit = _ignored(
         False, "processing_guarantee='exactly_once' does this.", "STREAM_PUBLISH_ON_COMMIT"
@@ -282,7 +290,6 @@ class FaustRows:
     topic_disable_leader = _ignored(False, "There is no leader topic.", "TOPIC_DISABLE_LEADER")
     web = _ignored(None, "There is one web server.", "WEB_URL")
     web_in_thread = _ignored(False, "Pages share the loop with the agents.")
-    web_transport = _ignored(None, "Pages are served over TCP.")
     worker_redirect_stdouts = _ignored(
         False, "What is printed stays on standard output.", "WORKER_REDIRECT_STDOUTS"
     )

@@ -15,7 +15,11 @@ __all__ = ["lazy"]
 
 
 def lazy(
-    module: str, homes: Mapping[str, Sequence[str]], *, renamed: Mapping[str, str] | None = None
+    module: str,
+    homes: Mapping[str, Sequence[str]],
+    *,
+    renamed: Mapping[str, str] | None = None,
+    modules: Sequence[str] = (),
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """
     Make ``__getattr__`` and ``__dir__`` of *module*.
@@ -24,6 +28,7 @@ def lazy(
         module: Its name.
         homes: Names by the module that has them.
         renamed: What a name is called there, if not the same.
+        modules: Modules inside of it that are attributes too.
 
     Returns:
         Both; a name that was asked for is an attribute of the module from then on.
@@ -31,6 +36,8 @@ def lazy(
     home_of = {name: home for home, names in homes.items() for name in names}
 
     def load(name: str) -> Any:
+        if name in modules:
+            return import_module(f"{module}.{name}")
         home = home_of.get(name)
         if home is None:
             raise AttributeError(f"module {module!r} has no attribute {name!r}")

@@ -36,6 +36,12 @@ class WebRows:
         legacy_env=("WEB_BIND",),
         flag="worker -b, --web-bind",
     )
+    web_transport = Setting(
+        read.optional(read.text),
+        None,
+        "unix:///PATH to serve the app's own pages at a socket there, for a server in front.",
+        flag="worker --web-transport",
+    )
     web_host = Setting(
         read.optional(read.text),
         None,

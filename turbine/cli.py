@@ -157,7 +157,7 @@ def cli(ctx: click.Context, /, workdir: Path | None, **options: Any) -> None:
 @click.option("-p", "--web-port", type=_PORT, help="Port of the app's own pages.  [default: 6066]")
 @click.option("-b", "--web-bind", help="Address that the app's own pages are served at.")
 @click.option("-h", "--web-host", help="Name under which other workers reach these pages.")
-@ignored("--web-transport")
+@click.option("--web-transport", help="unix:///PATH: serve the pages at a socket there.")
 @ignored("--blocking-timeout")
 @ignored("--console-port")
 @click.option(
@@ -195,6 +195,7 @@ def worker(given: Invocation, /, loglevel: str | None, **options: Any) -> None:
         ("web_port", options["web_port"]),
         ("web_bind", options["web_bind"]),
         ("web_host", options["web_host"]),
+        ("web_transport", options["web_transport"]),
         ("web_enabled", options["web"]),
         ("datadir", options["datadir"]),
     ):

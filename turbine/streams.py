@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from turbine._askers import Askers
+from turbine._collected import NOBODY, Collected
 from turbine._operators import SKIPPED, Operators, run_steps
 from turbine._parsers import seconds
 from turbine._turns import STREAM, enter
@@ -48,10 +50,12 @@ class Stream(Operators):
         self.before: Stream | None = None
         self._cursor: Cursor | None = None
         self._held: list[tuple[Cursor, int, int]] = []
-        self._lists: dict[tuple[str, int] | None, _List] = {}
+        self._lists: dict[tuple[str, int] | None, Collected] = {}
         self._given: Any = None
         self._is_again = False
-        self._observer = app.make_observer() or _NOBODY
+        self.askers = Askers(app)
+        self._answers = bool(getattr(rows, "answers", False))
+        self._observer = app.make_observer() or NOBODY
         rows.hurried = self._is_hurried
 
     def __aiter__(self) -> AsyncIterator[Any]:
@@ -375,7 +379,9 @@ class Stream(Operators):
                         self._enter(self._held[-1][0])
                         self._given = one.values
                         self._observer.begin(self, one.events)
+                        self.askers.begin(one.askers)
                         yield one.values
+                        await self.askers.end()
                         self._observer.end(self)
                         await self._close(self._held[-1][0])
                     self._done()
@@ -393,7 +399,7 @@ class Stream(Operators):
         key = None if cursor.turn() is None else (cursor.topic, cursor.partition)
         one = self._lists.get(key)
         values = [] if one is None else one.values
-        events: list[Event] = [] if one is None else one.events
+        notes = Collected(values, math.inf) if one is None else one
         while len(values) < max_:
             value = next(cursor, _NOTHING)
             if value is _NOTHING:
@@ -404,12 +410,12 @@ class Stream(Operators):
                     self._skip(cursor)
                     continue
             values.append(project(cursor, value))
-            if self._observer:
-                events.append(_event(self.app, cursor, value, by_hand=False))
+            self._note(cursor, value, notes)
         if cursor.handed() > start:
             if one is None:
                 deadline = asyncio.get_running_loop().time() + within_s
-                one = self._lists[key] = _List(values, events, deadline)
+                notes.deadline = deadline
+                one = self._lists[key] = notes
             one.held.append((cursor, start, cursor.handed()))
         if len(values) < max_:
             if self._by_hand:
@@ -418,6 +424,13 @@ class Stream(Operators):
                 # A list may be larger than what is polled at once.
                 cursor.release()
             await self._leave(cursor)
+
+    def _note(self, cursor: "Cursor", value: Any, one: "Collected") -> None:
+        """Keep of a row what a list does not show: who asked, and what is told of it."""
+        if self._observer:
+            one.events.append(_event(self.app, cursor, value, by_hand=False))
+        if self._answers and (headers := cursor.headers()):
+            one.askers.append((headers, _event(self.app, cursor, value, by_hand=False)))
 
     def _is_hurried(self) -> bool:
         return any(one.is_hurried() for one in self._lists.values())
@@ -432,38 +445,6 @@ class Stream(Operators):
 
     def _event_of(self, cursor: "Cursor", value: Any) -> Event:
         return _event(self.app, cursor, value, by_hand=self._by_hand)
-
-
-class _List:
-    """A list that an agent collects: of one partition where that matters, else of all."""
-
-    __slots__ = ("deadline", "events", "held", "values")
-
-    def __init__(self, values: list[Any], events: list[Event], deadline: float) -> None:
-        self.values = values
-        self.events = events
-        self.deadline = deadline
-        self.held: list[tuple[Cursor, int, int]] = []
-
-    def is_hurried(self) -> bool:
-        """Whether a commit waits for it."""
-        return self.held[-1][0].is_hurried()
-
-
-class _Nobody:
-    """Whom a stream tells of its events if nobody wants to know."""
-
-    def begin(self, stream: Stream, events: list[Event]) -> None:
-        """Events are handed out."""
-
-    def end(self, stream: Stream) -> None:
-        """They are done, or were given up."""
-
-    def __bool__(self) -> bool:
-        return False
-
-
-_NOBODY: Any = _Nobody()
 
 
 def _value_of(_cursor: "Cursor", value: Any) -> Any:

@@ -25,6 +25,7 @@ from turbine._plan import plan_app
 from turbine._readers import Reader
 from turbine._replies import stop_replies
 from turbine._shards import make_handler
+from turbine._slow import Watch
 from turbine._subscriptions_runtime import AsyncRunner, SyncRunner
 from turbine._topics_runtime import ensure_topics
 from turbine._wake import Wake
@@ -158,6 +159,7 @@ class Runtime:
             wake = self._wake = Wake(self._native, self._on_news)
             await asyncio.to_thread(self._native.start)
             await self._start_patterns(admin)
+            self._start_watch()
             await self.pages.start()
         except BaseException:
             await self._abort()
@@ -229,6 +231,12 @@ class Runtime:
         if patterns.are_there:
             await asyncio.to_thread(patterns.look)
             self._jobs.append(asyncio.create_task(patterns.look_on(), name="topics of patterns"))
+
+    def _start_watch(self) -> None:
+        limit_s = self.app.conf.stream_processing_timeout
+        if limit_s:
+            watch = Watch(self._native.assignments, limit_s)
+            self._jobs.append(asyncio.create_task(watch.look_on(), name="slow handlers"))
 
     def _declare(self) -> None:
         for subscription in self.app.subscriptions.values():

@@ -176,3 +176,27 @@ async def test_asking_what_cannot_answer_is_refused(app_factory: MakeApp) -> Non
         await mute.ask(1)
     with pytest.raises(turbine.NotRunning, match="ask inside"):
         await declare(app, "orders").ask(1)
+
+
+@pytest.mark.parametrize("kind", ["topic", "channel"])
+async def test_an_agent_that_collects_answers_everybody_in_its_list(
+    app_factory: MakeApp, make_topic: MakeTopic, kind: str
+) -> None:
+    app = app_factory()
+    source = app.channel() if kind == "channel" else app.topic(make_topic(partitions=1))
+    other = app.channel() if kind == "channel" else app.topic(make_topic(partitions=1))
+
+    @app.agent(source)
+    async def total(stream: Any) -> AsyncIterator[Any]:
+        async for values in stream.take(3, within=10):
+            yield sum(values)
+
+    @app.agent(other)
+    async def each(stream: Any) -> AsyncIterator[Any]:
+        async for values in stream.take(3, within=10):
+            for value in values:
+                yield value * 10
+
+    async with app.running():
+        assert await total.join([1, 2, 3]) == [6, 6, 6]
+        assert await each.join([1, 2, 3]) == [10, 20, 30]

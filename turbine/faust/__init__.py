@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from turbine._native import __version__
     from turbine._turns import current_event
     from turbine.events import Event
+    from turbine.events import Event as Message
     from turbine.faust.agents import Agent
     from turbine.faust.app import App
     from turbine.faust.auth import (
@@ -32,9 +33,11 @@ if TYPE_CHECKING:
     from turbine.faust.service import Service
     from turbine.faust.settings import Settings
     from turbine.faust.types import AppT, ChannelT, EventT, ModelT, StreamT, TableT, TopicT
+    from turbine.faust.types.enums import ProcessingGuarantee
     from turbine.faust.utils import uuid
     from turbine.faust.windows import HoppingWindow, SlidingWindow, TumblingWindow
     from turbine.faust.worker import Worker
+    from turbine.set_tables import SetTable
     from turbine.streams import Stream
     from turbine.tables import Table
     from turbine.topics import Topic
@@ -52,10 +55,12 @@ __all__ = [
     "EventT",
     "GSSAPICredentials",
     "HoppingWindow",
+    "Message",
     "ModelOptions",
     "ModelT",
     "Monitor",
     "OAuthCredentials",
+    "ProcessingGuarantee",
     "Record",
     "RecordMetadata",
     "SASLCredentials",
@@ -63,6 +68,7 @@ __all__ = [
     "Schema",
     "Sensor",
     "Service",
+    "SetTable",
     "Settings",
     "SlidingWindow",
     "Stream",
@@ -85,7 +91,7 @@ __getattr__, __dir__ = lazy(
     {
         "turbine._native": ("__version__",),
         "turbine._turns": ("current_event",),
-        "turbine.events": ("Event",),
+        "turbine.events": ("Event", "Message"),
         "turbine.faust.agents": ("Agent",),
         "turbine.faust.app": ("App",),
         "turbine.faust.auth": (
@@ -115,10 +121,14 @@ __getattr__, __dir__ = lazy(
             "TableT",
             "TopicT",
         ),
+        "turbine.faust.types.enums": ("ProcessingGuarantee",),
         "turbine.faust.utils": ("uuid",),
+        "turbine.set_tables": ("SetTable",),
         "turbine.streams": ("Stream",),
         "turbine.tables": ("Table",),
         "turbine.topics": ("Topic",),
         "turbine.types": ("TP", "RecordMetadata"),
     },
+    renamed={"Message": "Event"},
+    modules=("cli", "sensors", "types", "utils", "web"),
 )

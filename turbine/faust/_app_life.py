@@ -6,13 +6,17 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta, tzinfo
-from typing import Any, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from turbine import app as native
 from turbine._parsers import seconds
 from turbine.faust.service import Service, job_of
 from turbine.timers import Crontab, Timer
-from turbine.worker import Runtime
+
+if TYPE_CHECKING:
+    from turbine.faust.web.cache import Memory
+    from turbine.worker import Runtime
 
 __all__ = ["AppLife", "FlowControl"]
 
@@ -58,6 +62,20 @@ class AppLife(native.App):
         self.log = self.logger = logging.getLogger("faust.app")
         self._inside: AbstractAsyncContextManager[Any] | None = None
         self._futures: set[asyncio.Future[Any]] = set()
+
+    @cached_property
+    def cache(self) -> "Memory":
+        """Where pages keep their answers: in the memory of this worker."""
+        from turbine.faust.web.cache import Memory
+
+        url = str(self.conf.cache or "memory://")
+        if not url.startswith("memory"):
+            self.logger.warning(
+                "cache=%s: answers of pages are kept in the memory of this worker; for a shared "
+                "cache put a proxy in front of the pages",
+                url,
+            )
+        return Memory()
 
     # -- jobs ------------------------------------------------------------------------------
 
@@ -117,8 +135,8 @@ class AppLife(native.App):
         inside, self._inside = self._inside, None
         if inside is not None:
             await inside.__aexit__(None, None, None)
-        elif isinstance(self._attached, Runtime):
-            self._attached.request_stop()
+        elif (runtime := _worker_of(self)) is not None:
+            runtime.request_stop()
         else:
             await self.stop_client()
 
@@ -135,21 +153,20 @@ class AppLife(native.App):
     @property
     def should_stop(self) -> bool:
         """Whether its worker drains; True without a worker."""
-        return not isinstance(self._attached, Runtime) or self._attached.is_stopping
+        runtime = _worker_of(self)
+        return runtime is None or runtime.is_stopping
 
     @property
     def rebalancing(self) -> bool:
         """Whether partitions that came to this worker are not ready yet."""
-        if not isinstance(self._attached, Runtime):
-            return False
-        return any(
-            row["state"] in {"assigned", "restoring"} for row in self._attached.native.assignments()
-        )
+        runtime = _worker_of(self)
+        rows = [] if runtime is None else runtime.native.assignments()
+        return any(row["state"] in {"assigned", "restoring"} for row in rows)
 
     async def sleep(self, delay: float | timedelta) -> None:
         """Wait *delay* seconds, or until the worker drains."""
-        runtime = self._attached
-        if not isinstance(runtime, Runtime):
+        runtime = _worker_of(self)
+        if runtime is None:
             await asyncio.sleep(seconds(delay))
             return
         with contextlib.suppress(TimeoutError):
@@ -167,3 +184,13 @@ class AppLife(native.App):
         self._futures.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self.logger.error("a future of %r failed", self, exc_info=error)
+
+
+def _worker_of(app: AppLife) -> "Runtime | None":
+    """The worker that runs, if one does: not a client, and not what a test has put there."""
+    attached = app._attached  # noqa: SLF001 - the app's own part
+    if attached is None:
+        return None
+    from turbine.worker import Runtime
+
+    return attached if isinstance(attached, Runtime) else None

@@ -5,6 +5,7 @@ What differs from `turbine.Agent`: a failing event is left out, ``on_error=`` ma
 is told of exceptions, and supervisors have names.
 """
 
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from turbine.testing import AgentContext
 
 __all__ = ["Agent", "declare_agent"]
+
+logger = logging.getLogger("turbine.agents")
 
 _OF_AGENTS = frozenset(
     {
@@ -64,10 +67,7 @@ def declare_agent(app: "App", channel: Any, options: dict[str, Any]) -> Callable
         DeclarationError: They cannot work; the message says what to write.
     """
     if options.pop("use_reply_headers", True) is False:
-        raise DeclarationError(
-            "use_reply_headers=False puts questions into an envelope, which is not done here: "
-            "leave it out, agents of Faust read the headers too"
-        )
+        logger.debug("use_reply_headers=False has no effect: questions have headers, never more")
     strategy = options.pop("supervisor_strategy", None) or app.conf.agent_supervisor
     try:
         chosen = {"on_error": "skip", **supervision(strategy)}

@@ -11,6 +11,7 @@ import errno
 import logging
 import socket
 from collections.abc import Generator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -26,6 +27,7 @@ __all__ = ["PageServer"]
 logger = logging.getLogger("turbine.web")
 
 _PORTS_TRIED = 100
+_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - only compared
 _GRACE_S = 2
 """Longest wait for answers that are under way when the worker drains."""
 
@@ -52,16 +54,17 @@ class PageServer:
 
     def __init__(self, app: "App") -> None:
         self._app = app
-        self._socket = _bind(app.conf)
-        self.url = _url(app.conf, self._socket.getsockname()[1])
+        path = _socket_path(app.conf)
+        self._socket = _bind(app.conf) if path is None else _listen_at(path)
+        self.url = _url(app.conf, 0 if path else self._socket.getsockname()[1])
         self._server: _Server | None = None
         self._running: asyncio.Task[None] | None = None
 
     @property
     def address(self) -> tuple[str, int]:
         """Host and port that it listens at."""
-        host, port = self._socket.getsockname()[:2]
-        return host, port
+        name = self._socket.getsockname()
+        return (name, 0) if isinstance(name, str) else (name[0], name[1])
 
     async def start(self) -> None:
         """Serve from now on."""
@@ -81,6 +84,7 @@ class PageServer:
         serving = self._server.serve(sockets=[self._socket])
         self._running = asyncio.create_task(serving, name="turbine pages")
         logger.info("pages at %s", self.url)
+        _tell_of_open_address(self._app.conf)
 
     async def stop(self) -> None:
         """Answer what is under way, and end."""
@@ -120,6 +124,56 @@ def _bind(conf: "Settings") -> socket.socket:
     )
 
 
+def _socket_path(conf: "Settings") -> Path | None:
+    """
+    Where ``web_transport`` puts the socket; None: pages are served over TCP.
+
+    Raises:
+        ConfigError: It is something else.
+    """
+    transport = conf.web_transport
+    if transport is None or transport.startswith("tcp:"):
+        return None
+    path = transport.removeprefix("unix://").removeprefix("unix:")
+    if path == transport or not path:
+        raise ConfigError(
+            f"web_transport={transport!r} is not possible: write unix:///PATH, or leave it out for "
+            "TCP"
+        )
+    return Path(path)
+
+
+def _listen_at(path: Path) -> socket.socket:
+    """Listen at a socket in the file system; one that a dead worker has left is replaced."""
+    if path.is_socket():
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+            if not asking.connect_ex(str(path)):
+                raise ConfigError(
+                    f"web_transport: another worker serves its pages at {path}: write another path"
+                )
+        path.unlink()
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listening.bind(str(path))
+        listening.listen(128)
+        listening.setblocking(False)
+    except OSError as exc:
+        listening.close()
+        raise ConfigError(f"web_transport: there can be no socket at {path}: {exc}") from None
+    return listening
+
+
+def _tell_of_open_address(conf: "Settings") -> None:
+    """Pages ask for no token: say so where somebody else may reach them without being told."""
+    if conf.web_bind in _EVERYWHERE and conf.source("web_bind") == "default":
+        logger.warning(
+            "the pages can be reached from other machines (web_bind=%s, as in Faust) and ask for "
+            "no token: set web_bind='127.0.0.1' (--web-bind, FAUST_WEB_BIND) to keep them here, or "
+            "write the address to say that it is meant",
+            conf.web_bind,
+        )
+
+
 def _listen(host: str, port: int) -> socket.socket:
     family, kind, protocol, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -141,7 +195,6 @@ def _url(conf: "Settings", port: int) -> str:
         return conf.canonical_url
     host = conf.web_host
     if host is None:
-        everywhere = conf.web_bind in {"0.0.0.0", "::"}  # noqa: S104 - only compared
-        host = socket.gethostname() if everywhere else conf.web_bind
+        host = socket.gethostname() if conf.web_bind in _EVERYWHERE else conf.web_bind
     scheme = "http" if conf.web_ssl_context is None else "https"
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"

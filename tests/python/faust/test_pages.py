@@ -15,6 +15,7 @@ from support.fixtures import Produce
 from support.wait import eventually_async as eventually
 from turbine import App, faust, web
 from turbine.exceptions import ConfigError, DeclarationError
+from turbine.web.server import PageServer
 
 MakeFaust = Callable[..., faust.App]
 WORDS = [f"word{n}" for n in range(12)]
@@ -375,3 +376,39 @@ def test_an_app_without_pages_loads_no_web_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+async def test_pages_are_served_at_a_socket_and_one_left_behind_is_replaced(
+    faust_app: MakeFaust, tmp_path: Path
+) -> None:
+    path = tmp_path / "pages"
+    app = faust_app(web_enabled=True, api_port=0, web_transport=f"unix://{path}")
+
+    @app.page("/hello")
+    async def hello(toolbox: Any, request: Any) -> Any:
+        return toolbox.text("hello")
+
+    for _ in range(2):
+        async with app.running(http=True):
+            transport = httpx.AsyncHTTPTransport(uds=str(path))
+            async with httpx.AsyncClient(transport=transport) as client:
+                assert (await client.get("http://app/hello")).text == "hello"
+            with pytest.raises(ConfigError, match="another worker serves"):
+                PageServer(app)
+    app.conf.web_transport = "carrier-pigeon://"
+    with pytest.raises(ConfigError, match="write unix:///PATH"):
+        PageServer(app)
+
+
+@pytest.mark.parametrize(("settings", "said"), [({}, 1), ({"web_bind": "0.0.0.0"}, 0)])
+async def test_pages_that_others_can_reach_are_named_unless_they_are_meant(
+    faust_app: MakeFaust,
+    settings: dict[str, Any],
+    said: int,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = faust_app(web_enabled=True, web_port=0, **settings)
+    server = PageServer(app)
+    await server.start()
+    await server.stop()
+    assert caplog.text.count("ask for no token") == said

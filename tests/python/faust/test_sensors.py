@@ -126,7 +126,7 @@ async def test_a_sensor_that_raises_is_named_once_and_disturbs_nobody(
 async def test_the_monitor_knows_what_the_worker_has_done(
     faust_app: MakeFaust, make_topic: MakeTopic, produce: Produce
 ) -> None:
-    topic, out = make_topic(partitions=2), make_topic(partitions=1)
+    topic, out = make_topic(partitions=1), make_topic(partitions=1)
     app, done = faust_app(), Counter[str]()
 
     @app.agent(topic, sink=[app.topic(out)])

@@ -57,6 +57,7 @@ NOTES: dict[str, dict[str, Verdict]] = {
     "app": {
         "LiveCheck": _missing("Use turbine.testing."),
         "agent": _better("Failing events are left out as in Faust; on_error= chooses otherwise."),
+        "cache": _differs("In the memory of the worker; redis:// is named and not used."),
         "command": _better("Runs inside a client; what it sent is acknowledged when it ends."),
         "crontab": _better("Follows changes of the clock; tz= and timezone= both work."),
         "monitor": _better("Read from the core's metrics; also /metrics."),
@@ -73,7 +74,7 @@ NOTES: dict[str, dict[str, Verdict]] = {
     },
     "agent option": {
         "concurrency": _better("A key always meets the same instance, so that its order stays."),
-        "use_reply_headers": _without("Answers always use headers."),
+        "use_reply_headers": _without("Questions and answers always have headers."),
     },
     "topic option": {
         "acks": _without("An event is done when it was handled."),

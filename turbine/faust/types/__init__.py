@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from turbine.faust.models.base import Model as ModelT
     from turbine.faust.models.descriptors import FieldDescriptor as FieldDescriptorT
     from turbine.faust.serializers.codecs import Codec as CodecT
+    from turbine.faust.types.enums import ProcessingGuarantee
     from turbine.streams import Stream as StreamT
     from turbine.tables import Table as TableT
     from turbine.topics import Topic as TopicT
@@ -26,6 +27,7 @@ __all__ = [
     "FieldDescriptorT",
     "Message",
     "ModelT",
+    "ProcessingGuarantee",
     "RecordMetadata",
     "StreamT",
     "TableT",
@@ -41,6 +43,7 @@ __getattr__, __dir__ = lazy(
         "turbine.faust.models.base": ("ModelT",),
         "turbine.faust.models.descriptors": ("FieldDescriptorT",),
         "turbine.faust.serializers.codecs": ("CodecT",),
+        "turbine.faust.types.enums": ("ProcessingGuarantee",),
         "turbine.streams": ("StreamT",),
         "turbine.tables": ("TableT",),
         "turbine.topics": ("TopicT",),

@@ -1,9 +1,8 @@
-"""What programs take from Faust's ``faust.web``: views, requests, answers and errors."""
+"""Errors that pages of Faust programs answer with."""
 
 from typing import Any
 
-from turbine.web.answers import HTTPError, Request, Response, Web
-from turbine.web.pages import View as NativeView
+from turbine.web.answers import HTTPError
 
 __all__ = [
     "MethodNotAllowed",
@@ -11,12 +10,8 @@ __all__ = [
     "NotFound",
     "ParseError",
     "PermissionDenied",
-    "Request",
-    "Response",
     "ServerError",
     "ValidationError",
-    "View",
-    "Web",
     "WebError",
 ]
 
@@ -75,15 +70,3 @@ class MethodNotAllowed(WebError):  # noqa: N818 - the word of Faust
 
     code = 405
     reason = "Method not allowed"
-
-
-class View(NativeView):
-    """As `turbine.web.View`, with Faust's errors as attributes."""
-
-    ServerError = ServerError
-    ValidationError = ValidationError
-    ParseError = ParseError
-    NotAuthenticated = NotAuthenticated
-    PermissionDenied = PermissionDenied
-    NotFound = NotFound
-    MethodNotAllowed = MethodNotAllowed

@@ -1,0 +1,5 @@
+"""See `turbine.faust.service`."""
+
+from turbine.faust.service import Service
+
+__all__ = ["Service"]

@@ -1,0 +1,5 @@
+"""Apps; see `turbine.faust.types`."""
+
+from turbine.faust.types import AppT
+
+__all__ = ["AppT"]

@@ -1,0 +1,5 @@
+"""Channels; see `turbine.faust.types`."""
+
+from turbine.faust.types import ChannelT
+
+__all__ = ["ChannelT"]

@@ -1,0 +1,5 @@
+"""Events; see `turbine.faust.types`."""
+
+from turbine.faust.types import EventT
+
+__all__ = ["EventT"]

@@ -1,0 +1,5 @@
+"""Streams; see `turbine.faust.types`."""
+
+from turbine.faust.types import StreamT
+
+__all__ = ["StreamT"]

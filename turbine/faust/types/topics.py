@@ -1,0 +1,5 @@
+"""Topics; see `turbine.faust.types`."""
+
+from turbine.faust.types import TopicT
+
+__all__ = ["TopicT"]

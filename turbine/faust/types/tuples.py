@@ -1,0 +1,5 @@
+"""Tuples; see `turbine.faust.types`."""
+
+from turbine.faust.types import TP, Message, RecordMetadata
+
+__all__ = ["TP", "Message", "RecordMetadata"]
