@@ -66,6 +66,8 @@ pub(super) struct Shared {
     pub(super) disturbed: AtomicBool,
     /// Set by a refusal of the coordinator that no call tells of.
     pub(super) early: AtomicBool,
+    /// Is what is enqueued to go out, though more might come?
+    pub(super) hasty: AtomicBool,
     /// Nobody has asked for its lines for debugging; some are read here.
     pub(super) is_quiet: AtomicBool,
     pub(super) acknowledged: IntCounter,
@@ -83,6 +85,7 @@ impl Shared {
             trouble: Trouble::default(),
             disturbed: AtomicBool::new(false),
             early: AtomicBool::new(false),
+            hasty: AtomicBool::new(false),
             is_quiet: AtomicBool::new(false),
             acknowledged,
         }

@@ -28,6 +28,7 @@ pub mod producer;
 pub mod queue;
 mod raw;
 mod reached;
+mod rows;
 pub mod settings;
 mod stage;
 pub mod transaction;

@@ -11,21 +11,16 @@
 
 use super::{
     answer::Answer,
-    delivery::{BatchRoom, Shared, Ticket, on_delivery, on_error, on_log},
+    delivery::{Shared, Ticket, on_delivery, on_error, on_log},
     failed, failed_code,
     flight::Flight,
-    outgoing::{Outgoing, Rows},
-    raw::{
-        Full, Topic, enqueue, last_error, opaque_of, parts, produce_batch, produce_full, raw_rows,
-        ticket_of,
-    },
+    outgoing::Outgoing,
+    raw::{Full, Topic, enqueue, last_error, opaque_of, parts, produce_full, ticket_of},
+    rows::AT_ONCE,
     settings,
     stage::{Stage, Which},
 };
-use crate::{
-    error::{Error, Result},
-    types::RecordExtras,
-};
+use crate::error::{Error, Result};
 use parking_lot::Mutex;
 use prometheus::IntCounter;
 use rdkafka::{bindings as rd, config::ClientConfig, types::RDKafkaErrorCode};
@@ -39,11 +34,13 @@ use std::{
 };
 
 /// What the client library keeps for a record beside its bytes, about.
-const RECORD_OVERHEAD: usize = 200;
+pub(super) const RECORD_OVERHEAD: usize = 200;
 /// Larger records go to the client library at once, which says at once that one is too large.
 const MOST_STAGED: usize = 64 << 10;
 /// How often room for what was sent is looked for at the end.
-const FULL_POLL: Duration = Duration::from_millis(5);
+pub(super) const FULL_POLL: Duration = Duration::from_millis(5);
+/// Longest time that the thread of answers looks at nothing else.
+const POLL_MS: c_int = 100;
 
 /// See the module.
 pub struct Producer {
@@ -52,7 +49,9 @@ pub struct Producer {
     pub(super) shared: Arc<Shared>,
     epoch: Mutex<Arc<Flight>>,
     /// Where records wait that are sent one by one; those of a transaction need none.
-    stage: Option<Arc<Stage>>,
+    pub(super) stage: Option<Arc<Stage>>,
+    /// As many bytes of a transaction wait for its end; see [`Shared::bytes`].
+    most_held: usize,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -130,6 +129,7 @@ impl Producer {
             shared: Arc::clone(&shared),
             epoch: Mutex::new(Flight::new(|_| ())),
             stage: stage.clone(),
+            most_held: most_held(config),
             threads: Mutex::default(),
         });
         let handle = PollHandle(rk);
@@ -182,7 +182,7 @@ impl Producer {
         true
     }
 
-    fn topic(&self, name: &str) -> Result<Topic> {
+    pub(super) fn topic(&self, name: &str) -> Result<Topic> {
         let mut topics = self.topics.lock();
         if let Some(topic) = topics.get(name) {
             return Ok(*topic);
@@ -215,6 +215,7 @@ impl Producer {
         let flight = self.board(flight);
         let size = |b: Option<&[u8]>| b.map_or(0, <[u8]>::len);
         let bytes = size(record.key) + size(record.value) + RECORD_OVERHEAD;
+        self.make_room();
         let ticket = Box::new(Ticket {
             flight: Arc::clone(&flight),
             answer: answer.unwrap_or_default(),
@@ -289,87 +290,6 @@ impl Producer {
         produce_full(self.rk, topic, &full).map_err(RDKafkaErrorCode::from)
     }
 
-    /// Enqueues all rows in order; the flight keeps their bytes, librdkafka reads them in place.
-    /// Returns the rows that were refused at once, with the reason; they are not in the flight.
-    ///
-    /// # Errors
-    ///
-    /// The topic's name is wrong; then nothing is enqueued.
-    pub fn send_rows(
-        &self,
-        topic: &str,
-        rows: &Rows,
-        flight: &Arc<Flight>,
-    ) -> Result<Vec<(usize, Error)>> {
-        let handle = self.topic(topic)?;
-        let count = rows.ends.len();
-        if count == 0 {
-            return Ok(Vec::new());
-        }
-        if let Some(stage) = &self.stage {
-            // Rows that find no room wait below, and what is here would have to wait as long.
-            while !stage.drain(Which::Of(handle), || ()) {
-                std::thread::sleep(FULL_POLL);
-            }
-        }
-        let mut raw = raw_rows(rows, flight);
-        let bytes = rows.bytes.len() + rows.key_bytes.len() + count * RECORD_OVERHEAD;
-        flight.board(count);
-        flight.hold(rows.bytes.clone());
-        self.shared.bytes.fetch_add(bytes, Ordering::AcqRel);
-        let room = BatchRoom { shared: Arc::clone(&self.shared), bytes };
-        let mut good = 0;
-        if rows.extras.is_empty() {
-            good = produce_batch(handle, &mut raw);
-        } else {
-            for (i, message) in raw.iter_mut().enumerate() {
-                if let Err(code) = self.produce_row(handle, message, (i, &rows.extras)) {
-                    message.err = code;
-                }
-            }
-        }
-        flight.on_landing(room);
-        let mut refused = Vec::new();
-        if good == count {
-            return Ok(refused);
-        }
-        for (i, message) in raw.iter().enumerate() {
-            if message.err != rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-                let code = RDKafkaErrorCode::from(message.err);
-                let what = match rows.extras.partition(i) {
-                    Some(partition) => format!("sending to partition {partition} of topic {topic}"),
-                    None => format!("sending to topic {topic}"),
-                };
-                refused.push((i, failed_code(what, code)));
-            }
-        }
-        flight.answered(refused.len());
-        Ok(refused)
-    }
-
-    /// Enqueues one row with its headers and the like; its bytes stay with the flight.
-    fn produce_row(
-        &self,
-        topic: Topic,
-        message: &rd::rd_kafka_message_t,
-        (i, extras): (usize, &RecordExtras),
-    ) -> Result<(), rd::rd_kafka_resp_err_t> {
-        let (value, value_len) = match extras.is_tombstone(i) {
-            true => (ptr::null_mut(), 0),
-            false => (message.payload, message.len),
-        };
-        let full = Full {
-            value: (value, value_len),
-            key: (message.key, message.key_len),
-            partition: extras.partition(i),
-            timestamp_ms: extras.timestamp_ms(i),
-            headers: extras.headers(i),
-            opaque: message._private,
-            flags: rd::RD_KAFKA_MSG_F_BLOCK,
-        };
-        produce_full(self.rk, topic, &full)
-    }
-
     /// Takes one record aboard `flight`, or of the current epoch: under its lock, so that no record
     /// comes aboard a sealed one.
     fn board(&self, flight: Option<&Arc<Flight>>) -> Arc<Flight> {
@@ -386,6 +306,25 @@ impl Producer {
         let old = std::mem::replace(&mut *self.epoch.lock(), next);
         old.then(on_landed);
         old.seal();
+    }
+
+    /// Lets records of a transaction go that fill the client library's queue: nobody would say so before the last one.
+    pub(super) fn make_room(&self) {
+        let is_held = self.stage.is_none() && !self.shared.hasty.load(Ordering::Acquire);
+        if is_held && self.shared.bytes.load(Ordering::Acquire) >= self.most_held {
+            self.hasten();
+        }
+    }
+
+    /// Everything of a transaction is enqueued: it goes out now, see [`settings::transactional`].
+    pub fn hasten(&self) {
+        self.shared.hasty.store(true, Ordering::Release);
+        // SAFETY: a live handle; the queue is ours until it is given back.
+        unsafe {
+            let queue = rd::rd_kafka_queue_get_main(self.rk.as_ptr());
+            rd::rd_kafka_queue_yield(queue);
+            rd::rd_kafka_queue_destroy(queue);
+        }
     }
 
     /// Blocks until every record is answered, at most `timeout`; the number that is not.
@@ -450,13 +389,30 @@ impl Drop for Producer {
     }
 }
 
+/// Half of what the queue of a client with `config` takes, less what is handed over together.
+fn most_held(config: &ClientConfig) -> usize {
+    let setting = |name| config.get(name).and_then(|text| text.trim().parse::<usize>().ok());
+    let bytes = setting("queue.buffering.max.kbytes").map_or(0, |kib| kib.saturating_mul(1024));
+    let messages = setting("queue.buffering.max.messages").unwrap_or(0);
+    let least = messages.saturating_mul(RECORD_OVERHEAD).min(bytes) / 2;
+    least.saturating_sub(AT_ONCE * RECORD_OVERHEAD)
+}
+
 struct PollHandle(ptr::NonNull<rd::rd_kafka_t>);
 // SAFETY: as for Producer; the producer joins this thread before it destroys the handle.
 unsafe impl Send for PollHandle {}
 
 fn poll_until_stopped(handle: &PollHandle, shared: &Shared) {
+    let rk = handle.0.as_ptr();
     while !shared.stopping.load(Ordering::Acquire) {
         // SAFETY: live until the producer has joined this thread.
-        unsafe { rd::rd_kafka_poll(handle.0.as_ptr(), 100) };
+        unsafe {
+            // A flush polls as well; if another thread flushed, each would wait for answers that the other one has.
+            if shared.hasty.load(Ordering::Acquire) && rd::rd_kafka_outq_len(rk) > 0 {
+                rd::rd_kafka_flush(rk, POLL_MS);
+            } else {
+                rd::rd_kafka_poll(rk, POLL_MS);
+            }
+        }
     }
 }

@@ -10,6 +10,7 @@ use rdkafka::{bindings as rd, types::RDKafkaErrorCode};
 use std::{
     ffi::{CString, c_int, c_void},
     marker::PhantomData,
+    ops::Range,
     ptr,
     sync::Arc,
 };
@@ -34,12 +35,18 @@ pub(super) struct Full<'a> {
     pub(super) flags: c_int,
 }
 
-/// The rows as librdkafka takes them; they point into `rows`.
-pub(super) fn raw_rows(rows: &Rows, flight: &Arc<Flight>) -> Vec<rd::rd_kafka_message_t> {
-    let mut start = 0;
+/// Rows `which` as librdkafka takes them, in `raw`; they point into `rows`.
+pub(super) fn raw_rows(
+    raw: &mut Vec<rd::rd_kafka_message_t>,
+    rows: &Rows,
+    which: Range<usize>,
+    flight: &Arc<Flight>,
+) {
+    let mut start = which.start.checked_sub(1).map_or(0, |before| rows.ends[before]);
     let opaque = Arc::as_ptr(flight).cast_mut().cast();
-    let row = |(i, &end): (usize, &usize)| {
+    let row = |i: usize| {
         let key = rows.keys.get(i).copied().flatten().map(|(a, b)| &rows.key_bytes[a..b]);
+        let end = rows.ends[i];
         let value = &rows.bytes[start..end];
         start = end;
         let (payload, len) = parts(Some(value));
@@ -56,26 +63,26 @@ pub(super) fn raw_rows(rows: &Rows, flight: &Arc<Flight>) -> Vec<rd::rd_kafka_me
             _private: opaque,
         }
     };
-    rows.ends.iter().enumerate().map(row).collect()
+    raw.clear();
+    raw.extend(which.map(row));
 }
 
-/// Enqueues plain rows, and counts them; those that are refused have an error afterwards.
-pub(super) fn produce_batch(topic: Topic, raw: &mut [rd::rd_kafka_message_t]) -> usize {
+/// Enqueues plain rows; those that are refused have an error afterwards.
+pub(super) fn produce_batch(topic: Topic, raw: &mut [rd::rd_kafka_message_t]) {
     // Blocking applies only where a user's own queue limits are below ours; the producer's thread
     // makes room meanwhile.
     let flags = rd::RD_KAFKA_MSG_F_BLOCK;
     // SAFETY: payloads are kept by the flight until each record is answered, keys are copied by
     // librdkafka during the call, the opaque is a flight that keeps itself alive.
-    let good = unsafe {
+    unsafe {
         rd::rd_kafka_produce_batch(
             topic.0.as_ptr(),
             ANY_PARTITION,
             flags,
             raw.as_mut_ptr(),
             c_int::try_from(raw.len()).expect("a batch has far fewer rows"),
-        )
-    };
-    usize::try_from(good).unwrap_or(0)
+        );
+    }
 }
 
 /// A record of a batch that librdkafka copies; its ticket says who is told of it.

@@ -94,13 +94,14 @@ impl Producer {
         })
     }
 
-    /// Begins a transaction; waits for nobody.
+    /// Begins a transaction; waits for nobody. Its records go out with [`Producer::hasten`].
     ///
     /// # Errors
     ///
     /// [`Refusal`].
     pub fn begin(&self) -> Result<(), Refusal> {
         self.shared.disturbed.store(false, Ordering::Release);
+        self.shared.hasty.store(false, Ordering::Release);
         self.call("beginning a transaction", || unsafe {
             rd::rd_kafka_begin_transaction(self.rk.as_ptr())
         })

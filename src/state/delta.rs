@@ -46,6 +46,21 @@ impl Delta {
         later.0.into_iter().for_each(|(space, writes)| self.push(space, writes));
     }
 
+    /// Drops every write that a later one to the same key replaces.
+    pub fn keep_last(&mut self) {
+        for (_, writes) in &mut self.0 {
+            // Batches come with their keys in order: sorting merges a few runs.
+            writes.0.sort_by(|a, b| a.0.cmp(&b.0));
+            writes.0.dedup_by(|later, kept| {
+                let is_same = later.0 == kept.0;
+                if is_same {
+                    std::mem::swap(later, kept);
+                }
+                is_same
+            });
+        }
+    }
+
     /// Appends its bytes to `out`.
     ///
     /// # Errors
@@ -109,6 +124,7 @@ fn number(bytes: &mut &[u8]) -> Option<u32> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::collections::HashMap;
 
     fn delta() -> impl Strategy<Value = Delta> {
         let bytes = || prop::collection::vec(any::<u8>(), 0..20);
@@ -117,7 +133,29 @@ mod tests {
         prop::collection::vec(space, 0..4).prop_map(Delta)
     }
 
+    fn content(delta: &Delta) -> HashMap<(Space, &[u8]), Option<&[u8]>> {
+        let writes =
+            delta.0.iter().flat_map(|(space, writes)| writes.0.iter().map(|one| (*space, one)));
+        writes.map(|(space, (key, value))| ((space, key.as_slice()), value.as_deref())).collect()
+    }
+
     proptest! {
+        /// However often keys were written, what they have in the end stays, and each is written once.
+        #[test]
+        fn the_last_write_of_a_key_is_kept(
+            rounds in prop::collection::vec(prop::collection::vec((0_u8..6, prop::option::of(any::<u8>())), 0..8), 0..5),
+        ) {
+            let mut delta = Delta::default();
+            for (round, writes) in rounds.into_iter().enumerate() {
+                let writes = writes.into_iter().map(|(key, value)| (vec![key], value.map(|one| vec![one])));
+                delta.push(Space(u16::from(round % 2 == 0)), Writes(writes.collect()));
+            }
+            let mut kept = delta.clone();
+            kept.keep_last();
+            prop_assert_eq!(content(&kept), content(&delta));
+            prop_assert_eq!(kept.len(), content(&delta).len());
+        }
+
         #[test]
         fn a_delta_is_read_back(delta in delta()) {
             let mut bytes = Vec::new();

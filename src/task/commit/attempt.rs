@@ -36,7 +36,7 @@ impl Attempt {
         Self { begun, refused: None, landed: None, asked, logged, mark, pending: None }
     }
 
-    /// Enqueues everything that `commit` writes.
+    /// Sends everything that `commit` writes.
     ///
     /// # Errors
     ///
@@ -56,6 +56,7 @@ impl Attempt {
         self.landed = Some(inbox);
         let sent = self.enqueue(producer, &flight, commit, mark, log);
         flight.seal();
+        producer.hasten();
         if let Err(error) = &sent {
             self.refused = Some(error.clone());
         }

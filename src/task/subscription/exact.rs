@@ -11,13 +11,24 @@ use crate::{
     state::Delta,
     task::commit::{Commit, Ended, Output},
 };
-use std::{sync::Arc, time::Instant};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc},
+    time::timeout_at,
+};
 
 /// Most bytes in one commit of several batches: outputs of keys go to several partitions, of which each takes a
 /// megabyte in one request. The client library sends the next one when that is confirmed, and its thread spins
 /// meanwhile.
 const MOST_BYTES: usize = 3_000_000;
+/// With so much ready when a commit ends, batches come faster than commits: the next one rests for more of them.
+/// Less is committed at once, because somebody may wait for it.
+const FLOW_BYTES: usize = 1 << 18;
+/// Longest such rest; shorter where commits are quicker.
+const MOST_REST: Duration = Duration::from_millis(50);
 
 /// A batch that goes into the commit in hand.
 struct Batch {
@@ -31,8 +42,9 @@ struct Batch {
 /// Commits what is ready, in the order of the batches.
 pub(super) async fn commit_outputs(task: Arc<Shared>, mut inbox: mpsc::UnboundedReceiver<Ready>) {
     let mut at = task.exact.as_ref().and_then(|exact| exact.at);
-    let mut waiting = Vec::new();
+    let (mut waiting, mut rested) = (Vec::new(), Instant::now());
     while fill(&mut waiting, &mut inbox).await {
+        rest(&mut waiting, &mut inbox, rested).await;
         if task.replaying().is_some_and(|replaying| replaying.until().is_some()) {
             replay(&task, &mut waiting);
         }
@@ -40,7 +52,9 @@ pub(super) async fn commit_outputs(task: Arc<Shared>, mut inbox: mpsc::Unbounded
         let (batches, commit) = gather(&task, waiting.drain(..count), at);
         let Some(last) = batches.last() else { continue };
         let next = last.next;
+        let began = Instant::now();
         let committed = if is_nothing(&commit, at) { Ok(()) } else { make(&task, commit).await };
+        rested = Instant::now() + began.elapsed().min(MOST_REST);
         match committed {
             Ok(()) => {
                 at = Some(next);
@@ -61,6 +75,22 @@ async fn fill(waiting: &mut Vec<Ready>, inbox: &mut mpsc::UnboundedReceiver<Read
         waiting.push(one);
     }
     !waiting.is_empty()
+}
+
+/// Gives a commit more to do where it can expect more, until the partition has rested for as long as the commit before
+/// took: commits then take half of the time at most, and more records share what each of them costs here and at the
+/// broker.
+async fn rest(
+    waiting: &mut Vec<Ready>,
+    inbox: &mut mpsc::UnboundedReceiver<Ready>,
+    rested: Instant,
+) {
+    let mut bytes: usize = waiting.iter().map(|one| one.bytes).sum();
+    while (FLOW_BYTES..MOST_BYTES).contains(&bytes) {
+        let Ok(Some(one)) = timeout_at(rested.into(), inbox.recv()).await else { return };
+        bytes += one.bytes;
+        waiting.push(one);
+    }
 }
 
 /// How many batches, of so many bytes each, go into the next commit.
@@ -122,6 +152,7 @@ fn gather(
 async fn make(task: &Shared, mut commit: Commit) -> Result<(), Ended> {
     let Some(exact) = &task.exact else { return Err(Ended::Gone) };
     commit.point = task.point_at(commit.next);
+    commit.delta.keep_last();
     let (mut records, mut letters) = (0, 0);
     for output in &*commit.outputs {
         match output {
@@ -154,7 +185,46 @@ fn give_up(task: &Shared, batches: &[Batch], ended: &Ended) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::task::commit::Outbox;
     use proptest::prelude::*;
+    use tokio::sync::Semaphore;
+
+    fn ready(bytes: usize) -> Ready {
+        let room = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("one is free");
+        let (outbox, delta, now) = (Outbox::default(), Delta::default(), Instant::now());
+        let (ticket, next, time_ms) = (0, 0, 0);
+        Ready { outbox, delta, bytes, ticket, next, began: now, handled: now, time_ms, room }
+    }
+
+    /// How long a commit rests, and how many batches it has then, if one of `bytes` is ready and another one of
+    /// them comes every 7 ms.
+    async fn rested(bytes: usize, left: Duration) -> (Duration, usize) {
+        let (sender, mut inbox) = mpsc::unbounded_channel();
+        let feeding = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(Duration::from_millis(7)).await;
+                if sender.send(ready(bytes)).is_err() {
+                    return;
+                }
+            }
+        });
+        let (began, mut waiting) = (tokio::time::Instant::now(), vec![ready(bytes)]);
+        rest(&mut waiting, &mut inbox, (began + left).into_std()).await;
+        feeding.abort();
+        (began.elapsed(), waiting.len())
+    }
+
+    /// A little is committed at once, as is what fills a commit, and what comes after the rest; in between more
+    /// is waited for until it is over.
+    #[tokio::test(start_paused = true)]
+    async fn a_commit_rests_only_for_a_flow_of_batches() {
+        let ms = Duration::from_millis;
+        assert_eq!(rested(FLOW_BYTES - 1, ms(20)).await, (ms(0), 1));
+        assert_eq!(rested(MOST_BYTES, ms(20)).await, (ms(0), 1));
+        assert_eq!(rested(FLOW_BYTES, ms(0)).await, (ms(0), 1));
+        assert_eq!(rested(FLOW_BYTES, ms(20)).await, (ms(20), 3));
+        assert_eq!(rested(MOST_BYTES / 3 + 1, ms(20_000)).await, (ms(14), 3));
+    }
 
     proptest! {
         /// Whatever waits is committed after so many commits, none of which is empty; one with several batches
