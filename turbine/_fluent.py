@@ -48,6 +48,10 @@ class Fluent:
         """As `Flow.explode`."""
         return self.flow().explode(column, keep_empty=keep_empty)
 
+    def sql(self, query: str) -> "Flow":
+        """As `Flow.sql`."""
+        return self.flow().sql(query)
+
     def window(self, window: "Window") -> "Flow":
         """As `Flow.window`."""
         return self.flow().window(window)
