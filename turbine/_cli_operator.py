@@ -8,7 +8,7 @@ import click
 from turbine import _cli_doctor, _cli_reset
 from turbine._cli_support import Invocation
 
-__all__ = ["doctor", "reset"]
+__all__ = ["doctor", "rebalance", "reset"]
 
 _COLUMNS = ["name", "topic", "partition", "state", "local", "committed"]
 
@@ -106,6 +106,28 @@ def reset(
     )
     with steps as found:
         _carry_out(given, found, yes=yes)
+
+
+@click.command()
+@click.argument("name", required=False, metavar="[SUBSCRIPTION|agents]")
+@click.pass_obj
+def rebalance(given: Invocation, /, name: str | None) -> None:
+    """
+    Let the running workers share their partitions anew.
+
+    Somebody joins each group and leaves it again. Partitions that stay where they are go on without
+    a stop.
+
+    \b
+    Examples:
+      turbine -A proj.app rebalance
+      turbine -A proj.app rebalance agents
+    """  # noqa: D301 - click's mark for "keep these lines"
+    from turbine import banner
+    from turbine._cli_rebalance import rebalance_groups
+
+    rows = rebalance_groups(given.load(), name)
+    banner.show_table(rows, ["group", "members", "partitions"], as_json=given.as_json)
 
 
 def _carry_out(given: Invocation, steps: list[_cli_reset.Step], *, yes: bool) -> None:

@@ -287,6 +287,8 @@ class Admin:
         """Ids of the cluster and of the topic, as far as the broker says."""
     def committed(self, group: str, topic: str, timeout_ms: int = 10_000) -> dict[int, int]:
         """Partition to the next offset that *group* will read; without those never committed."""
+    def rebalance(self, group: str, other: str, timeout_ms: int = 10_000) -> None:
+        """Join *group*, reading the topic *other* that nobody there reads, and leave it again."""
     def members(self, group: str, timeout_ms: int = 10_000) -> list[str]: ...
     def group_offsets(
         self, group: str, topic: str, timeout_ms: int = 10_000

@@ -13,7 +13,7 @@ from turbine import _cli_support as support
 from turbine._cli_explain import explain
 from turbine._cli_lists import clean_versions, completion, model, models, tables
 from turbine._cli_migrate import migrate
-from turbine._cli_operator import doctor, reset
+from turbine._cli_operator import doctor, rebalance, reset
 from turbine._cli_snapshot import snapshot
 from turbine._cli_state import state
 from turbine._cli_support import Invocation, ignored
@@ -441,6 +441,7 @@ cli.add_command(model)
 cli.add_command(models)
 cli.add_command(explain)
 cli.add_command(tables)
+cli.add_command(rebalance)
 cli.add_command(reset)
 cli.add_command(snapshot)
 cli.add_command(state)

@@ -22,6 +22,7 @@ mod identity;
 pub mod log_reader;
 mod members;
 pub mod messages;
+mod nobody;
 mod offsets;
 pub mod outgoing;
 pub mod producer;

@@ -84,6 +84,11 @@ impl Admin {
         Ok(py.detach(|| self.0.committed(group, topic, Duration::from_millis(timeout_ms)))?)
     }
 
+    #[pyo3(signature = (group, other, timeout_ms = 10_000))]
+    fn rebalance(&self, py: Python<'_>, group: &str, other: &str, timeout_ms: u64) -> PyResult<()> {
+        Ok(py.detach(|| self.0.rebalance(group, other, Duration::from_millis(timeout_ms)))?)
+    }
+
     #[pyo3(signature = (group, timeout_ms = 10_000))]
     fn members(&self, py: Python<'_>, group: &str, timeout_ms: u64) -> PyResult<Vec<String>> {
         Ok(py.detach(|| self.0.members(group, Duration::from_millis(timeout_ms)))?)
