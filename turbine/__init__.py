@@ -35,8 +35,10 @@ if TYPE_CHECKING:
         TurbineError,
         WorkerStopped,
     )
+    from turbine.global_tables import GlobalTable
     from turbine.models import Record
     from turbine.policies import Retry
+    from turbine.set_tables import SetTable
     from turbine.settings import Settings
     from turbine.state import State
     from turbine.streams import Stream
@@ -60,6 +62,7 @@ __all__ = [
     "EmbeddedBroker",
     "EncodeError",
     "Event",
+    "GlobalTable",
     "HandlerError",
     "KafkaError",
     "NotRunning",
@@ -69,6 +72,7 @@ __all__ = [
     "RegistryError",
     "Retry",
     "SendError",
+    "SetTable",
     "Settings",
     "State",
     "StateError",
@@ -111,12 +115,14 @@ __getattr__, __dir__ = lazy(
             "WorkerStopped",
         ),
         "turbine._turns": ("current_event",),
+        "turbine.global_tables": ("GlobalTable",),
         "turbine.models": ("Record",),
         "turbine.policies": ("Retry",),
         "turbine.settings": ("Settings",),
         "turbine.state": ("State",),
         "turbine.streams": ("Stream",),
         "turbine.subscriptions": ("Subscription",),
+        "turbine.set_tables": ("SetTable",),
         "turbine.tables": ("Table",),
         "turbine.topics": ("Topic",),
         "turbine.types": ("TP", "RecordMetadata"),

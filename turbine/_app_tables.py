@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from turbine._table_windows import Hopping, Window
 from turbine.exceptions import DeclarationError
+from turbine.global_tables import GlobalTable, SetGlobalTable
 from turbine.set_tables import SetTable, check_options
 from turbine.tables import Table
 
@@ -60,20 +61,25 @@ class AppTables:
         Raises:
             DeclarationError: The declaration cannot work; the message says what to write.
         """
-        table: Table[Any, Any] = Table(
-            cast("App", self),
-            name,
-            default=default,
-            key_type=key_type,
-            value_type=value_type,
-            partitions=partitions,
-            help=help,
-            **options,
+        options |= {"default": default, "key_type": key_type, "partitions": partitions}
+        made: Table[Any, Any] = self._add_table(
+            Table, name, value_type=value_type, help=help, **options
         )
-        if table.name in self.tables:
-            raise DeclarationError(f"a table has the name {name!r} already: give it another one")
-        self.tables[table.name] = table
-        return table
+        return made
+
+    def GlobalTable(self, name: str, **options: Any) -> GlobalTable[Any, Any]:  # noqa: N802 - as above
+        """
+        Declare a table that is complete on every worker; see `turbine.global_tables.GlobalTable`.
+
+        Args:
+            name: Unique in the app.
+            **options: As for `Table`.
+
+        Raises:
+            DeclarationError: The declaration cannot work; the message says what to write.
+        """
+        made: GlobalTable[Any, Any] = self._add_table(GlobalTable, name, **options)
+        return made
 
     def SetTable(  # noqa: N802 - the word that programs use
         self, name: str, *, key_type: Any = None, value_type: Any = None, **options: Any
@@ -90,11 +96,28 @@ class AppTables:
         Raises:
             DeclarationError: The declaration cannot work; the message says what to write.
         """
-        options = check_options(options)
-        made: SetTable[Any, Any] = SetTable(
-            cast("App", self), name, key_type=key_type, value_type=value_type, **options
-        )
-        if made.name in self.tables:
-            raise DeclarationError(f"a table has the name {name!r} already: give it another one")
-        self.tables[made.name] = made.pairs
+        options |= {"key_type": key_type, "value_type": value_type}
+        made: SetTable[Any, Any] = self._add_sets(SetTable, name, options)
         return made
+
+    def SetGlobalTable(self, name: str, **options: Any) -> SetGlobalTable[Any, Any]:  # noqa: N802 - as above
+        """As `SetTable`, complete on every worker; see `turbine.global_tables.SetGlobalTable`."""
+        made: SetGlobalTable[Any, Any] = self._add_sets(SetGlobalTable, name, options)
+        return made
+
+    # -- inside ----------------------------------------------------------------------------
+
+    def _add_table(self, kind: Any, name: str, **options: Any) -> Any:
+        made = kind(cast("App", self), name, **options)
+        self._add(made.name, made)
+        return made
+
+    def _add_sets(self, kind: Any, name: str, options: dict[str, Any]) -> Any:
+        made = kind(cast("App", self), name, **check_options(options))
+        self._add(made.name, made.pairs)
+        return made
+
+    def _add(self, name: str, table: Any) -> None:
+        if name in self.tables:
+            raise DeclarationError(f"a table has the name {name!r} already: give it another one")
+        self.tables[name] = table

@@ -276,8 +276,12 @@ class FaustRows:
     stream_wait_empty = _ignored(
         True, "A partition that moves is drained, and no other waits.", "STREAM_WAIT_EMPTY"
     )
-    table_cleanup_interval = _ignored(
-        30.0, "Windows close by event time.", "TABLE_CLEANUP_INTERVAL"
+    table_cleanup_interval = Setting(
+        read.positive_seconds,
+        30.0,
+        "How often windows of tables are closed that no record closes, and how long a partition "
+        "is silent before its time goes on by the clock; in seconds.",
+        legacy_env=("TABLE_CLEANUP_INTERVAL",),
     )
     table_key_index_size = _ignored(1_000, "Windows find their keys.", "TABLE_KEY_INDEX_SIZE")
     table_standby_replicas = _ignored(

@@ -19,6 +19,7 @@ from turbine._native_tables import Cursor as Cursor
 from turbine._native_tables import Table as Table
 from turbine._native_tables import TableCodec as TableCodec
 from turbine._native_tables import Turn as Turn
+from turbine._native_tables import Visit as Visit
 
 __version__: Final[str]
 build_profile: Final[str]
@@ -414,6 +415,16 @@ class Worker:
         """The table that was declared as *name*."""
     def read_also(self, agent: str, topics: dict[str, int], /) -> None:
         """Let *agent* read more topics, each with its number of partitions."""
+    def visit(self, topic: str, partition: int, timeout_ms: int, /) -> Visit | None:
+        """A turn without a record; None if the partition is not here, or commits for so long.
+        Blocks without the GIL, at most *timeout_ms*.
+        """
+    def ahead(self, topic: str, partition: int, /) -> tuple[int, bool] | None:
+        """(end offset, whether all in front of it is done); None while something is under way.
+        Asks the broker, without the GIL.
+        """
+    def behind(self) -> list[tuple[str, int]]:
+        """Partitions of agents in which something is written and not committed."""
     def agent_failed(self, agent: str, message: str, /) -> None:
         """The agent's coroutine is over; its partitions stop."""
     def stop(self) -> None:

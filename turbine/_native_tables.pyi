@@ -77,6 +77,17 @@ class Turn:
     def partition(self) -> int: ...
 
 @final
+class Visit:
+    """A turn of a partition without a record; no commit of the partition is made meanwhile."""
+
+    @property
+    def turn(self) -> Turn: ...
+    def end(self) -> None:
+        """End it; what was written and sent is committed together. Idempotent."""
+    def fail(self, message: str, /) -> None:
+        """End it, and stop the partition: nothing of it is committed."""
+
+@final
 class Table:
     """One table of a running worker. *turn* None reads every partition, and must not write.
     Writing raises `StateError` where it is refused.

@@ -126,6 +126,14 @@ def seconds(value: object) -> float:
     return number
 
 
+def positive_seconds(value: object) -> float:
+    """Read a length of time that is not zero."""
+    length_s = seconds(value)
+    if not length_s:
+        raise ConfigError("expects a time above zero, as 2.5 or '250ms'")
+    return length_s
+
+
 def byte_size(value: object) -> int:
     """Bytes as a number, or text such as ``"64MB"`` (1 KB is 1024 bytes)."""
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:

@@ -1,6 +1,14 @@
 """Keys, values and items of a table, and how it is shown."""
 
-from collections.abc import ItemsView, Iterator, KeysView, Sequence, ValuesView
+from collections.abc import (
+    Callable,
+    ItemsView,
+    Iterable,
+    Iterator,
+    KeysView,
+    Sequence,
+    ValuesView,
+)
 from html import escape
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -8,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 if TYPE_CHECKING:
     from turbine.tables import Table
 
-__all__ = ["TableItems", "TableKeys", "TableValues", "draw", "html"]
+__all__ = ["TableItems", "TableKeys", "TableValues", "ansitable", "html"]
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -50,7 +58,39 @@ def _table(view: Any) -> "Table[Any, Any]":
     return cast("Table[Any, Any]", view._mapping)  # noqa: SLF001 - how collections.abc calls it
 
 
-def draw(title: str, headings: tuple[str, str], rows: Sequence[tuple[str, str]]) -> str:
+def ansitable(
+    name: str,
+    pairs: Iterable[tuple[Any, Any]],
+    *,
+    key: str = "Key",
+    value: str = "Value",
+    title: str | None = None,
+    sort: bool = False,
+    sortkey: Callable[[Any], Any] | None = None,
+    **options: object,  # noqa: ARG001 - what programs pass for colours
+) -> str:
+    """
+    Draw a table for a terminal.
+
+    Args:
+        name: Of the table.
+        pairs: Keys, and what is shown of their values.
+        key: Heading of the keys.
+        value: Heading of the values.
+        title: Above it; ``{table.name}`` stands for the name; None: the name.
+        sort: Whether rows are in an order.
+        sortkey: Gives what they are ordered by, from the pair of key and value; None: the text of
+            the key, and of the value.
+        **options: Left out, for programs that choose colours.
+    """
+    shown = name if title is None else title.replace("{table.name}", name)
+    rows = list(pairs)
+    if sort:
+        rows.sort(key=sortkey or (lambda row: (str(row[0]), str(row[1]))))
+    return _draw(shown, (key, value), [(str(one), str(its)) for one, its in rows])
+
+
+def _draw(title: str, headings: tuple[str, str], rows: Sequence[tuple[str, str]]) -> str:
     """Draw two columns with lines around them."""
     lines = [headings, *rows]
     left, right = (max(len(line[column]) for line in lines) for column in (0, 1))

@@ -69,15 +69,13 @@ def ensure_changelogs(
     Raises:
         ConfigError: One has less, or is missing and the app must not create topics.
     """
-    if not wanted:
-        return
-    _check_may_create(
-        app, [one.changelog for one in app.tables.values() if one.changelog not in known]
-    )
-    for table in app.tables.values():
+    # What every worker reads needs no agent here.
+    tables = [one for one in app.tables.values() if wanted or one.is_global]
+    _check_may_create(app, [one.changelog for one in tables if one.changelog not in known])
+    for table in tables:
         name = table.changelog
         if name not in known:
-            known[name] = table.partitions or wanted
+            known[name] = table.partitions or wanted or app.conf.topic_partitions
             config = {"cleanup.policy": "compact", **table.config}
             replicas = app.conf.topic_replication_factor
             admin.create_topics({name: known[name]}, replicas, config, timeout_ms)

@@ -4,15 +4,15 @@ Windows of a table that come to their end: each is handed over once, and removed
 A partition has a watermark: the newest time that was seen in it. A window closes when the watermark
 has come to its end and what it may stay behind that. It closes in the turn of the record that was
 handled last, so that what its function writes and sends, its removal, the watermark and the offset
-of the record are committed together.
+of the record are committed together. Where no record comes, time closes it: see
+`turbine._window_cleaner`. Then the same is committed, at the offset that there is.
 
 The watermark is in a table beside the one with the windows, and the windows that are open are found
 in that one when a partition begins: after a restart, the same windows close at the same records.
 
 # Not here
 
-Closing without a record: nothing is committed in a partition in which nothing happens. A window
-that is due there closes with the next record of the partition.
+When a partition is looked at, and whether it is silent: `turbine._window_cleaner` has both.
 """
 
 import heapq
@@ -20,7 +20,7 @@ import inspect
 import logging
 import math
 from collections.abc import Iterable
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from turbine._turns import TURN
@@ -34,6 +34,7 @@ __all__ = ["Expiry"]
 logger = logging.getLogger("turbine.tables")
 
 _Follows: TypeAlias = Literal["records", "clock", "writes"]
+_Waits: TypeAlias = Literal["time", "silence"] | None
 
 _MISSING: Any = object()
 _PAGE = 4_096
@@ -42,8 +43,10 @@ _PAGE = 4_096
 class _Part:
     """What is open in one partition."""
 
-    def __init__(self, watermark: float) -> None:
+    def __init__(self, watermark: float, now: float) -> None:
         self.watermark = watermark
+        self.heard = now
+        """When the last record was handled, by the clock that does not go back."""
         self.turn: Any = None
         self.late = 0
         self._due: list[tuple[float, bytes]] = []
@@ -55,9 +58,13 @@ class _Part:
             self._known.add(data)
             heapq.heappush(self._due, (due, data))
 
+    def is_due(self, watermark: float) -> bool:
+        """Does a window close when the watermark is there?"""
+        return bool(self._due) and self._due[0][0] <= watermark
+
     def take(self) -> tuple[float, bytes] | None:
         """Give the window that is due first, which is open no longer; None if none is due."""
-        if not self._due or self._due[0][0] > self.watermark:
+        if not self.is_due(self.watermark):
             return None
         due, data = heapq.heappop(self._due)
         self._known.discard(data)
@@ -124,7 +131,9 @@ class Expiry:
 
     def wrote_at(self, timestamp: float) -> None:
         """Move the watermark on to the time of a write."""
-        self._advance(self._find() or self._begin(), timestamp)
+        part = self._find() or self._begin()
+        part.heard = self._table.app.clock.monotonic()
+        self._advance(part, timestamp)
 
     # -- closing ---------------------------------------------------------------------------
 
@@ -140,10 +149,60 @@ class Expiry:
         part = self._find()
         if part is None:
             return
+        part.heard = self._table.app.clock.monotonic()
         if self.follows == "clock":
-            self._advance(part, self._table.app.clock.now(UTC).timestamp())
+            self._advance(part, self._now())
         elif self.follows == "records":
             self._advance(part, timestamp)
+        await self._close_due(part, skips=skips)
+
+    def waits_for(self) -> _Waits:
+        """
+        Say what the windows that time alone closes wait for, in the partition of the turn.
+
+        Returns:
+            ``"time"``: some are due. ``"silence"``: some are, if the partition is silent. None:
+            none is.
+        """
+        part = self._find()
+        if part is None:
+            return None
+        if part.is_due(self._passed(part, is_silent=False)):
+            return "time"
+        return "silence" if part.is_due(self._passed(part, is_silent=True)) else None
+
+    async def passed(self, *, is_silent: bool, skips: bool) -> None:
+        """
+        Close what is due by the clock, in a turn without a record.
+
+        Args:
+            is_silent: Whether the partition is known to have nothing that is not handled.
+            skips: As for `handled`.
+        """
+        part = self._find()
+        if part is None:
+            return
+        watermark = self._passed(part, is_silent=is_silent)
+        if part.is_due(watermark):
+            self._advance(part, watermark)
+            # What is silent goes on from here.
+            part.heard = self._table.app.clock.monotonic()
+            await self._close_due(part, skips=skips)
+
+    def _passed(self, part: _Part, *, is_silent: bool) -> float:
+        """Where the watermark is by the clock, without a record."""
+        if self.follows == "clock":
+            return max(part.watermark, self._now())
+        app = self._table.app
+        quiet_s = app.clock.monotonic() - part.heard
+        is_over = is_silent and quiet_s >= app.conf.table_cleanup_interval
+        return part.watermark + quiet_s if is_over else part.watermark
+
+    def _now(self) -> float:
+        now: datetime = self._table.app.clock.now(UTC)
+        return now.timestamp()
+
+    async def _close_due(self, part: _Part, *, skips: bool) -> None:
         while (taken := part.take()) is not None:
             try:
                 await self._close(taken[1], skips=skips)
@@ -200,7 +259,8 @@ class Expiry:
     def _begin(self, watermark: float = -math.inf) -> _Part:
         """Look for the windows that are open in the partition of the rows in hand."""
         turn = TURN.get()
-        part = self._parts[turn.topic, turn.partition] = _Part(watermark)
+        now = self._table.app.clock.monotonic()
+        part = self._parts[turn.topic, turn.partition] = _Part(watermark, now)
         encode = self._table.codec.encode_key
         for key, (start, end) in self._table.rows_of(turn.partition):
             part.add(self._closes((start, end)), encode((key, (start, end))))

@@ -138,4 +138,9 @@ def _agent(one: "Agent") -> dict[str, Any]:
 
 
 def _table(one: "Table[Any, Any]") -> dict[str, Any]:
-    return {"name": one.name, "changelog": one.changelog, "partitions": one.partitions}
+    return {
+        "name": one.name,
+        "changelog": one.changelog,
+        "partitions": one.partitions,
+        "is_global": one.is_global,
+    }

@@ -7,7 +7,7 @@ the members of a key stand side by side in it, since the text of the pair begins
 """
 
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, MutableSet
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from turbine._table_types import codec_for
 from turbine._turns import TURN
@@ -114,10 +114,13 @@ class SetTable(MutableMapping[K, Members[K, M]], Generic[K, M]):
         value_type: Type of members; text if None.
         help: What it is for.
         codec: Reads and writes a key alone.
+        table_type: Class of the table below.
 
     Raises:
         DeclarationError: pydantic cannot write and read the types.
     """
+
+    table_type: ClassVar[type[Table[Any, Any]]] = Table
 
     def __init__(
         self,
@@ -133,7 +136,7 @@ class SetTable(MutableMapping[K, Members[K, M]], Generic[K, M]):
         self.key_type = str if key_type is None else key_type
         self.value_type = str if value_type is None else value_type
         pair = tuple[self.key_type, self.value_type]  # type: ignore[name-defined]
-        self.pairs: Table[tuple[K, M], bool] = Table(
+        self.pairs: Table[tuple[K, M], bool] = self.table_type(
             app, name, key_type=pair, value_type=bool, **options
         )
         self.name = self.pairs.name
@@ -176,21 +179,12 @@ class SetTable(MutableMapping[K, Members[K, M]], Generic[K, M]):
 
     # -- showing it ------------------------------------------------------------------------
 
-    def as_ansitable(
-        self,
-        *,
-        key: str = "Key",
-        value: str = "Value",
-        title: str | None = None,
-        sort: bool = False,
-        **options: object,  # noqa: ARG002 - what programs pass for colours and order
-    ) -> str:
+    def as_ansitable(self, **options: Any) -> str:
         """Draw the table for a terminal; as `turbine.tables.Table.as_ansitable`."""
-        from turbine._table_views import draw
+        from turbine._table_views import ansitable
 
-        text = self.name if title is None else title.replace("{table.name}", self.name)
-        rows = [(str(one), ", ".join(sorted(map(str, self[one])))) for one in self]
-        return draw(text, (key, value), sorted(rows) if sort else rows)
+        rows = ((one, ", ".join(sorted(map(str, self[one])))) for one in self)
+        return ansitable(self.name, rows, **options)
 
     def __repr__(self) -> str:
         return f"<SetTable {self.name}>"

@@ -7,7 +7,7 @@ it has an event belongs to the partition of that event, and is committed togethe
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, MutableMapping
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, overload
 
 from turbine import _declare
 from turbine._table_types import codec_for
@@ -79,7 +79,10 @@ class Table(Windowable, MutableMapping[K, V], Generic[K, V]):
         window: Its windows, of which `WindowedTable` is the dictionary; None: it has none.
         newest: With windows, the newest time that this worker has written at, in seconds.
         expiry: Closes windows; None: they stay.
+        is_global: Whether every worker has all of it.
     """
+
+    is_global: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -280,30 +283,18 @@ class Table(Windowable, MutableMapping[K, V], Generic[K, V]):
 
     # -- showing it ------------------------------------------------------------------------
 
-    def as_ansitable(
-        self,
-        *,
-        key: str = "Key",
-        value: str = "Value",
-        title: str | None = None,
-        sort: bool = False,
-        **options: object,  # noqa: ARG002 - what programs pass for colours and order
-    ) -> str:
+    def as_ansitable(self, **options: Any) -> str:
         """
         Draw the table for a terminal.
 
         Args:
-            key: Heading of the keys.
-            value: Heading of the values.
-            title: Above it; ``{table.name}`` stands for the name; None: the name.
-            sort: Whether rows are in the order of their text.
-            **options: Left out, for programs that pass ``sortkey`` and the like.
+            **options: **key** and **value**, the headings; **title**, in which ``{table.name}``
+                stands for the name; **sort**, whether rows are ordered, by **sortkey** or the text
+                of the key.
         """
-        from turbine._table_views import draw
+        from turbine._table_views import ansitable
 
-        text = self.name if title is None else title.replace("{table.name}", self.name)
-        rows = [(str(k), str(v)) for k, v in self.items()]
-        return draw(text, (key, value), sorted(rows) if sort else rows)
+        return ansitable(self.name, self.items(), **options)
 
     def to_arrow(self) -> "pa.Table":
         """Everything, as two columns ``key`` and ``value``; models become structs."""

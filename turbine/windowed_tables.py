@@ -228,21 +228,11 @@ class WindowedTable(Generic[K, V]):
 
     # -- showing it ------------------------------------------------------------------------
 
-    def as_ansitable(
-        self,
-        *,
-        key: str = "Key",
-        value: str = "Value",
-        title: str | None = None,
-        sort: bool = False,
-        **options: object,  # noqa: ARG002 - what programs pass for colours and order
-    ) -> str:
+    def as_ansitable(self, **options: Any) -> str:
         """Draw keys and their present values; as `turbine.tables.Table.as_ansitable`."""
-        from turbine._table_views import draw
+        from turbine._table_views import ansitable
 
-        text = self.name if title is None else title.replace("{table.name}", self.name)
-        rows = [(str(one), str(its)) for one, its in self.items()]
-        return draw(text, (key, value), sorted(rows) if sort else rows)
+        return ansitable(self.name, self.items(), **options)
 
     def __repr__(self) -> str:
         return f"<WindowedTable {self.name}>"

@@ -29,6 +29,7 @@ from turbine._slow import Watch
 from turbine._subscriptions_runtime import AsyncRunner, SyncRunner
 from turbine._topics_runtime import ensure_topics
 from turbine._wake import Wake
+from turbine._window_cleaner import WindowCleaner
 from turbine._worker_config import worker_config
 from turbine.channels import Channel, drain
 from turbine.exceptions import HandlerError
@@ -112,6 +113,7 @@ class Runtime:
         self._threads: list[SyncRunner] = []
         self._readers: dict[asyncio.Task[Any], Channel] = {}
         self._isolated: list[IsolatedAgent] = []
+        self._cleaner = WindowCleaner(app, self._native)
         self._wake: Wake | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -177,6 +179,7 @@ class Runtime:
                 runner.start()
         for agent in app.agents.values():
             self._start_agent(agent, wake)
+        self._cleaner.start()
         for job in app.jobs:
             name = f"{job.kind} {job.name}"
             self._jobs.append(asyncio.create_task(job.run(app.clock), name=name))
@@ -215,6 +218,7 @@ class Runtime:
 
     async def abandon(self) -> None:
         """End what `kill` has let go of: handlers are cancelled, nothing is waited for."""
+        await self._cleaner.stop(0)
         await cancel_all([*self._jobs, *self._tasks, *self._signals])
         # Again, for what a handler sent meanwhile: nobody is to wait for its acknowledgement.
         self._native.kill()
@@ -300,6 +304,7 @@ class Runtime:
         await self._say_goodbye()
         await self.pages.stop()
         await cancel_all(self._jobs)
+        await self._cleaner.stop(self.app.conf.drain_timeout)
         limit_s = self.app.conf.drain_timeout + _JOIN_EXTRA_S
         for agent in self._agents():
             if isinstance(agent.fn, Reader):

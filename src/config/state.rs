@@ -75,4 +75,7 @@ pub struct TableConfig {
     /// Partitions of the changelog; none: those of the topic that the agents read.
     #[serde(default)]
     pub partitions: Option<i32>,
+    /// Does every worker read all of its partitions?
+    #[serde(default)]
+    pub is_global: bool,
 }

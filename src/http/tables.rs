@@ -84,7 +84,7 @@ fn answer(answer: Result<Value, Refused>) -> Response {
 
 fn list(view: &dyn View) -> Response {
     let parts = inspect::parts(&view.stores());
-    let assigned = view.assignments();
+    let assigned = read(view);
     let mut tables: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
     for part in &parts {
         tables.entry(&part.table).or_default().push(fresh(part, &assigned));
@@ -141,9 +141,16 @@ fn parts_of(view: &dyn View, table: &str) -> Result<Vec<Part>, Refused> {
 }
 
 fn freshness(view: &dyn View, parts: &[Part], partition: Option<i32>) -> Vec<Value> {
-    let assigned = view.assignments();
+    let assigned = read(view);
     let wanted = parts.iter().filter(|part| partition.is_none_or(|p| p == part.task.partition));
     wanted.map(|part| fresh(part, &assigned)).collect()
+}
+
+/// Every partition that is read, in a group or outside of it.
+fn read(view: &dyn View) -> Vec<AssignmentView> {
+    let mut all = view.assignments();
+    all.extend(view.followed());
+    all
 }
 
 /// What has been seen of a partition, and what is still to come.

@@ -33,7 +33,7 @@ use std::{collections::BTreeMap, ptr, sync::Arc, time::Duration};
 /// Most records taken from the client in one call.
 const TAKE: usize = 4096;
 /// Longest wait for the bounds of a log.
-const BOUNDS_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const BOUNDS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where logs are; clients for reading them are made from it.
 pub struct Logs {
@@ -134,6 +134,10 @@ impl Logs {
         self.reader(tp, self.bounds(tp)?.end, i64::MAX, None)
     }
 
+    pub(super) fn reader_settings(&self) -> rdkafka::ClientConfig {
+        settings::log_reader(&self.brokers, &self.user, &self.group)
+    }
+
     fn reader(
         &self,
         tp: &TopicPartition,
@@ -141,7 +145,7 @@ impl Logs {
         end: i64,
         skipped: Option<(i64, i64)>,
     ) -> Result<LogReader> {
-        let client = alone(&settings::log_reader(&self.brokers, &self.user, &self.group))?;
+        let client = alone(&self.reader_settings())?;
         // SAFETY: a live consumer; the queue is given back when the reader is dropped.
         let queue = unsafe { rd::rd_kafka_queue_get_consumer(client.client().native_ptr()) };
         let queue = ptr::NonNull::new(queue)
@@ -191,18 +195,7 @@ impl LogReader {
         if let Some(code) = self.refused.take() {
             return self.look_into(code);
         }
-        let mut found = vec![ptr::null_mut(); most.clamp(1, TAKE)];
-        let ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
-        // SAFETY: the array has room for as many pointers as it says.
-        let got = unsafe {
-            rd::rd_kafka_consume_batch_queue(
-                self.queue.as_ptr(),
-                ms,
-                found.as_mut_ptr(),
-                found.len(),
-            )
-        };
-        found.truncate(usize::try_from(got).unwrap_or(0));
+        let found = consume(self.queue, most, timeout);
         let mut records = Messages::default();
         records.keep_alive(&self.client);
         let error = self.keep(&found, &mut records);
@@ -220,12 +213,11 @@ impl LogReader {
     /// Keeps records in front of the end, moves the position; the first error.
     fn keep(
         &mut self,
-        found: &[*mut rd::rd_kafka_message_t],
+        found: &[ptr::NonNull<rd::rd_kafka_message_t>],
         into: &mut Messages,
     ) -> Option<RDKafkaErrorCode> {
         let mut error = None;
         for &message in found {
-            let Some(message) = ptr::NonNull::new(message) else { continue };
             // SAFETY: valid until destroyed.
             let (code, offset) = unsafe { (message.as_ref().err, message.as_ref().offset) };
             let code = RDKafkaErrorCode::from(code);
@@ -291,6 +283,22 @@ impl LogReader {
         }
         Ok(if before < start { Read::Truncated(before, self.position) } else { Read::Nothing })
     }
+}
+
+/// What `queue` has, at most `most` messages; waits for `timeout`. Each is the caller's to destroy.
+pub(super) fn consume(
+    queue: ptr::NonNull<rd::rd_kafka_queue_t>,
+    most: usize,
+    timeout: Duration,
+) -> Vec<ptr::NonNull<rd::rd_kafka_message_t>> {
+    let mut found = vec![ptr::null_mut(); most.clamp(1, TAKE)];
+    let ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+    // SAFETY: the queue is live; the array has room for as many pointers as it says.
+    let got = unsafe {
+        rd::rd_kafka_consume_batch_queue(queue.as_ptr(), ms, found.as_mut_ptr(), found.len())
+    };
+    found.truncate(usize::try_from(got).unwrap_or(0));
+    found.into_iter().filter_map(ptr::NonNull::new).collect()
 }
 
 impl Drop for LogReader {

@@ -5,7 +5,7 @@ use crate::types::{Header, Records};
 use rdkafka::bindings as rd;
 use std::{ffi::CStr, ptr, slice, sync::Arc};
 
-/// Consecutive records of one partition. Dropping it gives the memory back to the client library.
+/// Records, of each partition consecutive ones. Dropping it gives the memory back to the client library.
 #[derive(Default)]
 pub struct Messages {
     raw: Vec<ptr::NonNull<rd::rd_kafka_message_t>>,
@@ -59,6 +59,12 @@ impl Messages {
         self.raw.drain(at..).for_each(|message| rest.push(message));
         self.bytes -= rest.bytes;
         rest
+    }
+
+    /// Partition of record `i`.
+    #[must_use]
+    pub fn partition(&self, i: usize) -> i32 {
+        self.get(i).partition
     }
 
     fn get(&self, i: usize) -> &rd::rd_kafka_message_t {

@@ -2,6 +2,7 @@
 //!
 //! * [`consumer`]: one member of a consumer group, with a queue for each partition.
 //! * [`log_reader`]: one partition from an offset to its end, outside of groups.
+//! * [`feed`]: all partitions of a topic, outside of groups, without an end.
 //! * [`messages`]: fetched records, in the client library's own memory.
 //! * [`producer`]: the idempotent producer, and flights: sets of records that are acknowledged together.
 //! * [`transaction`]: what a producer with a transactional id does beside that.
@@ -15,6 +16,7 @@ pub mod admin;
 pub mod answer;
 pub mod consumer;
 mod delivery;
+pub mod feed;
 pub mod flight;
 mod groups;
 mod hold;

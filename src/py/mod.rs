@@ -27,6 +27,7 @@ mod state_values;
 mod stored_state;
 mod table;
 mod table_codec;
+mod visit;
 mod worker;
 
 use pyo3::prelude::*;
@@ -85,6 +86,8 @@ mod _native {
     use super::table::{Table, Turn};
     #[pymodule_export]
     use super::table_codec::TableCodec;
+    #[pymodule_export]
+    use super::visit::Visit;
     #[pymodule_export]
     use super::worker::Worker;
 

@@ -11,6 +11,7 @@ use super::{
     producer::Producer,
     table::Table,
     table_codec::TableCodec,
+    visit::Visit,
 };
 use crate::{
     codec::json::SharedSchema,
@@ -167,6 +168,29 @@ impl Worker {
         topics: BTreeMap<String, usize>,
     ) -> PyResult<()> {
         Ok(py.detach(|| self.worker.read_also(agent, topics))?)
+    }
+
+    /// A turn of a partition without a record; none if a commit waits for records there for so long, and of
+    /// a partition that is not here.
+    #[pyo3(signature = (topic, partition, timeout_ms, /))]
+    fn visit(&self, py: Python<'_>, topic: &str, partition: i32, timeout_ms: u64) -> Option<Visit> {
+        let (tp, timeout) =
+            (TopicPartition::new(topic, partition), Duration::from_millis(timeout_ms));
+        py.detach(|| self.worker.visit(&tp, timeout)).map(Visit::new)
+    }
+
+    /// (end offset, whether all in front of it is done); none while something is under way there.
+    #[pyo3(signature = (topic, partition, /))]
+    fn ahead(&self, py: Python<'_>, topic: &str, partition: i32) -> PyResult<Option<(i64, bool)>> {
+        let tp = TopicPartition::new(topic, partition);
+        let ahead = py.detach(|| self.worker.ahead(&tp))?;
+        Ok(ahead.map(|ahead| (ahead.end, ahead.is_done)))
+    }
+
+    /// Partitions of agents in which something is written and not committed.
+    fn behind(&self) -> Vec<(String, i32)> {
+        let behind = self.worker.partitions.behind().into_iter();
+        behind.map(|tp| (tp.topic.to_string(), tp.partition)).collect()
     }
 
     #[pyo3(signature = (agent, message, /))]

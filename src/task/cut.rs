@@ -13,6 +13,10 @@
 //! * Rows of one instance stay in their order, whoever waits for what.
 //! * One cut at most is on its way; the next one is sealed after it.
 
+mod visit;
+
+pub use visit::Visit;
+
 use super::{
     agent::{Mailbox, Shared},
     commit::{Outbound, Output},
@@ -65,6 +69,8 @@ struct Inner {
     paused: Vec<(Arc<Mailbox>, Vec<Arc<Cursor>>)>,
     from: Option<i64>,
     is_wanted: bool,
+    /// Visits that go on: see [`Visit`].
+    visits: usize,
     end: Option<End>,
 }
 
@@ -123,6 +129,12 @@ impl Cuts {
     #[must_use]
     pub fn is_wanted(&self) -> bool {
         self.inner.lock().is_wanted
+    }
+
+    /// Is anything written, or sealed, that is not committed?
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.inner.lock().sealed.is_some() || self.tables.is_touched()
     }
 
     /// The cut to commit, if one is sealed.
@@ -204,6 +216,7 @@ pub(super) enum Gate {
 
 impl Shared {
     /// Asks for a cut, or makes one that is asked for hurry. False if nothing was done since the last.
+    /// Without a record in between the offset stays, and only what is written counts.
     pub fn ask_for_cut(self: &Arc<Self>, in_a_hurry: bool) -> bool {
         let Some(cuts) = &self.cuts else { return false };
         let mut inner = cuts.inner.lock();
@@ -211,8 +224,8 @@ impl Shared {
         if inner.until.is_none() {
             // Closed first: a row that is handed out meanwhile is seen here, or sees this.
             cuts.close();
-            let reached = self.reached();
-            if reached.is_none() || reached == inner.from {
+            let reached = self.reached().max(inner.from);
+            if reached.is_none() || (reached == inner.from && !cuts.tables.is_touched()) {
                 inner.is_wanted = false;
                 inner.in_a_hurry = false;
                 cuts.open();
@@ -268,7 +281,8 @@ impl Shared {
         cuts.close();
         inner.is_last = true;
         inner.in_a_hurry = true;
-        inner.until = inner.until.max(self.reached());
+        let touched = inner.from.filter(|_| inner.visits > 0 || cuts.tables.is_touched());
+        inner.until = inner.until.max(self.reached()).max(touched);
         inner.resume();
         self.seal_if_even(cuts, &mut inner);
         self.wake_instances();
@@ -282,7 +296,9 @@ impl Shared {
 
     /// Has every agent done exactly the records that the last cut is to have?
     pub(super) fn is_even(&self) -> bool {
-        self.last_cut().is_none_or(|until| self.position().is_none_or(|at| at >= until))
+        let is_visited = self.cuts.as_ref().is_some_and(|cuts| cuts.inner.lock().visits > 0);
+        !is_visited
+            && self.last_cut().is_none_or(|until| self.position().is_none_or(|at| at >= until))
     }
 
     /// A row was done while a cut is asked for.
@@ -347,12 +363,12 @@ impl Shared {
 
     fn seal_if_even(&self, cuts: &Cuts, inner: &mut MutexGuard<'_, Inner>) {
         let Some(until) = inner.until else { return };
-        let Some(next) = self.position().filter(|&at| at >= until) else { return };
-        if inner.sealed.is_some() || !self.status.may_commit() {
+        let Some(next) = self.position().max(inner.from).filter(|&at| at >= until) else { return };
+        if inner.sealed.is_some() || inner.visits > 0 || !self.status.may_commit() {
             return;
         }
         let from = inner.from.unwrap_or_else(|| self.began().unwrap_or(next));
-        if inner.is_last && inner.from == Some(next) {
+        if inner.is_last && inner.from == Some(next) && !cuts.tables.is_touched() {
             return;
         }
         let (writes, sent) = cuts.tables.seal();

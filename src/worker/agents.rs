@@ -205,12 +205,18 @@ fn committer(
     match begin.ledger {
         Some(ledger) => Box::new(ExactlyOnce { ledger, clock: worker.clock.clone() }),
         None => Box::new(AtLeastOnce {
+            changelog: changelog(&worker.config.tables, tp).owned_after(owner_of(&*begin.store)),
             store: begin.store,
-            changelog: changelog(&worker.config.tables, tp),
             epochs: Arc::clone(epochs),
             producer: Arc::clone(&worker.producer),
         }),
     }
+}
+
+/// Number of the owner that the state is of.
+fn owner_of(store: &dyn Store) -> u64 {
+    // What cannot be read is told of when it is used.
+    store.mark().ok().flatten().filter(|mark| mark.token == 0).map_or(0, |mark| mark.hash)
 }
 
 fn cuts(worker: &Worker, begin: Begin) -> Result<(Cuts, Begin)> {

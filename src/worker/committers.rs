@@ -58,7 +58,8 @@ impl Committer for AtLeastOnce {
     fn commit<'a>(&'a self, cut: &'a Sealed) -> Committing<'a> {
         Box::pin(async move {
             let delta = cut.writes.delta();
-            let mark = Mark { next: cut.next, token: 0, hash: 0, log: -1 };
+            let hash = self.changelog.owner();
+            let mark = Mark { next: cut.next, token: 0, hash, log: -1 };
             self.settle().await?;
             failpoint!("tables::sent");
             self.write_changelog(&delta, cut.from, &mark).await?;

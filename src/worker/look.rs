@@ -106,6 +106,15 @@ impl View for Worker {
     }
 
     fn stores(&self) -> Vec<Opened> {
-        self.stores.all()
+        let mut all = self.stores.all();
+        if let Some(globals) = self.partitions.globals.get() {
+            all.extend(globals.opened(&self.config.app_id));
+        }
+        all
+    }
+
+    fn followed(&self) -> Vec<AssignmentView> {
+        let globals = self.partitions.globals.get();
+        globals.map(|globals| globals.followed(&self.config.app_id)).unwrap_or_default()
     }
 }

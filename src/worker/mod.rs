@@ -20,6 +20,7 @@ pub mod snapshots;
 pub mod stores;
 pub mod task;
 pub mod view;
+pub mod visits;
 pub mod wake;
 
 mod agents;
@@ -27,6 +28,7 @@ mod build;
 mod committers;
 mod exact;
 mod found;
+mod globals;
 mod look;
 pub mod opening;
 mod parts;
@@ -54,6 +56,7 @@ use arrow::datatypes::SchemaRef;
 use epochs::Epochs;
 use events::{Event, Events};
 use found::Found;
+use globals::Globals;
 use group::Group;
 use parking_lot::Mutex;
 use partitions::Partitions;
@@ -243,6 +246,8 @@ impl Worker {
             None => return Err(Error::Stopped),
         };
         trimming::begin(self, self.snapshots.as_ref(), &handle)?;
+        // In front of the groups: agents are to find everything.
+        let _ = self.partitions.globals.set(Globals::begin(self, &admin)?);
         let epochs = Arc::new(Epochs::new(Arc::clone(&self.producer)));
         let plans = build::groups(self, &handle, &epochs, &known)?;
         let partitions_of = |topics: &[String]| -> usize {
@@ -344,6 +349,7 @@ impl Worker {
             }
         }
         self.last_snapshots(deadline);
+        self.end_globals();
         self.stores.close();
         if let Some(runtime) = self.runtime.lock().take() {
             if remaining.is_empty() {
@@ -390,11 +396,18 @@ impl Worker {
             group.tasks().iter().for_each(task::Task::abandon);
         }
         self.stop();
+        self.end_globals();
         self.producer.purge();
         // Whoever is cut off from the coordinator with a commit on its way cannot end for a minute.
         let groups: Vec<_> = self.groups.lock().clone();
         for group in groups {
             drop(group.committing.try_lock_for(COMMIT_PATIENCE));
+        }
+    }
+
+    fn end_globals(&self) {
+        if let Some(globals) = self.partitions.globals.get() {
+            globals.end();
         }
     }
 

@@ -4,6 +4,7 @@
 //! table, with the keys that its events were about; what an agent reads while it has an event of that
 //! topic is in the event's own partition, so that it does not depend on which partitions are here.
 
+use super::globals::{Global, Globals};
 use crate::{
     error::{Error, Result},
     state::Space,
@@ -17,13 +18,15 @@ use crate::{
 use parking_lot::RwLock;
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Weak},
+    sync::{Arc, OnceLock, Weak},
 };
 
 /// See the module.
 #[derive(Default)]
 pub struct Partitions {
     inner: RwLock<Inner>,
+    /// Copies of the partitions that others have, of global tables.
+    pub(super) globals: OnceLock<Globals>,
 }
 
 #[derive(Default)]
@@ -54,6 +57,28 @@ impl Partitions {
         for space in (0..tables).map(space).filter(|&space| cuts.tables.owns(space)) {
             inner.writers.entry(space).or_insert_with(|| Arc::clone(&tp.topic));
         }
+    }
+
+    /// The task of `tp`, if it has tables.
+    #[must_use]
+    pub fn task(&self, tp: &TopicPartition) -> Option<Arc<Shared>> {
+        self.inner.read().tasks.get(tp)?.upgrade()
+    }
+
+    /// Partitions with something that is written and not committed.
+    #[must_use]
+    pub fn behind(&self) -> Vec<TopicPartition> {
+        let inner = self.inner.read();
+        let tasks = inner.tasks.values().filter_map(Weak::upgrade);
+        let is_behind = |task: &Arc<Shared>| {
+            task.status.state() == State::Running
+                && task.cuts.as_ref().is_some_and(crate::task::cut::Cuts::is_behind)
+        };
+        tasks.filter(is_behind).map(|task| task.status.tp.clone()).collect()
+    }
+
+    fn global(&self, space: Space) -> Option<&Arc<Global>> {
+        self.globals.get()?.of(space)
     }
 
     /// Gives a key of table `space` a value, or removes it, for the rows of cut `cut` of `task`.
@@ -94,8 +119,16 @@ impl Partitions {
     pub fn get_in(&self, task: &Shared, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>> {
         let tp = &task.status.tp;
         match &task.cuts {
-            Some(cuts) if cuts.tables.owns(space) => return cuts.tables.get(space, key),
+            Some(cuts) if cuts.tables.owns(space) => {
+                let own = cuts.tables.get(space, key)?;
+                if own.is_some() || self.global(space).is_none() {
+                    return Ok(own);
+                }
+            }
             _ => {}
+        }
+        if self.global(space).is_some() {
+            return self.get(space, key);
         }
         let tasks = self.of(space);
         if tasks.iter().any(|task| task.status.tp.topic == tp.topic) {
@@ -116,7 +149,13 @@ impl Partitions {
     ///
     /// If a store cannot be read.
     pub fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        first(&self.of(space), space, key)
+        let here = self.of(space);
+        let (found, global) = (first(&here, space, key)?, self.global(space));
+        let Some(global) = global.filter(|_| found.is_none()) else { return Ok(found) };
+        // What is here is newer than its copy.
+        let is_here = |partition| here.iter().any(|task| task.status.tp.partition == partition);
+        let mut others = (0..global.len()).filter(|&partition| !is_here(partition));
+        others.find_map(|partition| global.get(partition, key).transpose()).transpose()
     }
 
     /// Some keys of the first partition of the table from `partition` on, behind `after` if it is that
@@ -133,6 +172,9 @@ impl Partitions {
         after: Option<&[u8]>,
         limit: usize,
     ) -> Result<Option<(i32, Page)>> {
+        if let Some(global) = self.global(space) {
+            return self.page_of_all(global, space, partition, after, limit);
+        }
         let of = self.seen_by(task, space);
         let Some(task) = of.iter().find(|task| task.status.tp.partition >= partition) else {
             return Ok(None);
@@ -140,6 +182,25 @@ impl Partitions {
         let found = task.status.tp.partition;
         let after = after.filter(|_| found == partition);
         Ok(Some((found, tables(task)?.page(space, after, limit)?)))
+    }
+
+    fn page_of_all(
+        &self,
+        global: &Global,
+        space: Space,
+        partition: i32,
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Option<(i32, Page)>> {
+        if partition >= global.len() {
+            return Ok(None);
+        }
+        let here = self.of(space);
+        let page = match here.iter().find(|task| task.status.tp.partition == partition) {
+            Some(task) => tables(task)?.page(space, after, limit)?,
+            None => global.page(partition, after, limit)?,
+        };
+        Ok(Some((partition, page)))
     }
 
     /// Some keys that `task` itself has, behind `after`.
@@ -163,12 +224,23 @@ impl Partitions {
     ///
     /// If a store cannot be read.
     pub fn count(&self, task: Option<&Shared>, space: Space) -> Result<usize> {
-        self.seen_by(task, space).iter().map(|task| tables(task)?.count(space)).sum()
+        let Some(global) = self.global(space) else {
+            return self.seen_by(task, space).iter().map(|task| tables(task)?.count(space)).sum();
+        };
+        let here = self.of(space);
+        let of = |partition| match here.iter().find(|task| task.status.tp.partition == partition) {
+            Some(task) => tables(task)?.count(space),
+            None => global.count(partition),
+        };
+        (0..global.len()).map(of).sum()
     }
 
     /// The partitions of the table that are here.
     #[must_use]
     pub fn numbers(&self, space: Space) -> Vec<i32> {
+        if let Some(global) = self.global(space) {
+            return (0..global.len()).collect();
+        }
         self.of(space).iter().map(|task| task.status.tp.partition).collect()
     }
 
@@ -185,7 +257,9 @@ impl Partitions {
         let first = TopicPartition::new(Arc::clone(writer), i32::MIN);
         let range = inner.tasks.range(first..).take_while(|(tp, _)| tp.topic == *writer);
         let tasks = range.filter_map(|(_, task)| task.upgrade());
-        tasks.filter(|task| task.status.state() != State::Revoked).collect()
+        let is_global = self.global(space).is_some();
+        let is_here = |state| state != State::Revoked && !(is_global && state == State::Failed);
+        tasks.filter(|task| is_here(task.status.state())).collect()
     }
 }
 

@@ -57,6 +57,11 @@ pub struct SnapshotsView {
 
 /// A running worker, as its observers see it.
 pub trait View: Send + Sync {
+    /// Partitions that are read outside of groups, for tables that every worker has whole.
+    fn followed(&self) -> Vec<AssignmentView> {
+        Vec::new()
+    }
+
     /// App id.
     fn app_id(&self) -> String;
     /// Is every task well and the broker in reach?

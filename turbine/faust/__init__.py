@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from turbine.faust.utils import uuid
     from turbine.faust.windows import HoppingWindow, SlidingWindow, TumblingWindow
     from turbine.faust.worker import Worker
+    from turbine.global_tables import GlobalTable, SetGlobalTable
     from turbine.set_tables import SetTable
     from turbine.streams import Stream
     from turbine.tables import Table
@@ -54,6 +55,7 @@ __all__ = [
     "Event",
     "EventT",
     "GSSAPICredentials",
+    "GlobalTable",
     "HoppingWindow",
     "Message",
     "ModelOptions",
@@ -68,6 +70,7 @@ __all__ = [
     "Schema",
     "Sensor",
     "Service",
+    "SetGlobalTable",
     "SetTable",
     "Settings",
     "SlidingWindow",
@@ -123,6 +126,7 @@ __getattr__, __dir__ = lazy(
         ),
         "turbine.faust.types.enums": ("ProcessingGuarantee",),
         "turbine.faust.utils": ("uuid",),
+        "turbine.global_tables": ("GlobalTable", "SetGlobalTable"),
         "turbine.set_tables": ("SetTable",),
         "turbine.streams": ("Stream",),
         "turbine.tables": ("Table",),

@@ -14,7 +14,6 @@ from pydantic_core import CoreSchema, core_schema
 from turbine import app as native
 from turbine.faust.models.base import maybe_model
 from turbine.faust.windows import HoppingWindow
-from turbine.tables import Table
 
 __all__ = ["AnyValue", "AppTables"]
 
@@ -48,23 +47,15 @@ class AppTables(native.App):
 
     hopping_windows = HoppingWindow
 
-    def Table(  # noqa: N802 - the word that programs use
+    def _add_table(
         self,
+        kind: Any,
         name: str,
         *,
         default: Callable[[], Any] | None = None,
         value_type: Any = None,
         **options: Any,
-    ) -> Table[Any, Any]:
-        """
-        Declare a table; options as `turbine.App.Table`.
-
-        Args:
-            name: Unique in the app.
-            default: Makes the value of a missing key.
-            value_type: Type of values; None: what JSON can hold, and records.
-            **options: As there.
-        """
+    ) -> Any:
         if value_type is None and default not in _PLAIN_DEFAULTS:
             value_type = AnyValue
-        return super().Table(name, default=default, value_type=value_type, **options)
+        return super()._add_table(kind, name, default=default, value_type=value_type, **options)

@@ -224,8 +224,12 @@ class Harness:
             yield f"{worker.name}: its event loop, or a call of it in a thread, is busy"
         if waiting := worker.runtime.producer.flush(0):
             yield f"{worker.name}: {waiting} sent records wait for their acknowledgement"
+        behind = set(worker.runtime.native.behind()) if commits else set()
         for row in worker.assignments():
             yield from self._busy_partition(worker, row, commits=commits)
+            if (row["topic"], row["partition"]) in behind and not row["in_flight"]:
+                where = f"{row['topic']}[{row['partition']}]"
+                yield f"{worker.name}: what was written without a record in {where} waits"
 
     def _busy_partition(
         self, worker: WorkerHandle, row: dict[str, Any], *, commits: bool

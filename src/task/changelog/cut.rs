@@ -2,7 +2,7 @@
 //!
 //! Outside of transactions a crash can leave a part of a commit in the log. So each record says in headers
 //! what it is part of: `turbine.source`, the topic that the task reads, and `turbine.cut`, 24 bytes: `i64`
-//! offset that the state is at afterwards, `u64` id of the attempt, `u32` number of the record, `u32` number
+//! offset that the state is at afterwards, `u64` id of the attempt, whose upper half is the owner's number, `u32` number of the record, `u32` number
 //! of records that the commit has in all topics together; little-endian.
 
 use super::LogRecord;
@@ -36,6 +36,12 @@ impl Cut {
         (bytes.is_empty() && cut.index < cut.count).then_some(cut)
     }
 
+    /// Number of the owner that wrote it: larger than those of the owners before it; 0 if it has none.
+    #[must_use]
+    pub fn owner(&self) -> u64 {
+        self.attempt >> 32
+    }
+
     fn header(self) -> Header {
         let mut bytes = Vec::with_capacity(24);
         bytes.extend_from_slice(&self.next.to_le_bytes());
@@ -53,8 +59,8 @@ pub fn of_source(headers: &[Header], topic: &str) -> bool {
 }
 
 /// Adds the headers to the records of one commit.
-pub(super) fn label(records: &mut [LogRecord], source: &str, next: i64) {
-    let attempt = uuid::Uuid::new_v4().as_u64_pair().0;
+pub(super) fn label(records: &mut [LogRecord], source: &str, next: i64, owner: u32) {
+    let attempt = u64::from(owner) << 32 | uuid::Uuid::new_v4().as_u64_pair().0 >> 32;
     let count = u32::try_from(records.len()).unwrap_or(u32::MAX);
     for (index, record) in (0..).zip(records) {
         let cut = Cut { next, attempt, index, count };
@@ -78,6 +84,8 @@ pub struct Cuts {
     /// Numbers seen of each attempt at the newest one.
     seen: BTreeMap<u64, BTreeSet<u32>>,
     is_complete: bool,
+    /// The last owner at the newest one.
+    owner: u64,
 }
 
 impl Cuts {
@@ -95,8 +103,10 @@ impl Cuts {
                 self.newest = Some(cut.next);
                 self.seen.clear();
                 self.is_complete = false;
+                self.owner = 0;
             }
         }
+        self.owner = self.owner.max(cut.owner());
         let seen = self.seen.entry(cut.attempt).or_default();
         seen.insert(cut.index);
         self.is_complete |= u32::try_from(seen.len()).is_ok_and(|seen| seen == cut.count);
@@ -106,6 +116,12 @@ impl Cuts {
     #[must_use]
     pub fn torn(&self) -> Option<i64> {
         self.newest.filter(|_| !self.is_complete)
+    }
+
+    /// Number of the owner that the state is of; 0 if it is not known.
+    #[must_use]
+    pub fn owner(&self) -> u64 {
+        if self.is_complete { self.owner } else { 0 }
     }
 
     /// Offset that the state is at with all commits but a torn one.

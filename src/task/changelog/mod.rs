@@ -29,7 +29,10 @@ use crate::{
     types::Header,
 };
 use parking_lot::Mutex;
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 /// What the state was in front of the first commit that is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +106,7 @@ pub struct Changelog {
 #[derive(Clone, Debug)]
 enum Form {
     Deltas { topic: Arc<str>, source: Source, names: Arc<[Arc<str>]> },
-    Keys { topics: Vec<(Space, Arc<str>)>, source: Arc<str> },
+    Keys { topics: Vec<(Space, Arc<str>)>, source: Arc<str>, owner: u32 },
 }
 
 impl Changelog {
@@ -133,7 +136,28 @@ impl Changelog {
     /// the topic `source`.
     #[must_use]
     pub fn keys(topics: Vec<(Space, Arc<str>)>, source: Arc<str>, partition: i32) -> Self {
-        Self::of(Form::Keys { topics, source }, partition)
+        Self::of(Form::Keys { topics, source, owner: 0 }, partition)
+    }
+
+    /// The same, written by the owner behind the one with number `before`. Numbers are seconds of the clock, or
+    /// the next one, so that they grow from owner to owner. They tell commits apart that have the same offset,
+    /// because they read nothing.
+    #[must_use]
+    pub fn owned_after(mut self, before: u64) -> Self {
+        if let Form::Keys { owner, .. } = &mut self.form {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            *owner = u32::try_from(since.as_secs().max(before + 1)).unwrap_or(u32::MAX);
+        }
+        self
+    }
+
+    /// The number of the owner; 0 if it has none.
+    #[must_use]
+    pub fn owner(&self) -> u64 {
+        match &self.form {
+            Form::Keys { owner, .. } => u64::from(*owner),
+            Form::Deltas { .. } => 0,
+        }
     }
 
     /// The records of a commit that takes the state from offset `from` to `mark`. Every commit has some in the
@@ -160,7 +184,9 @@ impl Changelog {
                 let chunks = frame::encode(delta, names, from, mark)?;
                 Ok(chunks.into_iter().map(record).collect())
             }
-            Form::Keys { topics, source } => Ok(self.of_keys(delta, topics, source, mark.next)),
+            Form::Keys { topics, source, owner } => {
+                Ok(self.of_keys(delta, topics, (source, *owner), mark.next))
+            }
         }
     }
 
@@ -168,7 +194,7 @@ impl Changelog {
         &self,
         delta: &Delta,
         topics: &[(Space, Arc<str>)],
-        source: &str,
+        (source, owner): (&str, u32),
         next: i64,
     ) -> Vec<LogRecord> {
         let mut records = Vec::new();
@@ -184,7 +210,7 @@ impl Changelog {
                 });
             }
         }
-        cut::label(&mut records, source, next);
+        cut::label(&mut records, source, next, owner);
         records
     }
 }

@@ -3,7 +3,7 @@
 use super::{MOST_BYTES, Part, Restore};
 use crate::{
     error::Result,
-    state::{Delta, Space, Writes},
+    state::{Delta, Mark, Space, Writes},
     task::changelog::{Cut, Cuts, of_source},
     types::{Records as _, TopicPartition},
 };
@@ -20,7 +20,7 @@ pub struct Table {
 
 /// Fills the store with the keys of `tables` as the task that reads `source` has written them. The store is to
 /// be empty and gets no mark; what a crash has left of a last commit is left out. Offset that the state is at,
-/// as far as the logs say.
+/// as far as the logs say, and number of the owner that wrote it.
 ///
 /// # Errors
 ///
@@ -30,7 +30,7 @@ pub fn keys(
     restore: &Restore<'_>,
     tables: &[Table],
     source: &TopicPartition,
-) -> Result<Option<i64>> {
+) -> Result<(Option<i64>, u64)> {
     let mut fill = Fill {
         restore,
         source: &source.topic,
@@ -57,7 +57,42 @@ pub fn keys(
             restore.store.load(&Delta(vec![(space, Writes(writes))]))?;
         }
     }
-    Ok(fill.cuts.next())
+    Ok((fill.cuts.next(), fill.cuts.owner()))
+}
+
+/// Records at the end of a log that are looked at.
+const TAIL: i64 = 16;
+
+/// Has another owner written `tables` since the state got `mark`, at the same offset? Commits without a record
+/// have the offset of the one before them.
+///
+/// # Errors
+///
+/// As [`keys`].
+pub fn are_overtaken(
+    restore: &Restore<'_>,
+    tables: &[Table],
+    source: &TopicPartition,
+    mark: Mark,
+) -> Result<bool> {
+    let known = if mark.token == 0 { mark.hash } else { 0 };
+    for table in tables {
+        let log = TopicPartition::new(Arc::clone(&table.topic), source.partition);
+        let mut last = None;
+        let end = restore.logs.bounds(&log)?.end;
+        restore.read(&log, (end - TAIL).max(0), &mut |part| {
+            let Part::Records(records) = part else { return Ok(()) };
+            for i in 0..records.len() {
+                let headers = records.headers(i);
+                last = Cut::of(&headers).filter(|_| of_source(&headers, &source.topic)).or(last);
+            }
+            Ok(())
+        })?;
+        if last.is_some_and(|cut| cut.next == mark.next && cut.owner() > known) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 type Write = (Vec<u8>, Option<Vec<u8>>);

@@ -1,6 +1,6 @@
 //! The rungs from which a state is brought back: what is here, a snapshot, the changelog.
 
-use super::{Restore, Table, Tail, deltas, keys};
+use super::{Restore, Table, Tail, are_overtaken, deltas, keys};
 use crate::{
     error::Result,
     state::{Delta, Mark, Store},
@@ -154,11 +154,13 @@ fn fill(
         (Some(mark), Some(goal)) => !goal.is_exact && mark.next >= goal.to,
         (None, _) => false,
     };
-    if is_new_enough {
+    if let Some(mark) = mark.filter(|_| is_new_enough)
+        && !are_overtaken(restore, tables, tp, mark)?
+    {
         return Ok(());
     }
     restore.store.clear()?;
-    let found = keys(restore, tables, tp)?;
+    let (found, owner) = keys(restore, tables, tp)?;
     let next = match goal {
         Some(goal) if goal.is_exact => Some(goal.to),
         // Commits that changed nothing are in no changelog.
@@ -166,6 +168,7 @@ fn fill(
     };
     if let Some(next) = next {
         let (token, hash) = goal.map_or((0, 0), |goal| (goal.token, goal.hash));
+        let hash = if token == 0 { owner } else { hash };
         restore.store.commit(&Delta::default(), Mark { next, token, hash, log: -1 })?;
     }
     Ok(())

@@ -182,6 +182,13 @@ impl Tables {
         Ok(count)
     }
 
+    /// Was anything written, or sent, since the last cut?
+    #[must_use]
+    pub fn is_touched(&self) -> bool {
+        let inner = self.inner.lock();
+        !inner.sent.is_empty() || inner.overlay.open_bytes() > 0
+    }
+
     /// Ends the cut: its writes and its records. Later ones belong to the next.
     pub(super) fn seal(&self) -> (Arc<Layer>, Vec<Output>) {
         let mut inner = self.inner.lock();
@@ -194,6 +201,21 @@ impl Tables {
     pub(super) fn applied(&self) {
         self.inner.lock().overlay.applied();
     }
+}
+
+/// About `limit` keys of a store behind `after`, with their values.
+///
+/// # Errors
+///
+/// If the store cannot be read.
+pub fn page_of(
+    store: &dyn Store,
+    space: Space,
+    after: Option<&[u8]>,
+    limit: usize,
+) -> Result<Page> {
+    let (rows, end) = stored(store, space, after, limit)?;
+    Ok(Page { rows, end })
 }
 
 /// The space of the table with this place in the app.
