@@ -14,6 +14,7 @@ from turbine._turns import TURN
 from turbine.tables import Table
 
 if TYPE_CHECKING:
+    from turbine._table_turns import TableTurn
     from turbine.app import App
 
 __all__ = ["Members", "SetTable"]
@@ -172,6 +173,12 @@ class SetTable(MutableMapping[K, Members[K, M]], Generic[K, M]):
     def __len__(self) -> int:
         """How many keys there are; reads all of them."""
         return sum(1 for _ in self)
+
+    def turn(self, key: K, *, topic: str | None = None) -> "TableTurn":
+        """As `turbine.tables.Table.turn`."""
+        from turbine._table_turns import TableTurn
+
+        return TableTurn(self.pairs.app, self.name, self.codec.encode_key(key), topic)
 
     def members(self, key: K) -> Iterator[M]:
         """Members of *key*, in the order of their text."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from turbine._native import Table as NativeTable
+    from turbine._table_turns import TableTurn
     from turbine._window_expiry import Expiry
     from turbine.app import App
 
@@ -58,7 +59,8 @@ class Table(Windowable, MutableMapping[K, V], Generic[K, V]):
             async for click in clicks:
                 counts[click.page] += 1
 
-    Only an agent may write, while it has an event; the write goes to the partition of that event.
+    An agent writes while it has an event; the write goes to the partition of that event. Others
+    write inside of `turn`.
     Inside an agent's stream, reads, ``len`` and iteration look at the part of the table that
     belongs to the event's partition; anywhere else, at every part that this worker has. An agent
     of another topic sees the parts of the topic whose agents write the table.
@@ -221,6 +223,30 @@ class Table(Windowable, MutableMapping[K, V], Generic[K, V]):
         if default is _MISSING:
             raise KeyError(key)
         return default
+
+    def turn(self, key: Any, *, topic: str | None = None) -> "TableTurn":
+        """
+        Let timers, tasks and web handlers write, on the worker that has the partition of *key*.
+
+        ::
+
+            async with counts.turn("page"):
+                counts["page"] += 1
+
+        What is written inside is committed together, with the partition that records with this key
+        go to; commits of that partition wait until it is over. What was written before an exception
+        stays.
+
+        Args:
+            key: The key, as records of the topic have it too.
+            topic: Topic whose agents write the table; None: the only one that agents read.
+
+        Raises:
+            StateError: The partition is on another worker; the message says what to do.
+        """
+        from turbine._table_turns import TableTurn
+
+        return TableTurn(self.app, self.name, self.codec.encode_key(key), topic)
 
     # -- many keys -------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from turbine._windowed_views import WindowedItems, WindowedKeys, WindowedValues
 from turbine.exceptions import DeclarationError
 
 if TYPE_CHECKING:
+    from turbine._table_turns import TableTurn
     from turbine.events import Event
     from turbine.tables import Table
 
@@ -191,6 +192,13 @@ class WindowedTable(Generic[K, V]):
     def remove(self, key: K, window: WindowRange) -> None:
         """Remove the value of one window; `KeyError` if there is none."""
         del self.table[key, window]
+
+    def turn(self, key: K, *, topic: str | None = None) -> "TableTurn":
+        """As `turbine.tables.Table.turn`; windows are those of `timestamp_of` no event."""
+        from turbine._table_turns import TableTurn
+
+        codec = codec_for(self.name, self.key_type, self.table.value_type)
+        return TableTurn(self.app, self.name, codec.encode_key(key), topic)
 
     # -- many keys -------------------------------------------------------------------------
 

@@ -82,8 +82,8 @@ async def test_an_app_without_agents_reads_the_table_of_another(
 
     async with other.running(http=True):
         await eventually(lambda: {"a": 1, "b": 2} in seen)
-        assert other._runtime is not None
-        url = f"http://{other._runtime.http_address}/tables"
+        runtime: Any = other._runtime
+        url = f"http://{runtime.http_address}/tables"
         text = await asyncio.to_thread(lambda: urllib.request.urlopen(url, timeout=5).read())
     (shown,) = json.loads(text)["tables"]
     wanted = {"topic": changelog, "lag": 0, "state": "global"}
