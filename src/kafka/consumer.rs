@@ -9,6 +9,7 @@ pub use super::{hold::Begin, offsets::GroupOffset};
 use super::{
     failed,
     hold::Held,
+    nudge::Nudge,
     offsets::{commit, committed, names},
     queue::{PartitionQueue, Polled},
     settings,
@@ -97,6 +98,7 @@ pub(super) struct Context {
     handle: OnceLock<Weak<ConsumerHandle>>,
     trouble: Trouble,
     held: Held,
+    nudge: Nudge,
     pub(super) polled: Polled,
     /// Are records taken one at a time? See [`PartitionQueue::take`].
     pub(super) takes_singly: bool,
@@ -144,6 +146,10 @@ impl ConsumerContext for Context {
             }
         }
     }
+
+    fn post_rebalance(&self, _: &BaseConsumer<Self>, _: &Rebalance<'_>) {
+        self.nudge.note_rebalance();
+    }
 }
 
 /// Somebody who is in no group.
@@ -169,6 +175,7 @@ pub(super) fn alone(config: &rdkafka::ClientConfig) -> Result<Arc<ConsumerHandle
         handle: OnceLock::new(),
         trouble: Trouble::default(),
         held: Held::default(),
+        nudge: Nudge::default(),
         polled: Polled::default(),
         // It has no rebalances, after which a position would count.
         takes_singly: false,
@@ -206,6 +213,7 @@ impl GroupConsumer {
             handle: OnceLock::new(),
             trouble: Trouble::default(),
             held: Held::default(),
+            nudge: Nudge::default(),
             polled: Polled::default(),
             takes_singly: member.tells_ends,
         };
@@ -323,6 +331,9 @@ fn subscribe(client: &ConsumerHandle, topics: &[String]) -> Result<()> {
     client.subscribe(&names).map_err(|e| failed(format!("subscribing to {}", names.join(", ")), &e))
 }
 
+/// Longest time between two looks at the group.
+const LOOK: Duration = Duration::from_millis(50);
+
 fn serve(client: &ConsumerHandle, stopping: &AtomicBool) {
     let mut closing = false;
     loop {
@@ -337,6 +348,9 @@ fn serve(client: &ConsumerHandle, stopping: &AtomicBool) {
             return;
         }
         // Records have queues of their own: what comes here is served inside, errors go to the context.
-        let _ = client.poll(Duration::from_millis(50));
+        let _ = client.poll(LOOK);
+        if !closing {
+            client.context().nudge.serve(client);
+        }
     }
 }

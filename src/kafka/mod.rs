@@ -25,6 +25,7 @@ pub mod log_reader;
 mod members;
 pub mod messages;
 mod nobody;
+mod nudge;
 mod offsets;
 pub mod outgoing;
 pub mod producer;

@@ -76,6 +76,8 @@ pub(crate) fn consumer(
         .set("topic.metadata.refresh.interval.ms", "30000");
     if user.get("group.protocol").is_none_or(|p| p == "classic") {
         config.set("partition.assignment.strategy", "cooperative-sticky");
+        // Members learn from a heartbeat that partitions are to move, and one that gets some waits for all.
+        config.set("heartbeat.interval.ms", "500");
     }
     overlay(&mut config, client(brokers, user));
     config.set("group.id", group).set("enable.auto.commit", "false");
