@@ -111,9 +111,14 @@ faust-tests: build ## Faust's own tests on turbine.faust; its sources come from 
 	@$(BIN)/python tests/faust_suite $(FAUST)
 
 .PHONY: faust-programs
-faust-programs: build ## Example programs of Faust with nothing but the imports changed, on a broker at localhost:9092
+faust-programs: build ## Programs written for Faust with nothing but the imports changed (PROGRAMS="--broker kafka V1 V9")
 	@scripts/section.sh "Faust's programs on turbine.faust"
-	@$(BIN)/python tests/faust_suite/programs.py
+	@$(BIN)/python tests/faust_suite/programs.py $(PROGRAMS)
+
+.PHONY: faust-migration
+faust-migration: build ## Apps of Faust itself go on as apps of Turbine, on the embedded broker (PYTEST=--broker=kafka)
+	@$(BIN)/python -c 'import sys; sys.path.insert(0, "bench"); import setup_peers; setup_peers.peers()'
+	@$(BIN)/python -m pytest tests/python/faust/test_in_place.py $(PYTEST)
 
 .PHONY: lint
 lint: build ## Format, clippy, ruff, mypy, stub, layers, sizes, licences; changes nothing

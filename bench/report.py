@@ -9,6 +9,8 @@ from typing import Protocol
 import run
 from workloads import Workload
 
+WORDS = {"rate_per_s": "throughput", "cpu_us": "CPU time", "peak_mb": "memory"}
+
 
 class Measured(Protocol):
     """A program at a workload, measured."""
@@ -122,7 +124,7 @@ def ratios(kafka: Sequence[Measured], embedded: Sequence[Measured]) -> None:
 
 
 def _goals(found: dict[tuple[str, str], Measured], records: int) -> list[Goal]:
-    agent, native = "turbine-agent", "turbine-subscription"
+    agent, native, ported = "turbine-agent", "turbine-subscription", "turbine-faust"
     wanted = [
         ("map", native, "map", "limit", "rate_per_s", 1.0),
         ("map", native, "map", "limit", "cpu_us", 0.8),
@@ -130,6 +132,11 @@ def _goals(found: dict[tuple[str, str], Measured], records: int) -> list[Goal]:
         ("window", native, "window", "limit", "cpu_us", 1.5),
         ("window-disk", native, "window", "limit", "cpu_us", 2.0),
         ("map", agent, "map", "faust", "rate_per_s", 40.0),
+        ("map", ported, "map", "faust", "rate_per_s", 40.0),
+        ("map", ported, "map", "faust", "peak_mb", 1.0),
+        ("count", ported, "count", "faust", "rate_per_s", 100.0),
+        ("count", ported, "count", "faust", "peak_mb", 1.0),
+        ("take", ported, "take", "faust", "rate_per_s", 100.0),
         ("map", agent, "map", "bytewax", "rate_per_s", 1.5),
         ("count-disk", "turbine-state", "count-disk", "streams", "rate_per_s", 2.0),
         ("count-disk", "turbine-state", "count-disk", "faust", "rate_per_s", 100.0),
@@ -138,7 +145,7 @@ def _goals(found: dict[tuple[str, str], Measured], records: int) -> list[Goal]:
     for work, one, other_work, other, figure, bound in wanted:
         a, b = found.get((work, one)), found.get((other_work, other))
         if a and b:
-            word = "throughput" if figure == "rate_per_s" else "CPU time"
+            word = WORDS[figure]
             text = f"{one}, {work}: {word} to {other}"
             value = _ratio(a, b, figure)
             result.append(Goal(text, value, bound, at_least=figure == "rate_per_s"))

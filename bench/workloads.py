@@ -12,6 +12,7 @@ HERE = Path(__file__).resolve().parent
 
 SIZE_MS = 10_000
 STEP_MS = 100
+TAKEN = 1_000
 FEW_USERS = 20
 """So few that a pane of *hopping* has several events, as where one would choose to hop."""
 
@@ -48,6 +49,13 @@ WORKLOADS = {
         Workload("count", "running count a user, an output an event", USERS, lambda r: r),
         Workload(
             "count-disk", "count, with its state on disk and in a changelog", USERS, lambda r: r
+        ),
+        Workload(
+            "take",
+            f"sum of {TAKEN:,} events that are taken at once, an output a list",
+            USERS,
+            lambda records: records // TAKEN,
+            0.8,
         ),
         Workload(
             "window",
@@ -127,6 +135,11 @@ def programs(
             everything,
         ),
         "turbine-table": ([python, str(HERE / "turbine_table.py")], {"count-disk"}, everything),
+        "turbine-faust": (
+            [python, str(HERE / "turbine_faust.py")],
+            {"map", "count", "count-disk", "take"},
+            everything,
+        ),
         "turbine-state": ([python, str(HERE / "turbine_state.py")], {"count-disk"}, everything),
         "limit": ([limit], {"map", "count", "window", "tumbling"}, everything),
         "streams": (
@@ -149,7 +162,7 @@ def programs(
             {"map", "window", "hopping"},
             1_000_000 // share,
         ),
-        "faust": (faust, {"map", "count", "count-disk"}, 40_000 // share),
+        "faust": (faust, {"map", "count", "count-disk", "take"}, 40_000 // share),
     }
     return [
         Program(name, command, frozenset(works), (most or {}).get(name, events), name != "limit")

@@ -56,7 +56,7 @@ def modules_of(conf: "Settings", app_module: str) -> list[str]:
         return _all_modules(conf.origin or app_module.rpartition(".")[0])
     if not isinstance(wanted, Iterable):
         raise ConfigError(f"autodiscover={wanted!r} is neither True nor a list of module names")
-    return [str(module) for module in wanted]
+    return [name for module in wanted for name in _all_modules(str(module))]
 
 
 def _all_modules(package: str) -> list[str]:
@@ -71,7 +71,7 @@ def _all_modules(package: str) -> list[str]:
         return [package]
     names = (info.name for info in pkgutil.walk_packages(paths, f"{package}."))
     # Importing __main__ would start the program a second time.
-    return [name for name in names if not name.endswith(".__main__")]
+    return [package, *(name for name in names if not name.endswith(".__main__"))]
 
 
 def load_object(source: object) -> object:

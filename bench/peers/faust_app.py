@@ -1,5 +1,5 @@
 """
-The workloads in Faust: ``WORK=map|count|count-disk faust -A faust_app worker``.
+The workloads in Faust: ``WORK=map|count|count-disk|take faust -A faust_app worker``.
 
 It has no final windows.
 """
@@ -28,6 +28,13 @@ if os.environ["WORK"].startswith("count"):
             user = v["user"]
             counts[user] += 1
             await target.send(key=user.encode(), value={"user": user, "count": counts[user]})
+
+elif os.environ["WORK"] == "take":
+
+    @app.agent(source)
+    async def total(stream):
+        async for taken in stream.take(1_000, within=10):
+            await target.send(value={"count": len(taken), "sum": sum(v["amount"] for v in taken)})
 
 else:
 

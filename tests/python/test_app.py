@@ -149,6 +149,19 @@ def test_autodiscover_may_list_modules(project: Path, setting: str) -> None:
     assert (done.stdout.split(), done.stderr) == (["shop.agents.handle"], "")
 
 
+def test_a_package_in_the_list_stands_for_its_modules(project: Path) -> None:
+    done = python(
+        """
+        from shop.app import app
+        app.conf.autodiscover = ['shop.inner']
+        app.discover()
+        print(*app.agents)
+        """,
+        project,
+    )
+    assert (done.stdout.split(), done.stderr) == (["shop.inner.more.handle"], "")
+
+
 def test_autodiscover_without_a_package_says_what_to_write() -> None:
     app = App("orders", autodiscover=True)
     app._module = "orders"

@@ -26,7 +26,12 @@ class Settings(native.Settings):
 
     def __init__(self, **keywords: object) -> None:
         # None stands for "not given" in all signatures of Faust.
-        super().__init__(**{name: value for name, value in keywords.items() if value is not None})
+        given = {name: value for name, value in keywords.items() if value is not None}
+        for name in ("id", "app_id"):
+            if isinstance(given.get(name), int):
+                # Programs number their apps.
+                given[name] = str(given[name])
+        super().__init__(**given)
 
     @property
     def name(self) -> str:

@@ -161,6 +161,17 @@ def test_an_abstract_class_has_no_instances_and_its_options_are_inherited() -> N
     assert Real.loads(Real(at).dumps()).at == at
 
 
+def test_an_asdict_of_a_class_beside_the_record_does_not_count() -> None:
+    class Other:
+        def asdict(self) -> dict[str, Any]:
+            return {}
+
+    class Both(faust.Record, Other):
+        a: int
+
+    assert Both(1).asdict() == {"a": 1}
+
+
 def test_asdict_cannot_be_replaced_but_changed() -> None:
     with pytest.raises(RuntimeError, match="_prepare_dict"):
 

@@ -68,7 +68,12 @@ def declare(cls: Any, given: dict[str, Any], coercions: Any, *, is_abstract: boo
 
 
 def _record_class(cls: Any) -> Any:
-    return next(base for base in reversed(cls.__mro__) if "asdict" in base.__dict__)
+    # Classes beside a record may have an asdict of their own, which does not count.
+    return next(
+        base
+        for base in reversed(cls.__mro__)
+        if issubclass(base, Model) and "asdict" in base.__dict__
+    )
 
 
 def _options(cls: Any, given: dict[str, Any], coercions: Any) -> ModelOptions:
