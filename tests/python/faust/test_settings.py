@@ -37,7 +37,8 @@ def test_a_setting_is_taken_from_a_keyword_an_object_the_environment_and_conf(
 
 
 def test_an_app_may_be_a_number() -> None:
-    assert faust.App(id=1).conf.id == "1"
+    number: Any = 1
+    assert faust.App(number).conf.id == "1"
 
 
 @pytest.mark.parametrize(
