@@ -1,14 +1,20 @@
 """What ``turbine rebalance`` does, apart from reading its options."""
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from turbine._cli_units import select
-from turbine.exceptions import ConfigError
+from turbine.exceptions import BrokerUnavailable, ConfigError
 
 if TYPE_CHECKING:
+    from turbine._native import Admin
     from turbine.app import App
 
 __all__ = ["rebalance_groups"]
+
+_PATIENCE_S = 15.0
+"""How long a coordinator may take that has just come up."""
+_PAUSE_S = 0.2
 
 
 def rebalance_groups(app: "App", name: str | None) -> list[dict[str, Any]]:
@@ -35,7 +41,7 @@ def rebalance_groups(app: "App", name: str | None) -> list[dict[str, Any]]:
     known = admin.list_topics()
     rows = []
     for group, read in sorted(topics.items()):
-        members = admin.members(group)
+        members = _members(admin, group)
         if not members:
             raise ConfigError(f"the group {group} has no members: start a worker first")
         # Whoever joins has to read something; what the members read would move to it.
@@ -49,3 +55,15 @@ def rebalance_groups(app: "App", name: str | None) -> list[dict[str, Any]]:
         partitions = sum(known.get(topic, 0) for topic in read)
         rows.append({"group": group, "members": len(members), "partitions": partitions})
     return rows
+
+
+def _members(admin: "Admin", group: str) -> list[str]:
+    """Who is in *group*; waits for a coordinator that moves, or that reads its log still."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            return admin.members(group)
+        except BrokerUnavailable:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(_PAUSE_S)

@@ -32,8 +32,8 @@ async def test_every_member_joins_again_and_no_partition_moves(
     joins = turbine_broker.delay("JoinGroup", 0)
     rows = await asyncio.to_thread(rebalance_groups, app, "agents")
     assert rows == [{"group": app.conf.group, "members": 1, "partitions": 4}]
-    # Whoever came and went, and the worker, which was told of both.
-    await until(lambda: joins.hits >= 3)
+    # The worker, which was told that somebody came, and that they went.
+    await until(lambda: joins.hits >= 2)
     await numbers.put(7)
     await until(lambda: seen == [7])
     assert revoked == []
