@@ -1,5 +1,5 @@
 """
-Draw the pictures of docs/guides/windows.md: ``window_pictures.py [--check]``.
+Draw the pictures of docs/guides/windows.md and joins.md: ``window_pictures.py [--check]``.
 
 Each picture has a line of time with rows on it and, below, the windows that hold them. A test
 calls it with ``--check``, so that the pictures stay what this file draws.
@@ -17,7 +17,7 @@ SPAN = 40.0
 """Seconds on the line of time."""
 
 INK, SOFT = "#6b7280", "#9ca3af"
-COLOURS = {"a": "#2563eb", "b": "#d97706"}
+COLOURS = {"a": "#2563eb", "b": "#d97706", "left": "#2563eb", "right": "#d97706"}
 BAR = "#10b981"
 EARLY = "#f59e0b"
 
@@ -53,6 +53,7 @@ class Picture:
         rows: Times of the rows, and their keys.
         lanes: Bars, one list below the other.
         labels: What stands in front of each lane.
+        page: What the name of its file begins with.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Picture:
     rows: list[tuple[float, str]]
     lanes: list[list[Bar]]
     labels: list[str]
+    page: str = "window"
 
 
 ROWS = [(2, "a"), (6, "b"), (11, "a"), (13, "a"), (18, "b"), (24, "a"), (33, "a"), (36, "b")]
@@ -131,6 +133,63 @@ PICTURES = [
         ],
         ["", "final", "changes", "early(10)"],
     ),
+    Picture(
+        "interval",
+        "An interval join: a row of the left matches the right from 5 s before to 10 s after",
+        [(7, "right"), (10, "left"), (16, "right"), (23, "right"), (29, "left")],
+        [
+            [Bar(5, 20, "2 matches"), Bar(20, 25, "grace", colour=SOFT)],
+            [Bar(24, 39, "none: given alone behind the grace"), Bar(39, 44, colour=SOFT)],
+        ],
+        ["left at 10", "left at 29"],
+        "join",
+    ),
+    Picture(
+        "asof",
+        "An as-of join: a row of the left takes the newest version at or before its time",
+        [(2, "right"), (8, "left"), (14, "right"), (19, "left"), (28, "right"), (34, "left")],
+        [
+            [
+                Bar(2, 14, "version of 2"),
+                Bar(14, 28, "version of 14"),
+                Bar(28, 40, "version of 28", open_end=True),
+            ],
+            [Bar(8, 13, "waits", colour=SOFT), Bar(19, 24, "waits", colour=SOFT)],
+        ],
+        ["right", "left, grace 5"],
+        "join",
+    ),
+    Picture(
+        "table",
+        "A stream that meets a table, in the order of arrival: each row takes what is there",
+        [(5, "left"), (10, "right"), (16, "left"), (24, "right"), (32, "left")],
+        [
+            [Bar(10, 24, "row of 10"), Bar(24, 40, "row of 24", open_end=True)],
+            [
+                Bar(5, 9, "alone", colour=EARLY),
+                Bar(16, 21, "with 10", colour=EARLY),
+                Bar(32, 37, "with 24", colour=EARLY),
+            ],
+        ],
+        ["table", "results"],
+        "join",
+    ),
+    Picture(
+        "tables",
+        "Two tables, in the order of arrival: each change gives the joined row anew",
+        [(4, "left"), (11, "right"), (20, "right"), (30, "left")],
+        [
+            [Bar(4, 30, "4"), Bar(30, 40, "removed", open_end=True, colour=SOFT)],
+            [Bar(11, 20, "11"), Bar(20, 40, "20", open_end=True)],
+            [
+                Bar(11, 20, "4 with 11"),
+                Bar(20, 30, "4 with 20"),
+                Bar(30, 35, "removal", colour=EARLY),
+            ],
+        ],
+        ["left", "right", "results"],
+        "join",
+    ),
 ]
 
 
@@ -196,7 +255,7 @@ def main() -> int:
     stale = []
     IMAGES.mkdir(exist_ok=True)
     for picture in PICTURES:
-        path = IMAGES / f"window-{picture.name}.svg"
+        path = IMAGES / f"{picture.page}-{picture.name}.svg"
         drawn = draw(picture)
         if "--check" not in sys.argv:
             path.write_text(drawn, encoding="utf-8")

@@ -46,6 +46,8 @@ pub(super) struct Book {
     sides: [Vec<VecDeque<Kept>>; 2],
     /// Is it of interest whether rows of a side have had a match?
     is_marked: [bool; 2],
+    /// Of its keys in the store.
+    tag: Vec<u8>,
     /// Rows that have arrived.
     pub(super) seq: u64,
     emptied: Vec<Group>,
@@ -58,11 +60,12 @@ pub(super) struct Book {
 
 impl Book {
     /// One without rows; of which sides it notes matches.
-    pub(super) fn new(keys: Keys, is_marked: [bool; 2]) -> Self {
+    pub(super) fn new(keys: Keys, tag: Vec<u8>, is_marked: [bool; 2]) -> Self {
         Self {
             keys,
             sides: [Vec::new(), Vec::new()],
             is_marked,
+            tag,
             seq: 0,
             emptied: Vec::new(),
             added: Vec::new(),
@@ -141,7 +144,7 @@ impl Book {
         self.count -= 1;
         self.bytes -= kept.row.len();
         if kept.is_stored {
-            let key = persist::row_key(&self.keys, place);
+            let key = persist::row_key(&self.tag, &self.keys, place);
             if kept.is_matched {
                 self.altered.0.push((persist::mark_key(&key), None));
             }
@@ -174,7 +177,7 @@ impl Book {
                 row.is_matched = true;
                 if row.is_stored {
                     let place = Place { seq: row.seq, time: row.time, side, group };
-                    let key = persist::row_key(&self.keys, place);
+                    let key = persist::row_key(&self.tag, &self.keys, place);
                     self.altered.0.push((persist::mark_key(&key), Some(Vec::new())));
                 }
             }
@@ -205,7 +208,7 @@ impl Book {
             let Some(at) = self.find(place) else { continue };
             let kept = &mut self.sides[place.side.at()][place.group as usize][at];
             kept.is_stored = true;
-            let key = persist::row_key(&self.keys, place);
+            let key = persist::row_key(&self.tag, &self.keys, place);
             if kept.is_matched {
                 writes.0.push((persist::mark_key(&key), Some(Vec::new())));
             }

@@ -2,7 +2,7 @@
 
 use super::{
     rows::{Codec, Encoded},
-    spec::{JoinSpec, Side},
+    spec::{JoinSpec, Side, Sides},
 };
 use crate::{
     error::Result,
@@ -45,8 +45,6 @@ pub(super) struct Columns {
 pub(super) struct Feed {
     /// Whose it is.
     pub(super) side: Side,
-    /// Number of rows.
-    pub(super) count: usize,
     /// Keys of the rows.
     pub(super) keys: KeyRows,
     nulls: Option<NullBuffer>,
@@ -78,6 +76,32 @@ impl Feed {
     }
 }
 
+/// A batch as each of the sides sees it that have rows in it.
+pub(super) struct Feeds<'a> {
+    sides: Sides<'a>,
+    feeds: [Option<Feed>; 2],
+}
+
+impl Feeds<'_> {
+    /// What the side of `row` sees.
+    #[inline]
+    pub(super) fn of(&self, row: usize) -> Option<&Feed> {
+        self.at(self.sides.of(row))
+    }
+
+    /// What `side` sees.
+    #[inline]
+    pub(super) fn at(&self, side: Side) -> Option<&Feed> {
+        self.feeds[side.at()].as_ref()
+    }
+
+    /// Has the batch one line of time for both sides?
+    #[inline]
+    pub(super) fn is_shared(&self) -> bool {
+        matches!(self.sides, Sides::Each(_))
+    }
+}
+
 impl Columns {
     /// Those of a declaration for rows of these schemas.
     pub(super) fn new(spec: &JoinSpec, schemas: [&Schema; 2]) -> Result<Self> {
@@ -104,21 +128,32 @@ impl Columns {
         Keys::new(&types)
     }
 
-    /// Columns of a batch of `side`. Its columns are found by name.
-    pub(super) fn feed(
+    /// Columns of a batch, for the sides that have rows in it.
+    pub(super) fn feeds<'a>(
         &self,
         spec: &JoinSpec,
-        side: Side,
+        sides: Sides<'a>,
         batch: &RecordBatch,
         keys: &Keys,
-    ) -> Result<Feed> {
+    ) -> Result<Feeds<'a>> {
+        if let Sides::Each(right) = sides
+            && right.len() != batch.num_rows()
+        {
+            return Err(spec.wrong("is_right has not as many values as the batch has rows"));
+        }
+        let feed =
+            |side: Side| sides.has(side).then(|| self.feed(spec, side, batch, keys)).transpose();
+        Ok(Feeds { sides, feeds: [feed(Side::Left)?, feed(Side::Right)?] })
+    }
+
+    /// Columns of a batch of `side`. Its columns are found by name.
+    fn feed(&self, spec: &JoinSpec, side: Side, batch: &RecordBatch, keys: &Keys) -> Result<Feed> {
         let own = &self.sides[side.at()];
         let find = |field: &FieldRef| column(spec, side, batch, field);
         let on = own.on.iter().map(find).collect::<Result<Vec<_>>>()?;
         let rest = own.rest.iter().map(find).collect::<Result<Vec<_>>>()?;
         Ok(Feed {
             side,
-            count: batch.num_rows(),
             keys: keys.prepare(&on, batch.num_rows())?,
             nulls: on.iter().fold(None, |nulls, column| {
                 NullBuffer::union(nulls.as_ref(), column.logical_nulls().as_ref())

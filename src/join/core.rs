@@ -4,10 +4,11 @@ use super::{
     asof::AsOf,
     book::{Book, Place},
     clock::Clock,
-    columns::{Columns, Feed},
+    columns::{Columns, Feed, Feeds},
     interval::Interval,
     operator::Counters,
     output::{Cell, Pairs},
+    persist,
     spec::Side,
 };
 use crate::error::Result;
@@ -56,8 +57,8 @@ pub(super) struct Core {
 
 impl Core {
     /// One without rows; of which sides it notes matches.
-    pub(super) fn new(columns: Columns, is_marked: [bool; 2]) -> Result<Self> {
-        let book = Book::new(columns.groups()?, is_marked);
+    pub(super) fn new(columns: Columns, name: &str, is_marked: [bool; 2]) -> Result<Self> {
+        let book = Book::new(columns.groups()?, persist::tag(name), is_marked);
         Ok(Self {
             columns,
             book,
@@ -118,19 +119,22 @@ impl Core {
 
     /// Makes columns of joined rows once they are many.
     #[inline]
-    pub(super) fn overflow(&mut self, feed: Option<&Feed>) -> Result<()> {
-        if self.pairs.len() < MOST_ROWS { Ok(()) } else { self.flush(feed) }
+    pub(super) fn overflow(&mut self, feeds: Option<&Feeds<'_>>) -> Result<()> {
+        if self.pairs.len() < MOST_ROWS { Ok(()) } else { self.flush(feeds) }
     }
 
     /// Makes columns of the joined rows.
-    pub(super) fn flush(&mut self, feed: Option<&Feed>) -> Result<()> {
-        self.results.extend(self.pairs.take(&self.columns, &self.book.keys, feed)?);
+    fn flush(&mut self, feeds: Option<&Feeds<'_>>) -> Result<()> {
+        self.results.extend(self.pairs.take(&self.columns, &self.book.keys, feeds)?);
         Ok(())
     }
 
     /// The results, and the numbers of the rows that came late.
-    pub(super) fn finish(&mut self, feed: Option<&Feed>) -> Result<(Vec<RecordBatch>, Vec<u32>)> {
-        self.flush(feed)?;
+    pub(super) fn finish(
+        &mut self,
+        feeds: Option<&Feeds<'_>>,
+    ) -> Result<(Vec<RecordBatch>, Vec<u32>)> {
+        self.flush(feeds)?;
         self.book.settle();
         Ok((std::mem::take(&mut self.results), std::mem::take(&mut self.late)))
     }

@@ -40,5 +40,6 @@ mod table;
 mod tests;
 
 pub use operator::{Counters, Operator, Out};
-pub use spec::{How, JoinKind, JoinSpec, Side};
+pub use persist::{Entries, InStore};
+pub use spec::{How, JoinKind, JoinSpec, Side, Sides};
 pub use table::{Latest, TableJoin};

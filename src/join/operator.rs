@@ -11,15 +11,15 @@
 use super::{
     asof::AsOf,
     clock::Clock,
-    columns::{Columns, Feed},
+    columns::{Columns, Feeds},
     core::{Arrived, Core, Rule},
     interval::Interval,
-    persist,
-    spec::{JoinKind, JoinSpec, Side},
+    persist::{self, Entries},
+    spec::{JoinKind, JoinSpec, Side, Sides},
 };
 use crate::{
     error::{Error, Result},
-    state::{Space, Store, Writes},
+    state::Writes,
     window::time::EVENT_TIME,
 };
 use arrow::{
@@ -86,7 +86,7 @@ impl Operator {
         };
         let is_interval = matches!(rule, Rule::Interval(_));
         let is_marked = Side::BOTH.map(|side| is_interval && spec.how.pads(side));
-        let core = Core::new(Columns::new(spec, [left, right])?, is_marked)?;
+        let core = Core::new(Columns::new(spec, [left, right])?, &spec.name, is_marked)?;
         Ok(Self { spec: spec.clone(), core, rule, progress: None })
     }
 
@@ -96,12 +96,13 @@ impl Operator {
         Arc::clone(&self.core.columns.output)
     }
 
-    /// Takes rows of one side in, in the order of their partition.
+    /// Takes rows of one side in, in the order of their partition; or of both, which then have one line
+    /// of time: what a row says of it is true of both.
     ///
     /// # Errors
     ///
     /// [`Error::Declaration`] if the columns are not those of the declaration.
-    pub fn update(&mut self, side: Side, batch: &RecordBatch) -> Result<Out> {
+    pub fn update<'a>(&mut self, sides: impl Into<Sides<'a>>, batch: &RecordBatch) -> Result<Out> {
         if batch
             .column_by_name(EVENT_TIME)
             .is_none_or(|times| *times.data_type() != DataType::Int64)
@@ -110,21 +111,23 @@ impl Operator {
                 .spec
                 .wrong("rows have no column \"_event_time\" of Int64; say event_time="));
         }
-        let feed = self.core.columns.feed(&self.spec, side, batch, &self.core.book.keys)?;
-        for row in 0..feed.count {
-            self.row(&feed, row)?;
+        let (columns, keys) = (&self.core.columns, &self.core.book.keys);
+        let feeds = columns.feeds(&self.spec, sides.into(), batch, keys)?;
+        for row in 0..batch.num_rows() {
+            self.row(&feeds, row)?;
         }
-        self.close(Some(&feed))?;
-        let (results, late) = self.core.finish(Some(&feed))?;
+        self.close(Some(&feeds))?;
+        let (results, late) = self.core.finish(Some(&feeds))?;
         Ok(Out { results, late: self.late(batch, late)? })
     }
 
     #[inline]
-    fn row(&mut self, feed: &Feed, row: usize) -> Result<()> {
+    fn row(&mut self, feeds: &Feeds<'_>, row: usize) -> Result<()> {
+        let Some(feed) = feeds.of(row) else { return Ok(()) };
         if let Some(watermark) = feed.watermark(row) {
-            self.core.clock.reach(feed.side, watermark);
+            self.reach(feeds, feed.side, watermark);
         }
-        self.close(Some(feed))?;
+        self.close(Some(feeds))?;
         match feed.time(row) {
             Some(time) if !feed.is_null(row) => {
                 self.rule.arrive(&mut self.core, Arrived { feed, row, time });
@@ -132,16 +135,24 @@ impl Operator {
             _ => self.core.alone(feed, row, self.spec.how.pads(feed.side)),
         }
         if let (Some(time), None) = (feed.time(row), feed.watermark(row)) {
-            self.core.clock.reach(feed.side, time);
+            self.reach(feeds, feed.side, time);
         }
-        self.core.overflow(Some(feed))
+        self.core.overflow(Some(feeds))
     }
 
     #[inline]
-    fn close(&mut self, feed: Option<&Feed>) -> Result<()> {
+    fn reach(&mut self, feeds: &Feeds<'_>, side: Side, watermark_ms: i64) {
+        self.core.clock.reach(side, watermark_ms);
+        if feeds.is_shared() {
+            self.core.clock.reach(side.other(), watermark_ms);
+        }
+    }
+
+    #[inline]
+    fn close(&mut self, feeds: Option<&Feeds<'_>>) -> Result<()> {
         while let Some(due) = self.core.next_due() {
             self.rule.on_due(&mut self.core, due);
-            self.core.overflow(feed)?;
+            self.core.overflow(feeds)?;
         }
         Ok(())
     }
@@ -199,7 +210,7 @@ impl Operator {
         }
         if self.progress != Some(progress) {
             self.progress = Some(progress);
-            writes.0.push(persist::progress(progress));
+            writes.0.push(persist::progress(&self.spec.name, progress));
         }
         self.core.book.changes(writes);
         Ok(())
@@ -210,8 +221,8 @@ impl Operator {
     /// # Errors
     ///
     /// [`Error::Declaration`] if the store has a join of other columns, or something else.
-    pub fn restore(&mut self, store: &dyn Store, space: Space) -> Result<()> {
-        let Some(kept) = persist::read(&self.spec, &self.core.columns, store, space)? else {
+    pub fn restore(&mut self, entries: &dyn Entries) -> Result<()> {
+        let Some(kept) = persist::read(&self.spec, &self.core.columns, entries)? else {
             return Ok(());
         };
         let [left, right, idle, current, seq] = kept.progress;
@@ -224,6 +235,15 @@ impl Operator {
         }
         self.core.book.settle();
         Ok(())
+    }
+
+    /// Is what it has the same as what is in `entries`? Not if changes were taken back there.
+    ///
+    /// # Errors
+    ///
+    /// If they cannot be read.
+    pub fn is_at(&self, entries: &dyn Entries) -> Result<bool> {
+        Ok(persist::reached(&self.spec, entries)? == self.progress)
     }
 
     /// The watermark that rows are judged by, in ms.

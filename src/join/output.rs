@@ -1,6 +1,9 @@
 //! Joined rows, gathered until they are columns.
 
-use super::columns::{Columns, Feed};
+use super::{
+    columns::{Columns, Feed, Feeds},
+    spec::Side,
+};
 use crate::{
     error::{Error, Result},
     window::keys::{Group, Keys},
@@ -55,19 +58,20 @@ impl Pairs {
         self.times.push(time);
     }
 
-    /// The columns, and none if there are no rows. `feed` is the batch that is walked through.
+    /// The columns, and none if there are no rows. `feeds` is the batch that is walked through.
     pub(super) fn take(
         &mut self,
         columns: &Columns,
         keys: &Keys,
-        feed: Option<&Feed>,
+        feeds: Option<&Feeds<'_>>,
     ) -> Result<Option<RecordBatch>> {
         if self.groups.is_empty() {
             return Ok(None);
         }
         let mut arrays = keys.columns(&self.groups)?;
-        for (at, cells) in self.cells.iter().enumerate() {
-            arrays.extend(side(&columns.sides[at], cells, &self.bytes, feed)?);
+        for (own, cells) in Side::BOTH.into_iter().zip(&self.cells) {
+            let feed = feeds.and_then(|feeds| feeds.at(own));
+            arrays.extend(side(&columns.sides[own.at()], cells, &self.bytes, feed)?);
         }
         arrays.push(Arc::new(Int64Array::from(std::mem::take(&mut self.times))));
         self.groups.clear();

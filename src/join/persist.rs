@@ -1,14 +1,15 @@
 //! A join in the store: what it writes there, and the way back.
 //!
 //! ```text
-//! 0 "d"                               columns of both sides, and a sample of the form of rows
-//! 0 "p"                               watermarks of both sides, and how many rows have come
-//! 1 length(u16) key  side time seq    a row: length of the key, the key, the other columns
-//! 1 length(u16) key  side time seq 1  the row has had a match
+//! 0 tag "d"                               columns of both sides, and a sample of the form of rows
+//! 0 tag "p"                               watermarks of both sides, and how many rows have come
+//! 1 length(u16) key  tag side time seq    a row: length of the key, the key, the other columns
+//! 1 length(u16) key  tag side time seq 1  the row has had a match
 //! ```
 //!
 //! Keys of records come first, as those of handlers do, so that rows of a key are in the slot of its group,
-//! in the order of their times. Numbers are big-endian; a time sorts as it counts.
+//! in the order of their times. The tag is `_turbine_join`, a space, the name of the join and a zero: the
+//! handler's own keys cannot begin so. Numbers are big-endian; a time sorts as it counts.
 
 use super::{
     book::Place,
@@ -19,13 +20,15 @@ use super::{
 use crate::{
     error::{Error, Result},
     state::{
-        Space, Store,
-        keys::{MAX_SCOPE_BYTES, join, prefix},
+        Each, Space, Store,
+        keys::{MAX_SCOPE_BYTES, join, prefix, split},
     },
     window::keys::{Group, Keys},
 };
 use std::collections::BTreeMap;
 
+/// First part of a tag.
+const TAG: &[u8] = b"_turbine_join ";
 const DECLARATION: &[u8] = b"d";
 const PROGRESS: &[u8] = b"p";
 /// Side, time and number of arrival.
@@ -56,12 +59,48 @@ pub(super) struct Found {
     pub(super) rows: Vec<Read>,
 }
 
+/// Entries of joins, wherever they are kept.
+pub trait Entries {
+    /// The value of `key`.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>>;
+
+    /// Calls `each` with every key that begins with `prefix`, and its value.
+    ///
+    /// # Errors
+    ///
+    /// If they cannot be read, or what `each` returns.
+    fn scan(&self, prefix: &[u8], each: &mut Each<'_>) -> Result<()>;
+}
+
+/// Entries that are in a space of a store.
+pub struct InStore<'a>(pub &'a dyn Store, pub Space);
+
+impl Entries for InStore<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.0.get(self.1, key)
+    }
+
+    fn scan(&self, prefix: &[u8], each: &mut Each<'_>) -> Result<()> {
+        self.0.scan(self.1, prefix, each)
+    }
+}
+
+/// What keys of a join have behind those of records.
+pub(super) fn tag(name: &str) -> Vec<u8> {
+    [TAG, name.as_bytes(), &[0]].concat()
+}
+
 /// Where a row is kept.
-pub(super) fn row_key(keys: &Keys, place: Place) -> Vec<u8> {
+pub(super) fn row_key(tag: &[u8], keys: &Keys, place: Place) -> Vec<u8> {
     let mut saved = Vec::with_capacity(32);
     keys.save(place.group, &mut saved);
     let scope = saved.get(1..).unwrap_or_default();
     let mut key = prefix(Some(&scope[..scope.len().min(MAX_SCOPE_BYTES)]));
+    key.extend_from_slice(tag);
     key.push(place.side as u8);
     key.extend((place.time ^ i64::MIN).to_be_bytes());
     key.extend(place.seq.to_be_bytes());
@@ -69,12 +108,13 @@ pub(super) fn row_key(keys: &Keys, place: Place) -> Vec<u8> {
 }
 
 /// Where the newest row of a key of a table is kept.
-pub(super) fn latest_key(keys: &Keys, group: Group, side: Side) -> Vec<u8> {
+pub(super) fn latest_key(tag: &[u8], keys: &Keys, group: Group, side: Side) -> Vec<u8> {
     let mut saved = Vec::with_capacity(32);
     keys.save(group, &mut saved);
     let scope = saved.get(1..).unwrap_or_default();
     let (scope, rest) = scope.split_at(scope.len().min(MAX_SCOPE_BYTES));
     let mut key = prefix(Some(scope));
+    key.extend_from_slice(tag);
     key.push(side as u8);
     key.extend_from_slice(rest);
     key
@@ -100,7 +140,7 @@ pub(super) fn declaration(
     spec: &JoinSpec,
     columns: &Columns,
 ) -> Result<(Vec<u8>, Option<Vec<u8>>)> {
-    Ok((join(None, DECLARATION), Some(meaning(spec, columns)?)))
+    Ok((root(&spec.name, DECLARATION), Some(meaning(spec, columns)?)))
 }
 
 fn meaning(spec: &JoinSpec, columns: &Columns) -> Result<Vec<u8>> {
@@ -115,29 +155,40 @@ fn meaning(spec: &JoinSpec, columns: &Columns) -> Result<Vec<u8>> {
 }
 
 /// The entry of watermarks and of the number of rows.
-pub(super) fn progress(numbers: [i64; 5]) -> (Vec<u8>, Option<Vec<u8>>) {
-    (join(None, PROGRESS), Some(numbers.iter().flat_map(|one| one.to_be_bytes()).collect()))
+pub(super) fn progress(name: &str, numbers: [i64; 5]) -> (Vec<u8>, Option<Vec<u8>>) {
+    (root(name, PROGRESS), Some(numbers.iter().flat_map(|one| one.to_be_bytes()).collect()))
+}
+
+/// How far the entries of a join are; none without any.
+pub(super) fn reached(spec: &JoinSpec, entries: &dyn Entries) -> Result<Option<[i64; 5]>> {
+    let numbers = entries.get(&root(&spec.name, PROGRESS))?;
+    numbers.map(|numbers| five(&numbers).ok_or_else(|| broken(spec))).transpose()
+}
+
+fn root(name: &str, what: &[u8]) -> Vec<u8> {
+    join(None, &[&tag(name), what].concat())
 }
 
 /// What a store has; none if that is nothing.
 pub(super) fn read(
     spec: &JoinSpec,
     columns: &Columns,
-    store: &dyn Store,
-    space: Space,
+    entries: &dyn Entries,
 ) -> Result<Option<Found>> {
-    let Some(declared) = store.get(space, &join(None, DECLARATION))? else { return Ok(None) };
+    let Some(declared) = entries.get(&root(&spec.name, DECLARATION))? else { return Ok(None) };
     if declared != meaning(spec, columns)? {
         return Err(spec.wrong(
             "rows were kept with other columns, or by a version that wrote them in another form; give the \
              join a new name, or delete its state",
         ));
     }
-    let numbers = store.get(space, &join(None, PROGRESS))?.unwrap_or_default();
-    let progress = five(&numbers).ok_or_else(|| broken(spec))?;
+    let progress = reached(spec, entries)?.ok_or_else(|| broken(spec))?;
+    let tag = tag(&spec.name);
     let mut found: BTreeMap<u64, (Head, Stored)> = BTreeMap::new();
-    store.scan(space, &[1], &mut |key, value| {
-        let (head, is_mark) = place(key).ok_or_else(|| broken(spec))?;
+    entries.scan(&prefix(Some(&[]))[..1], &mut |key, value| {
+        let tail = split(key).and_then(|(_, tail)| tail.strip_prefix(tag.as_slice()));
+        let Some(tail) = tail else { return Ok(()) };
+        let (head, is_mark) = place(tail).ok_or_else(|| broken(spec))?;
         let entry = found.entry(head.2).or_insert_with(|| (head, Stored::default()));
         match is_mark {
             true => entry.1.is_matched = true,
@@ -157,8 +208,7 @@ fn row(place: Head, stored: &Stored) -> Option<Read> {
 }
 
 /// Whose row an entry is, and whether it says that it had a match.
-fn place(key: &[u8]) -> Option<(Head, bool)> {
-    let (_, tail) = crate::state::keys::split(key)?;
+fn place(tail: &[u8]) -> Option<(Head, bool)> {
     let (tail, is_mark) = match tail.len() {
         TAIL_BYTES => (tail, false),
         _ => (tail.strip_suffix(&[1])?, true),

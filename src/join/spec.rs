@@ -1,6 +1,7 @@
 //! What a join is to do, as it was declared.
 
 use crate::error::{Error, Result};
+use arrow::array::{Array, BooleanArray};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -31,6 +32,39 @@ impl Side {
     #[must_use]
     pub fn other(self) -> Self {
         Self::BOTH[1 - self.at()]
+    }
+}
+
+/// Whose rows a batch has.
+#[derive(Clone, Copy, Debug)]
+pub enum Sides<'a> {
+    /// Those of one side.
+    One(Side),
+    /// Those of both, in the order of their arrival: the right where it is true.
+    Each(&'a BooleanArray),
+}
+
+impl Sides<'_> {
+    /// Whose `row` is.
+    #[inline]
+    #[must_use]
+    pub fn of(self, row: usize) -> Side {
+        match self {
+            Self::One(side) => side,
+            Self::Each(right) => Side::BOTH[usize::from(right.is_valid(row) && right.value(row))],
+        }
+    }
+
+    /// May there be rows of `side`?
+    #[must_use]
+    pub fn has(self, side: Side) -> bool {
+        !matches!(self, Self::One(one) if one != side)
+    }
+}
+
+impl From<Side> for Sides<'_> {
+    fn from(side: Side) -> Self {
+        Self::One(side)
     }
 }
 

@@ -10,11 +10,11 @@
 //! * Nothing is held between batches: what there is, is where [`Latest`] has it.
 
 use super::{
-    columns::{Columns, DELETED, Feed},
+    columns::{Columns, DELETED, Feed, Feeds},
     operator::Counters,
     output::{Cell, Pairs},
     persist,
-    spec::{How, JoinKind, JoinSpec, Side},
+    spec::{How, JoinKind, JoinSpec, Side, Sides},
 };
 use crate::{
     error::{Error, Result},
@@ -52,6 +52,8 @@ pub struct TableJoin {
     columns: Columns,
     /// Those of the batch that is walked through.
     keys: Keys,
+    /// Of its keys in the store.
+    tag: Vec<u8>,
     is_table: [bool; 2],
     pairs: Pairs,
     removals: Vec<bool>,
@@ -61,7 +63,7 @@ pub struct TableJoin {
 /// What is known of a key while its batch is walked through.
 struct Entry {
     rows: [Option<Vec<u8>>; 2],
-    is_changed: bool,
+    is_changed: [bool; 2],
 }
 
 impl TableJoin {
@@ -81,10 +83,12 @@ impl TableJoin {
         let columns = Columns::new(spec, [left, right])?;
         let keys = columns.groups()?;
         let (pairs, counters) = (Pairs::default(), Counters::default());
+        let tag = persist::tag(&spec.name);
         Ok(Self {
             spec: spec.clone(),
             columns,
             keys,
+            tag,
             is_table,
             pairs,
             removals: Vec::new(),
@@ -103,45 +107,48 @@ impl TableJoin {
         Arc::new(Schema::new(fields))
     }
 
-    /// Takes rows of one side in, in the order of their partition, and gives the joined rows they cause.
+    /// Takes rows of one side in, or of both, in the order of their partition, and gives the joined rows
+    /// that they cause.
     ///
     /// # Errors
     ///
     /// [`Error::Declaration`] if the columns are not those of the declaration, and what `latest` returns.
-    pub fn update(
+    pub fn update<'a>(
         &mut self,
-        side: Side,
+        sides: impl Into<Sides<'a>>,
         batch: &RecordBatch,
         latest: &mut dyn Latest,
     ) -> Result<Option<RecordBatch>> {
         self.keys = self.columns.groups()?;
-        let feed = self.columns.feed(&self.spec, side, batch, &self.keys)?;
+        let feeds = self.columns.feeds(&self.spec, sides.into(), batch, &self.keys)?;
         let deleted = batch.column_by_name(DELETED).and_then(|column| column.as_boolean_opt());
+        let rows: Vec<_> =
+            (0..batch.num_rows()).filter_map(|row| Some((row, feeds.of(row)?))).collect();
         let groups: Vec<_> =
-            (0..feed.count).map(|row| self.keys.group(&feed.keys, row, 0).0).collect();
-        let bound = self.keys.bound() as Group;
-        let mut entries = self.read(latest, bound)?;
-        for (row, &group) in groups.iter().enumerate() {
+            rows.iter().map(|(row, feed)| self.keys.group(&feed.keys, *row, 0).0).collect();
+        let mut entries = self.read(latest, self.keys.bound() as Group)?;
+        for (&(row, feed), group) in rows.iter().zip(groups) {
             let is_deleted =
                 deleted.is_some_and(|deleted| deleted.is_valid(row) && deleted.value(row));
             if feed.is_null(row) {
-                self.alone(&feed, row, group);
-            } else if self.is_table[side.at()] {
-                self.change(&mut entries[group as usize], &feed, (row, group), is_deleted);
+                self.alone(feed, row, group);
+            } else if self.is_table[feed.side.at()] {
+                self.change(&mut entries[group as usize], feed, (row, group), is_deleted);
             } else {
-                self.answer(&entries[group as usize], &feed, (row, group));
+                self.answer(&entries[group as usize], feed, (row, group));
             }
         }
-        self.write(latest, side, &mut entries)?;
-        self.take(&feed)
+        self.write(latest, &mut entries)?;
+        self.take(&feeds)
     }
 
     /// What is kept of every key of the batch.
     fn read(&self, latest: &dyn Latest, bound: Group) -> Result<Vec<Entry>> {
         let mut entries: Vec<_> =
-            (0..bound).map(|_| Entry { rows: [None, None], is_changed: false }).collect();
+            (0..bound).map(|_| Entry { rows: [None, None], is_changed: [false; 2] }).collect();
         for side in Side::BOTH.into_iter().filter(|side| self.is_table[side.at()]) {
-            let keys = (0..bound).map(|group| persist::latest_key(&self.keys, group, side));
+            let keys =
+                (0..bound).map(|group| persist::latest_key(&self.tag, &self.keys, group, side));
             let keys: Vec<_> = keys.collect();
             let keys: Vec<_> = keys.iter().map(Vec::as_slice).collect();
             for (entry, row) in entries.iter_mut().zip(latest.get_many(&keys)?) {
@@ -156,10 +163,12 @@ impl TableJoin {
         Ok(entries)
     }
 
-    fn write(&self, latest: &mut dyn Latest, side: Side, entries: &mut [Entry]) -> Result<()> {
-        for (group, entry) in entries.iter_mut().enumerate().filter(|(_, entry)| entry.is_changed) {
-            let key = persist::latest_key(&self.keys, group as Group, side);
-            latest.set(key, entry.rows[side.at()].take())?;
+    fn write(&self, latest: &mut dyn Latest, entries: &mut [Entry]) -> Result<()> {
+        for (group, entry) in entries.iter_mut().enumerate() {
+            for side in Side::BOTH.into_iter().filter(|side| entry.is_changed[side.at()]) {
+                let key = persist::latest_key(&self.tag, &self.keys, group as Group, side);
+                latest.set(key, entry.rows[side.at()].take())?;
+            }
         }
         Ok(())
     }
@@ -208,7 +217,7 @@ impl TableJoin {
         let was_seen = is_seen(&entry.rows);
         let new = (!is_deleted).then(|| kept(feed.time(row), feed.rows.row(row)));
         entry.rows[feed.side.at()] = new;
-        entry.is_changed = true;
+        entry.is_changed[feed.side.at()] = true;
         if self.is_table != [true, true] {
             return;
         }
@@ -229,9 +238,9 @@ impl TableJoin {
         }
     }
 
-    fn take(&mut self, feed: &Feed) -> Result<Option<RecordBatch>> {
+    fn take(&mut self, feeds: &Feeds<'_>) -> Result<Option<RecordBatch>> {
         let removals = BooleanArray::from(std::mem::take(&mut self.removals));
-        let Some(joined) = self.pairs.take(&self.columns, &self.keys, Some(feed))? else {
+        let Some(joined) = self.pairs.take(&self.columns, &self.keys, Some(feeds))? else {
             return Ok(None);
         };
         if self.is_table != [true, true] {

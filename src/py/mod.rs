@@ -14,6 +14,7 @@ mod error;
 mod expression;
 mod faults;
 mod follower;
+mod join;
 mod local_state;
 mod logs;
 mod producer;
@@ -66,6 +67,8 @@ mod _native {
     use super::faults::Fault;
     #[pymodule_export]
     use super::follower::Follower;
+    #[pymodule_export]
+    use super::join::Join;
     #[pymodule_export]
     use super::local_state::{LocalState, receipt};
     #[pymodule_export]

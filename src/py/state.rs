@@ -4,7 +4,7 @@ use super::{state_columns as columns, state_values as values};
 use crate::{
     error::Error,
     state::value::{Kind, Value},
-    task::subscription::state::{BatchState, Due},
+    task::subscription::state::{BatchState, Due, JoinState},
 };
 use pyo3::{
     exceptions::{PyRuntimeError, PyTypeError, PyValueError},
@@ -54,6 +54,11 @@ impl State {
             .into());
         }
         Ok((&self.state, self.scope.as_deref()))
+    }
+
+    /// The entries of joins.
+    pub(super) fn joins(&self) -> PyResult<JoinState> {
+        Ok(self.open()?.0.joins()?)
     }
 
     /// The payload of the value of `key`, if there is one, which was put as `kind`.

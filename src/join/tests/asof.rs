@@ -7,8 +7,13 @@ fn asof(tolerance_ms: Option<i64>, grace_ms: i64) -> JoinKind {
 }
 
 /// What an as-of join is, in full: no version is ever forgotten.
-fn model(steps: &[Step], how: How, tolerance: Option<i64>, grace: i64) -> Vec<Joined> {
-    let (mut clock, mut out) = (ModelClock::START, Vec::new());
+fn model(
+    steps: &[Step],
+    (how, line): (How, Line),
+    tolerance: Option<i64>,
+    grace: i64,
+) -> Vec<Joined> {
+    let (mut clock, mut out) = (ModelClock::new(line), Vec::new());
     let (mut waiting, mut versions) = (Vec::<(i64, i64, u8)>::new(), Vec::<(i64, i64, u8)>::new());
     let answer = |now: i64, waiting: &mut Vec<_>, versions: &[(i64, i64, u8)], out: &mut Vec<_>| {
         waiting.sort_unstable();
@@ -53,11 +58,11 @@ proptest! {
     #[test]
     fn an_as_of_join_is_its_model(
         steps in steps(), cuts in cuts(), how in left_or_inner(), grace in 0..4_i64,
-        tolerance in prop::option::of(0..9_i64), key in key_kind(),
+        tolerance in prop::option::of(0..9_i64), key in key_kind(), line in line(),
     ) {
         let store = MemoryStore::default();
-        let ran = run(&spec(key, asof(tolerance, grace), how), key, &steps, &cuts, &store);
-        prop_assert_eq!(ran.rows, model(&steps, how, tolerance, grace));
+        let ran = run(&spec(key, asof(tolerance, grace), how), key, &steps, &cuts, &store, line);
+        prop_assert_eq!(ran.rows, model(&steps, (how, line), tolerance, grace));
     }
 }
 
@@ -68,8 +73,8 @@ proptest! {
     fn it_is_its_model_on_disk_too(steps in steps(), cuts in cuts(), how in left_or_inner()) {
         let (_directory, _db, store) = on_disk();
         let key = KeyKind::Text;
-        let ran = run(&spec(key, asof(None, 1), how), key, &steps, &cuts, &*store);
-        prop_assert_eq!(ran.rows, model(&steps, how, None, 1));
+        let ran = run(&spec(key, asof(None, 1), how), key, &steps, &cuts, &*store, Line::Own);
+        prop_assert_eq!(ran.rows, model(&steps, (how, Line::Own), None, 1));
     }
 }
 

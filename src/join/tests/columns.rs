@@ -99,10 +99,10 @@ fn a_store_with_other_columns_is_not_read() {
     let texts = schema(KeyKind::Text);
     let mut other =
         Operator::new(&spec(KeyKind::Text, kind(), How::Inner), &texts, &texts).unwrap();
-    let message = other.restore(&store, SPACE).unwrap_err().to_string();
+    let message = other.restore(&InStore(&store, SPACE)).unwrap_err().to_string();
     assert!(message.contains("other columns"), "{message}");
-    commit(&store, Writes(vec![(b"\0p".to_vec(), Some(b"?".to_vec()))]));
-    let message = operator.restore(&store, SPACE).unwrap_err().to_string();
+    commit(&store, Writes(vec![(b"\0_turbine_join j\0p".to_vec(), Some(b"?".to_vec()))]));
+    let message = operator.restore(&InStore(&store, SPACE)).unwrap_err().to_string();
     assert!(message.contains("delete its state"), "{message}");
 }
 

@@ -24,8 +24,9 @@ fn joined(one: &(i64, Row), other: Option<&Held>) -> Joined {
 }
 
 /// What an interval join is, in full.
-fn model(steps: &[Step], how: How, grace: i64) -> Ran {
-    let (mut clock, mut held, mut ran) = (ModelClock::START, Vec::<Held>::new(), Ran::default());
+fn model(steps: &[Step], how: How, grace: i64, line: Line) -> Ran {
+    let (mut clock, mut held, mut ran) =
+        (ModelClock::new(line), Vec::<Held>::new(), Ran::default());
     let close = |now: i64, held: &mut Vec<Held>, rows: &mut Vec<Joined>| {
         held.sort_by_key(|one| (one.0, one.1));
         let over: Vec<_> = held.extract_if(.., |one| one.0 < now).collect();
@@ -101,17 +102,18 @@ proptest! {
     #[test]
     fn an_interval_join_is_its_model(
         steps in steps(), cuts in cuts(), how in how(), grace in 0..4_i64, key in key_kind(),
+        line in line(),
     ) {
         let store = MemoryStore::default();
-        let ran = run(&spec(key, interval(grace), how), key, &steps, &cuts, &store);
-        prop_assert_eq!(ran, model(&steps, how, grace));
+        let ran = run(&spec(key, interval(grace), how), key, &steps, &cuts, &store, line);
+        prop_assert_eq!(ran, model(&steps, how, grace, line));
     }
 
     /// Whatever comes late, no row is given both on its own and with a match, nor on its own twice.
     #[test]
     fn a_row_on_its_own_has_no_match(steps in steps(), cuts in cuts(), how in how()) {
         let store = MemoryStore::default();
-        let ran = run(&spec(KeyKind::Int, interval(0), how), KeyKind::Int, &steps, &cuts, &store);
+        let ran = run(&spec(KeyKind::Int, interval(0), how), KeyKind::Int, &steps, &cuts, &store, Line::Own);
         let mut seen = BTreeMap::<i64, (usize, usize)>::new();
         for (left, right, ..) in &ran.rows {
             let is_pair = left.is_some() && right.is_some();
@@ -129,7 +131,7 @@ proptest! {
     #[test]
     fn without_late_rows_it_is_the_join_of_all(steps in steps(), cuts in cuts(), how in how()) {
         let store = MemoryStore::default();
-        let ran = run(&spec(KeyKind::Text, interval(1_000), how), KeyKind::Text, &steps, &cuts, &store);
+        let ran = run(&spec(KeyKind::Text, interval(1_000), how), KeyKind::Text, &steps, &cuts, &store, Line::Own);
         prop_assert_eq!(ran.late, Vec::<i64>::new());
         prop_assert_eq!(ran.rows.len(), ran.rows.iter().collect::<BTreeSet<_>>().len());
         prop_assert_eq!(ran.rows.into_iter().collect::<BTreeSet<_>>(), whole(&steps, how));
@@ -142,8 +144,8 @@ proptest! {
     #[test]
     fn it_is_its_model_on_disk_too(steps in steps(), cuts in cuts(), how in how(), key in key_kind()) {
         let (_directory, _db, store) = on_disk();
-        let ran = run(&spec(key, interval(1), how), key, &steps, &cuts, &*store);
-        prop_assert_eq!(ran, model(&steps, how, 1));
+        let ran = run(&spec(key, interval(1), how), key, &steps, &cuts, &*store, Line::Own);
+        prop_assert_eq!(ran, model(&steps, how, 1, Line::Own));
     }
 }
 

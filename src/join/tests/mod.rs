@@ -5,7 +5,7 @@ mod columns;
 mod interval;
 mod table;
 
-use super::{How, JoinKind, JoinSpec, Operator, Side};
+use super::{How, InStore, JoinKind, JoinSpec, Operator, Side, Sides};
 use crate::{
     state::{
         Delta, Mark, MemoryStore, Space, SpaceName, StateDb, StateOptions, Store, TaskName, Writes,
@@ -13,7 +13,7 @@ use crate::{
     window::time::{EVENT_TIME, WATERMARK},
 };
 use arrow::{
-    array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray},
+    array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray},
     datatypes::{DataType, Field, Int64Type, Schema},
 };
 use proptest::prelude::*;
@@ -227,10 +227,11 @@ fn run(
     steps: &[Step],
     cuts: &[(usize, Then)],
     store: &dyn Store,
+    line: Line,
 ) -> Ran {
     let made = || {
         let mut operator = Operator::new(spec, &schema(key), &schema(key)).unwrap();
-        operator.restore(store, SPACE).unwrap();
+        operator.restore(&InStore(store, SPACE)).unwrap();
         operator
     };
     let (mut operator, mut committed, mut open) = (made(), Ran::default(), Ran::default());
@@ -239,7 +240,7 @@ fn run(
         if at == steps.len() {
             break;
         }
-        let (taken, out) = one(&mut operator, key, &steps[at..], at, most);
+        let (taken, out) = one(&mut operator, (key, line), &steps[at..], at, most);
         open.take(&out);
         at += taken;
         match then {
@@ -265,10 +266,10 @@ fn run(
     committed
 }
 
-/// Does the first steps: rows of one side as one batch, at most `most`, or one step of another kind.
+/// Does the first steps: rows as one batch, at most `most`, or one step of another kind.
 fn one(
     operator: &mut Operator,
-    key: KeyKind,
+    (key, line): (KeyKind, Line),
     steps: &[Step],
     at: usize,
     most: usize,
@@ -279,29 +280,52 @@ fn one(
         Step::Row(row) => row.side,
     };
     let own = steps.iter().take(most).map_while(|step| match step {
-        Step::Row(row) if row.side == side => Some(*row),
+        Step::Row(row) if line == Line::Shared || row.side == side => Some(*row),
         _ => None,
     });
     let rows: Vec<_> = own.collect();
     let ids: Vec<_> = (at as i64..).take(rows.len()).collect();
-    (rows.len(), operator.update(side, &batch(key, &rows, &ids)).unwrap())
+    let right: BooleanArray = rows.iter().map(|row| Some(row.side == Side::Right)).collect();
+    let sides = if line == Line::Shared { Sides::Each(&right) } else { Sides::One(side) };
+    (rows.len(), operator.update(sides, &batch(key, &rows, &ids)).unwrap())
+}
+
+/// Do batches have rows of one side, or of both, with one line of time?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Line {
+    Own,
+    Shared,
+}
+
+fn line() -> impl Strategy<Value = Line> {
+    prop_oneof![Just(Line::Own), Just(Line::Shared)]
 }
 
 /// Time of a model: the lower one of two sides that are not silent, never back.
 #[derive(Clone, Copy)]
 struct ModelClock {
+    line: Line,
     sides: [i64; 2],
     idle: [bool; 2],
     now: i64,
 }
 
 impl ModelClock {
-    const START: Self = Self { sides: [i64::MIN; 2], idle: [false; 2], now: i64::MIN };
+    fn new(line: Line) -> Self {
+        Self { line, sides: [i64::MIN; 2], idle: [false; 2], now: i64::MIN }
+    }
 
     fn reach(&mut self, side: Side, to: i64) {
         self.sides[side.at()] = self.sides[side.at()].max(to);
         self.idle[side.at()] = false;
         self.settle();
+    }
+
+    fn show(&mut self, side: Side, to: i64) {
+        self.reach(side, to);
+        if self.line == Line::Shared {
+            self.reach(side.other(), to);
+        }
     }
 
     fn settle(&mut self) {
@@ -320,7 +344,7 @@ impl ModelClock {
             }
             Step::Row(row) => {
                 if let Some(watermark) = row.watermark {
-                    self.reach(row.side, watermark);
+                    self.show(row.side, watermark);
                 }
                 return Some(row);
             }
@@ -331,7 +355,7 @@ impl ModelClock {
     /// What it says behind it.
     fn after(&mut self, row: Row) {
         if let (Some(time), None) = (row.time, row.watermark) {
-            self.reach(row.side, time);
+            self.show(row.side, time);
         }
     }
 }

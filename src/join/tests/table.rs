@@ -5,7 +5,6 @@ use crate::{
     error::Result,
     join::{Latest, TableJoin},
 };
-use arrow::array::BooleanArray;
 use std::collections::{BTreeMap, HashMap};
 
 #[derive(Default)]
@@ -79,12 +78,20 @@ fn model(changes: &[Change], how: How, tables: [bool; 2]) -> Vec<Given> {
 }
 
 /// Runs changes in batches of at most so many rows.
-fn run_tables(spec: &JoinSpec, key: KeyKind, changes: &[Change], cuts: &[usize]) -> Vec<Given> {
+fn run_tables(
+    spec: &JoinSpec,
+    (key, line): (KeyKind, Line),
+    changes: &[Change],
+    cuts: &[usize],
+) -> Vec<Given> {
     let (mut latest, mut out, mut at) = (Rows::default(), Vec::new(), 0);
     for &most in cuts.iter().cycle() {
         let Some((first, _)) = changes.get(at) else { break };
         let side = first.side;
-        let own = changes[at..].iter().take(most).take_while(|(row, _)| row.side == side);
+        let own = changes[at..]
+            .iter()
+            .take(most)
+            .take_while(|(row, _)| line == Line::Shared || row.side == side);
         let (rows, deleted): (Vec<_>, Vec<_>) = own.copied().unzip();
         let ids: Vec<_> = (at as i64..).take(rows.len()).collect();
         at += rows.len();
@@ -94,9 +101,11 @@ fn run_tables(spec: &JoinSpec, key: KeyKind, changes: &[Change], cuts: &[usize])
         let mut columns = plain.columns().to_vec();
         columns.push(Arc::new(BooleanArray::from(deleted)));
         let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap();
+        let right: BooleanArray = rows.iter().map(|row| Some(row.side == Side::Right)).collect();
+        let sides = if line == Line::Shared { Sides::Each(&right) } else { Sides::One(side) };
         // Nothing is held between batches: each has an operator of its own.
         let mut operator = TableJoin::new(spec, &schema(key), &schema(key)).unwrap();
-        let Some(joined) = operator.update(side, &batch, &mut latest).unwrap() else { continue };
+        let Some(joined) = operator.update(sides, &batch, &mut latest).unwrap() else { continue };
         assert_eq!(joined.schema(), operator.schema());
         let removals = joined.column_by_name("_deleted").map(|column| column.as_boolean().clone());
         let is_removal = |row: usize| removals.as_ref().is_some_and(|removals| removals.value(row));
@@ -111,17 +120,19 @@ proptest! {
     #[test]
     fn a_stream_meets_the_table_as_it_is(
         changes in changes(), cuts in prop::collection::vec(1..6_usize, 1..8), is_left: bool, key in key_kind(),
+        line in line(),
     ) {
         let how = if is_left { How::Left } else { How::Inner };
-        let found = run_tables(&spec(key, JoinKind::Table, how), key, &changes, &cuts);
+        let found = run_tables(&spec(key, JoinKind::Table, how), (key, line), &changes, &cuts);
         prop_assert_eq!(found, model(&changes, how, [false, true]));
     }
 
     #[test]
     fn two_tables_are_joined_at_each_change(
         changes in changes(), cuts in prop::collection::vec(1..6_usize, 1..8), how in how(), key in key_kind(),
+        line in line(),
     ) {
-        let found = run_tables(&spec(key, JoinKind::Tables, how), key, &changes, &cuts);
+        let found = run_tables(&spec(key, JoinKind::Tables, how), (key, line), &changes, &cuts);
         prop_assert_eq!(found, model(&changes, how, [true, true]));
     }
 }

@@ -7,9 +7,11 @@
 
 mod add;
 mod expiry;
+mod joins;
 mod timers;
 
 pub use add::Amounts;
+pub use joins::JoinState;
 pub use timers::{Due, TimerClock, Timers};
 
 use crate::{
@@ -350,7 +352,7 @@ impl BatchState {
             if found.len() >= limit {
                 return Ok(Break(()));
             }
-            if self.lives(stored) {
+            if self.lives(stored) && !key[skipped..].starts_with(RESERVED) {
                 found.push((key[skipped..].to_vec(), stored.to_vec()));
             }
             Ok(Continue(()))
