@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 import turbine
-from support.fixtures import Consume, MakeApp, MakeTopic, Produce
+from support.fixtures import Consume, MakeApp, MakeTopic, MakeWorker, Produce
 from support.kafka import Cluster
 from support.wait import eventually_async as until
 from turbine import DeclarationError
@@ -292,3 +293,65 @@ async def test_a_plan_goes_on_behind_a_topic_in_between(
     async with app.running():
         got = await read(consume, out, len(wanted) - 1)
     assert [one.json for one in got] == wanted[:-1]
+
+
+WORKER = """
+import os
+import turbine
+from turbine.flows import col, count, max, sum, tumbling
+
+
+class Click(turbine.Record):
+    user: str
+    ms: int
+    ts: int = 0
+
+
+app = turbine.App(
+    os.environ["APP_ID"],
+    broker=os.environ["KAFKA"],
+    processing_guarantee="exactly_once",
+    kafka={"session.timeout.ms": 1_500, "heartbeat.interval.ms": 300},
+)
+clicks = app.stream(os.environ["IN"], model=Click, event_time="ts")
+clicks.filter(col("ms") >= 0).select("user", "ms").to(os.environ["ROWS"], batch_size=5)
+groups = clicks.group_by("user")
+groups.agg(n=count(), total=sum("ms")).to(os.environ["TOTALS"], batch_size=5)
+panes = groups.window(tumbling("1s")).agg(n=count(), most=max("ms"))
+panes.select("user", "n", "most", start=col("window_start_ms")).to(os.environ["PANES"])
+"""
+
+
+@pytest.mark.timeout(90)
+def test_rows_tables_and_windows_are_exact_although_workers_are_killed(
+    worker_process: MakeWorker, make_topic: MakeTopic, produce: Produce, consume: Consume
+) -> None:
+    source = make_topic("in", partitions=1)
+    outs = {name: make_topic(name, partitions=1) for name in ("ROWS", "TOTALS", "PANES")}
+    rows = clicks(600)
+    worker = worker_process(WORKER, env={"IN": source, **outs})
+    # As many as make the kills fall into the middle of what is there to do.
+    for part, seen in ((rows[:250], 60), (rows[250:], 300)):
+        worker.start()
+        produce(source, part)
+        consume(outs["TOTALS"], seen)
+        worker.kill()
+    for state in worker.directory.glob("*-data"):
+        shutil.rmtree(state)
+    worker.start()
+    produce(source, [{"user": "end", "ms": -1, "ts": 99_999}])
+    expected = Counter((row["user"], row["ts"] // 1_000 * 1_000) for row in rows)
+    panes = [one.json for one in consume(outs["PANES"], len(expected))]
+    assert {(one["user"], one["start"]): one["n"] for one in panes} == expected
+    assert len(panes) == len(expected)
+    kept = [{"user": row["user"], "ms": row["ms"]} for row in rows if row["ms"] >= 0]
+    assert [one.json for one in consume(outs["ROWS"], len(kept))] == kept
+    running: Counter[str] = Counter()
+    sums: Counter[str] = Counter()
+    totals = [one.json for one in consume(outs["TOTALS"], len(rows) + 1)]
+    for row, total in zip(rows, totals, strict=False):
+        running[row["user"]] += 1
+        sums[row["user"]] += row["ms"]
+        wanted = {"user": row["user"], "n": running[row["user"]], "total": sums[row["user"]]}
+        assert total == wanted
+    assert len(totals) == len(rows) + 1
