@@ -5,32 +5,17 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
 from support.fixtures import MakeTopic, MakeWorker, Produce
 from support.s3 import CREDENTIALS, S3, Proxy, proxy_to
+from support.snapshots import COUNTS, Unit, ask, committed, listed, row, take
 from support.wait import eventually
 from support.workers import WorkerProcess
 from turbine._native import Snapshots
 from turbine.exceptions import ConfigError, StateError
-
-COUNTS = """
-import os
-import turbine
-
-app = turbine.App(os.environ["APP_ID"], broker="kafka://" + os.environ["KAFKA"])
-counts = app.Table("counts", key_type=str, value_type=int, default=int)
-
-@app.agent(os.environ["IN"], value_type=str)
-async def count(words):
-    async for word in words:
-        counts[word] += 1
-"""
-
-Unit = tuple[str, str, str, int]
 
 
 @pytest.fixture(scope="module")
@@ -76,36 +61,6 @@ def started(
 
 def place(app_id: str) -> str:
     return f"s3://state/{app_id}"
-
-
-def ask(worker: WorkerProcess) -> int:
-    """Ask for a snapshot; its number."""
-    answer = httpx.post(f"http://127.0.0.1:{worker.port}/snapshots", timeout=10)
-    assert answer.status_code == httpx.codes.ACCEPTED, answer.text
-    return int(answer.json()["tasks"][0]["asked"])
-
-
-def row(worker: WorkerProcess) -> dict[str, Any]:
-    status, body = worker.get("/snapshots")
-    assert status == httpx.codes.OK
-    found: dict[str, Any] = body["tasks"][0]
-    return found
-
-
-def committed(worker: WorkerProcess) -> list[int | None]:
-    return [row["committed"] for row in worker.assignments()]
-
-
-def take(worker: WorkerProcess) -> dict[str, Any]:
-    number = ask(worker)
-    eventually(lambda: row(worker)["answered"] >= number, 60, "the snapshot is answered")
-    return row(worker)
-
-
-def listed(url: str) -> tuple[Snapshots, Unit]:
-    archive = Snapshots(url)
-    (unit,) = archive.units()
-    return archive, unit
 
 
 def test_a_snapshot_in_s3_is_listed_checked_and_incremental(
