@@ -117,6 +117,7 @@ fn group(
     Group {
         id,
         runtime: runtime.clone(),
+        openings: worker.openings.clone(),
         events: Arc::clone(&worker.events),
         metrics: Arc::clone(&worker.metrics),
         epochs,

@@ -92,6 +92,7 @@ pub(super) fn ledger_parts(
         metrics: worker.metrics.exact(&label(task, tp)),
         heartbeat: heartbeat(),
         gate: Arc::clone(gate),
+        turns: worker.commits.clone(),
     }
 }
 

@@ -16,6 +16,7 @@ use crate::{
         queue::PartitionQueue,
     },
     metrics::Metrics,
+    task::commit::Turns,
     types::TopicPartition,
 };
 use parking_lot::{Condvar, Mutex};
@@ -41,6 +42,8 @@ pub struct Group {
     /// Group id.
     pub id: String,
     pub(super) runtime: Handle,
+    /// When partitions may begin, of all groups of the worker.
+    pub(super) openings: Turns,
     pub(super) events: Arc<Events>,
     pub(super) metrics: Arc<Metrics>,
     /// What agents send one by one; none for a subscription, whose batches have flights.
@@ -163,10 +166,17 @@ impl Group {
     fn begin_openings(self: &Arc<Self>) {
         for task in self.tasks() {
             if let Task::Opening(opening) = task {
-                let group = Arc::clone(self);
-                self.runtime.spawn_blocking(move || opening.run(&group));
+                self.begin_opening(opening);
             }
         }
+    }
+
+    /// Begins one, when it is its turn.
+    pub(super) fn begin_opening(self: &Arc<Self>, opening: Arc<Opening>) {
+        let (group, turns) = (Arc::clone(self), self.openings.clone());
+        let run = async move { turns.blocking(move || opening.run(&group)).await };
+        // One that panics has logged why.
+        drop(self.runtime.spawn(run));
     }
 
     /// The tasks of `partitions`, drained: none comes in place of another any more.

@@ -49,7 +49,7 @@ use crate::{
         producer::Producer,
     },
     metrics::Metrics,
-    task::{agent::Mailbox, shelf::Shelf, subscription::Job},
+    task::{agent::Mailbox, commit::Turns, shelf::Shelf, subscription::Job},
     types::TopicPartition,
 };
 use arrow::datatypes::SchemaRef;
@@ -109,6 +109,8 @@ pub struct Worker {
     schemas: Mutex<HashMap<String, SchemaRef>>,
     groups: Mutex<Vec<Arc<Group>>>,
     committers: Mutex<Vec<JoinHandle<()>>>,
+    commits: Turns,
+    openings: Turns,
     stopping: AtomicBool,
 }
 
@@ -171,6 +173,8 @@ impl Worker {
             schemas: Mutex::default(),
             groups: Mutex::default(),
             committers: Mutex::default(),
+            commits: Turns::for_commits(),
+            openings: Turns::for_openings(),
             stopping: AtomicBool::new(false),
             config,
             clock,

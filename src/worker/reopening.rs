@@ -45,7 +45,9 @@ impl Group {
     pub(super) fn begin_void_anew(&self) {
         for task in self.tasks().into_iter().filter(|task| task.status().take_void()) {
             let Some(me) = self.me.upgrade() else { return };
-            self.runtime.spawn_blocking(move || me.begin_anew(&task));
+            let turns = self.openings.clone();
+            let run = async move { turns.blocking(move || me.begin_anew(&task)).await };
+            drop(self.runtime.spawn(run));
         }
     }
 
@@ -77,8 +79,7 @@ impl Group {
             tracing::info!(target: "turbine.worker", "{} {tp}: begins anew", old.status().name);
             *place = (self.spawn)(self, tp.clone(), queue, None);
             if let Task::Opening(opening) = place.clone() {
-                let group = Arc::clone(self);
-                self.runtime.spawn_blocking(move || opening.run(&group));
+                self.begin_opening(opening);
             }
         }
         true

@@ -23,6 +23,7 @@ use turbine::{
     state::{Delta, MemoryStore, Space, Store, Writes},
     task::commit::{
         Commit, Ended, Ledger, LedgerParts, Link, Live, Member, NothingToCatchUp, Outbound, Output,
+        Turns,
     },
     types::{Records as _, TopicPartition},
 };
@@ -242,6 +243,7 @@ fn parts(broker: &Broker, member: &Arc<GroupConsumer>, store: &Arc<MemoryStore>)
         // Two owners that repeat their commits would shut each other out for ever.
         heartbeat: Duration::from_secs(3_600),
         gate: Arc::default(),
+        turns: Turns::new(1),
     }
 }
 

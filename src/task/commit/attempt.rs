@@ -1,6 +1,6 @@
 //! One attempt of a commit: its records on their way, its changes on the disk.
 
-use super::{CommitLog, ledger::Commit, output::Output};
+use super::{CommitLog, Gate, ledger::Commit, output::Output};
 use crate::{
     engine::commit::Answer as Verdict,
     error::{Error, Result},
@@ -10,11 +10,13 @@ use crate::{
 };
 use std::{
     sync::{Arc, mpsc},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Longest wait for acknowledgements; the client gives a record up earlier.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(14);
+/// How often a wait looks whether it is still of use.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// See the module.
 pub(super) struct Attempt {
@@ -112,12 +114,12 @@ impl Attempt {
     }
 
     /// Waits for the acknowledgement of every record; also says what went wrong.
-    pub(super) fn flush(&mut self, producer: &Producer) -> (Verdict, Option<String>) {
+    pub(super) fn flush(&mut self, producer: &Producer, gate: &Gate) -> (Verdict, Option<String>) {
         if self.begun != Verdict::Ok {
             return (self.begun, None);
         }
         let landed = match &self.landed {
-            Some(landed) => landed.recv_timeout(FLUSH_TIMEOUT),
+            Some(landed) => wait(landed, gate),
             None => Ok(Ok(())),
         };
         match (landed, &self.refused) {
@@ -145,6 +147,21 @@ impl Attempt {
             {
                 told.set(result);
             }
+        }
+    }
+}
+
+/// What became of the records, as soon as it is known; nothing of use does once the gate is closed.
+fn wait(
+    landed: &mpsc::Receiver<Result<()>>,
+    gate: &Gate,
+) -> Result<Result<()>, mpsc::RecvTimeoutError> {
+    let began = Instant::now();
+    loop {
+        let answer = landed.recv_timeout(LOOK);
+        let is_over = gate.is_closed() || began.elapsed() >= FLUSH_TIMEOUT;
+        if is_over || !matches!(answer, Err(mpsc::RecvTimeoutError::Timeout)) {
+            return answer;
         }
     }
 }

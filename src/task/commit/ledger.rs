@@ -6,6 +6,7 @@ use super::{
     link::{Gate, Link},
     outbox::Outbox,
     spacing::Spacing,
+    turns::Turns,
 };
 use crate::{
     engine::{
@@ -86,6 +87,8 @@ pub struct LedgerParts {
     pub heartbeat: Duration,
     /// Ends it from outside, also while it begins.
     pub gate: Arc<Gate>,
+    /// How many commit at a time, of all ledgers that share them.
+    pub turns: Turns,
 }
 
 /// Where a task begins.
@@ -107,6 +110,7 @@ pub struct Live {
 pub struct Ledger {
     driver: Arc<Mutex<Driver>>,
     gate: Arc<Gate>,
+    turns: Turns,
     last: Mutex<Instant>,
 }
 
@@ -120,10 +124,11 @@ impl Ledger {
     /// [`Ended`].
     pub fn boot(parts: LedgerParts) -> Result<(Arc<Self>, Live), Ended> {
         let (gate, heartbeat) = (Arc::clone(&parts.gate), parts.heartbeat);
+        let turns = parts.turns.clone();
         let mut driver = Driver::new(parts);
         let live = driver.boot()?;
         let driver = Arc::new(Mutex::new(driver));
-        let ledger = Arc::new(Self { driver, gate, last: Mutex::new(Instant::now()) });
+        let ledger = Arc::new(Self { driver, gate, turns, last: Mutex::new(Instant::now()) });
         tokio::spawn(beat(Arc::downgrade(&ledger), heartbeat));
         Ok((ledger, live))
     }
@@ -140,7 +145,7 @@ impl Ledger {
     /// If carrying an effect out panics.
     pub async fn commit(&self, commit: Commit) -> Result<(), Ended> {
         let driver = Arc::clone(&self.driver);
-        let done = tokio::task::spawn_blocking(move || driver.lock().commit(commit)).await;
+        let done = self.turns.blocking(move || driver.lock().commit(commit)).await;
         *self.last.lock() = Instant::now();
         done.expect("an effect does not panic")
     }
@@ -178,8 +183,7 @@ async fn beat(ledger: Weak<Ledger>, every: Duration) {
         if idle >= every {
             let driver = Arc::clone(&ledger.driver);
             // One that fails shows when the next commit is made.
-            let _ =
-                tokio::task::spawn_blocking(move || driver.lock().run(Event::IdleHeartbeat)).await;
+            let _ = ledger.turns.blocking(move || driver.lock().run(Event::IdleHeartbeat)).await;
             *ledger.last.lock() = Instant::now();
         }
         wait = every.saturating_sub(ledger.idle()).max(Duration::from_millis(1));

@@ -23,6 +23,7 @@ mod output;
 mod retry;
 mod spacing;
 mod standing;
+mod turns;
 
 pub use driver::{CatchUp, NothingToCatchUp};
 pub use ledger::{Commit, Ended, Ledger, LedgerParts, Live};
@@ -30,3 +31,4 @@ pub use link::{Gate, Link, MakeProducer, Member, transactional_id};
 pub use log::CommitLog;
 pub use outbox::Outbox;
 pub use output::{Outbound, Output};
+pub use turns::Turns;
