@@ -481,8 +481,6 @@ class Splitter:
 
 @final
 class Steps:
-    """The steps of a fluent plan."""
-
     def __new__(cls, steps: str, strict: bool = False, /) -> Self: ...
     def apply(self, batch: Any, /) -> tuple[Any, int]:
         """(`pyarrow.RecordBatch` behind the last step, values that could not be computed)."""
