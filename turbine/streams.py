@@ -400,6 +400,7 @@ class Stream(Operators):
         one = self._lists.get(key)
         values = [] if one is None else one.values
         notes = Collected(values, math.inf) if one is None else one
+        is_noted = self._answers or bool(self._observer)
         while len(values) < max_:
             value = next(cursor, _NOTHING)
             if value is _NOTHING:
@@ -410,7 +411,8 @@ class Stream(Operators):
                     self._skip(cursor)
                     continue
             values.append(project(cursor, value))
-            self._note(cursor, value, notes)
+            if is_noted:
+                self._note(cursor, value, notes)
         if cursor.handed() > start:
             if one is None:
                 deadline = asyncio.get_running_loop().time() + within_s

@@ -5,7 +5,7 @@ from typing import Any
 
 from turbine import app as native
 from turbine.exceptions import DeclarationError
-from turbine.faust.sensors._observing import EVENTS, PAGES, SENDS, Observer, PageWatch
+from turbine.faust.sensors._observing import EVENTS, PAGES, Observer, PageWatch
 from turbine.faust.sensors.base import SensorDelegate
 from turbine.faust.sensors.monitor import Monitor
 from turbine.signals import Signal
@@ -62,7 +62,7 @@ class AppSensors(native.App):
     @property
     def tells_of_sends(self) -> bool:
         """Whether somebody wants to know what is sent."""
-        return bool(self.on_produce_message) or self.sensors.hears(*SENDS)
+        return self.sensors.hears_sends or bool(self.on_produce_message)
 
 
 def _with_monitor(app: Any) -> None:

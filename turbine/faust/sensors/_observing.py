@@ -11,10 +11,9 @@ from turbine.types import RecordMetadata
 if TYPE_CHECKING:
     from turbine.faust.sensors.base import SensorDelegate
 
-__all__ = ["EVENTS", "PAGES", "SENDS", "Observer", "PageWatch", "watch_sent"]
+__all__ = ["EVENTS", "PAGES", "Observer", "PageWatch", "watch_sent"]
 
 EVENTS = ("on_message_in", "on_stream_event_in", "on_stream_event_out", "on_message_out")
-SENDS = ("on_send_initiated", "on_send_completed", "on_send_error")
 PAGES = ("on_web_request_start", "on_web_request_end")
 
 

@@ -19,9 +19,12 @@ from turbine.types import TP
 if TYPE_CHECKING:
     from turbine.app import App
 
-__all__ = ["Sensor", "SensorDelegate"]
+__all__ = ["SENDS", "Sensor", "SensorDelegate"]
 
 logger = logging.getLogger("turbine.faust.sensors")
+
+SENDS = ("on_send_initiated", "on_send_completed", "on_send_error")
+"""What is told of sends."""
 
 _WITH_STATE = frozenset({"on_rebalance_start", "on_web_request_start"})
 """What gives a state to who overrides only the end."""
@@ -118,12 +121,16 @@ class SensorDelegate:
     ``app.sensors``: every sensor of an app.
 
     Each function of `Sensor` can be called here too, and calls all who override it.
+
+    Attributes:
+        hears_sends: Whether one of them wants to know what is sent.
     """
 
     def __init__(self, app: "App") -> None:
         self.app = app
         self._sensors: list[Sensor] = []
         self._broken: set[tuple[int, str]] = set()
+        self.hears_sends = False
         self._knows_rebalances = False
         self._rebalance: dict[int, Any] | None = None
 
@@ -144,6 +151,7 @@ class SensorDelegate:
             # It has an __init__ of its own that does not call the one of its base.
             Service.__init__(sensor)
         self._sensors.append(sensor)
+        self.hears_sends = self.hears(*SENDS)
         if has_life(sensor):
             self.app._add_job(job_of(self.app, lambda: sensor, f"sensor {type(sensor).__name__}"))  # noqa: SLF001 - the app's own part
         if not self._knows_rebalances and self.hears("on_rebalance_start", "on_rebalance_end"):
@@ -156,6 +164,7 @@ class SensorDelegate:
         """Tell *sensor* no more; nothing happens if it is not there."""
         if sensor in self._sensors:
             self._sensors.remove(sensor)
+            self.hears_sends = self.hears(*SENDS)
 
     def __iter__(self) -> Iterator[Sensor]:
         return iter(list(self._sensors))
