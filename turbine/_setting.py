@@ -20,6 +20,7 @@ _KINDS = {
     "kafka_properties": "names and values",
     "parse_brokers": "addresses",
     "registry_urls": "addresses",
+    "positive_seconds": "seconds",
     "seconds": "seconds",
     "ssl_context": "ssl.SSLContext",
     "store": "rocksdb or memory",
