@@ -43,6 +43,7 @@ class Program:
         check: Gives what is wrong with all that it printed and wrote; empty: nothing.
         options: Of the worker.
         command: Of the program, run while the worker runs; it must end well.
+        edit: What else is changed in the program: text, and its replacement.
     """  # noqa: D205 - a table of attributes
 
     source: str
@@ -50,6 +51,7 @@ class Program:
     check: Callable[[str, Session], str]
     options: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
+    edit: tuple[str, str] | None = None
 
 
 def task_queue(text: str, _: Session) -> str:
@@ -115,6 +117,15 @@ def aggregation(text: str, session: Session) -> str:
     return f"wrong counts: {wrong} of {wanted}" if wrong else ""
 
 
+def silent(_: str, session: Session) -> str:
+    """The window of the only event closes although no other event comes."""
+    sent, closed = read_topics(session, "raw-event", "agg-event")
+    told = [json.loads(value or b"") for _, value in closed]
+    starts = [json.loads(value or b"")["date"] // 10 * 10 for _, value in sent]
+    is_right = [(one["date"], one["count"]) for one in told] == [(start, 1) for start in starts]
+    return "" if is_right else f"events in windows from {starts}; closed: {told}"
+
+
 def hopping(text: str, _: Session) -> str:
     """Each event counts on from the one before it, and begins anew where its newest window does."""
     found = re.findall(r"date=(\d+), value=([\d.]+)", text)
@@ -148,6 +159,13 @@ PROGRAMS = {
         lambda text, _: text.count("processing window") >= 2,
         aggregation,
     ),
+    # One event every twenty seconds: its window is over long before the next one.
+    "V5s": Program(
+        "windowed_aggregation.py",
+        lambda text, _: text.count("processing window") >= 1,
+        silent,
+        edit=("app.timer(0.1)", "app.timer(20)"),
+    ),
     "V5b": Program("windowing/hopping_2.py", lambda text, _: text.count("Receive") >= 80, hopping),
     "V7": Program(
         "bound_agent.py",
@@ -169,6 +187,9 @@ def run(program: Program, session: Session) -> str:
     """Give what is wrong with a run of *program* as a worker; empty: nothing."""
     source = cached() / "examples" / program.source
     session.copy(source)
+    if program.edit is not None:
+        text = (session.folder / source.name).read_text(encoding="utf-8")
+        session.write(source.name, text.replace(*program.edit))
     with session.worker(source.name, "worker", *program.options) as worker:
         if program.command:
             session.command(source.name, *program.command)

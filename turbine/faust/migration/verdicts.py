@@ -84,7 +84,9 @@ NOTES: dict[str, dict[str, Verdict]] = {
         "replicas": Verdict("same"),
     },
     "table option": {
-        "on_window_close": _differs("Once a window, also after a restart, with the next record."),
+        "on_window_close": _differs(
+            "Once a window, also after a restart, with the next record or by time."
+        ),
         "on_changelog_event": _missing("Read the changelog as a topic."),
         "recovery_buffer_size": _without("Restoring is done in the core."),
         "standby_buffer_size": _without("Snapshots take the place of standbys: checkpoint_url."),
