@@ -101,6 +101,9 @@ def churn(
         allowed = {0} if number == signal.SIGTERM and started else {0, -number}
         assert code in allowed, f"ended with {code}\n{worker.output()}"
         worker.start()
+    # Whoever ends them next may expect that they listen.
+    for worker in workers:
+        worker.wait_output(f"pid {worker.pid}")
 
 
 def missing(cluster: Cluster, topic: str, total: int, deadline_s: float) -> tuple[list[int], int]:
