@@ -99,6 +99,10 @@ pub struct WorkerConfig {
     /// Tables of the agents.
     #[serde(default)]
     pub tables: Vec<TableConfig>,
+    /// Topics whose agents share tables, each list by itself: partition `i` of all of them is one task, if
+    /// they have the same number of partitions.
+    #[serde(default)]
+    pub copartitioned: Vec<Vec<String>>,
     /// Where schemas of records are kept, if anywhere.
     #[serde(default)]
     pub schema_registry: Option<RegistryConfig>,

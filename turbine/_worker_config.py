@@ -8,6 +8,7 @@ from turbine._line_options import window_spec
 from turbine._recovery import recovery_config
 from turbine._repartition import stages
 from turbine._shards import make_handler
+from turbine._sharing import shared_topics
 from turbine.topics import Topic
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def worker_config(
         "state_memory_bytes": conf.state_memory_bytes,
         "checkpoint_interval_ms": max(1, round(conf.checkpoint_interval * 1_000)),
         "tables": [_table(one) for one in app.tables.values()],
+        "copartitioned": shared_topics(app),
         "checkpoint_url": conf.checkpoint_url,
         "snapshot_interval_ms": max(1, round(conf.snapshot_interval * 1_000)),
         "snapshot_bytes": max(1, conf.snapshot_bytes),

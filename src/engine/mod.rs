@@ -5,6 +5,7 @@ pub mod groups;
 pub mod halt;
 pub mod horizon;
 pub mod identity;
+pub mod inputs;
 pub mod origin;
 pub mod receipt;
 pub mod reconcile;

@@ -4,13 +4,14 @@
 //! it; each assigned partition has a [`PartitionQueue`] that its task polls. So nothing that a handler
 //! does can make the group believe that this member is gone.
 
-pub use super::{hold::Begin, offsets::GroupOffset};
+pub use super::{attached::Attached, hold::Begin, offsets::GroupOffset};
 
 use super::{
+    attached::Companions,
     failed,
     hold::Held,
     nudge::Nudge,
-    offsets::{commit, committed, names},
+    offsets::{add, commit, committed, names},
     queue::{PartitionQueue, Polled},
     settings,
     trouble::Trouble,
@@ -68,6 +69,8 @@ pub struct Membership<'a> {
     pub group: &'a str,
     /// Topics to subscribe to.
     pub topics: &'a [String],
+    /// Topics whose partitions come and go with those of another one.
+    pub attached: &'a Attached,
     /// Where a group without offsets starts.
     pub start_at: StartAt,
     /// Partitions of those topics, all together.
@@ -99,6 +102,7 @@ pub(super) struct Context {
     trouble: Trouble,
     held: Held,
     nudge: Nudge,
+    companions: Companions,
     pub(super) polled: Polled,
     /// Are records taken one at a time? See [`PartitionQueue::take`].
     pub(super) takes_singly: bool,
@@ -120,6 +124,8 @@ impl ConsumerContext for Context {
         match rebalance {
             Rebalance::Assign(list) => {
                 let Some(handle) = self.handle.get().and_then(Weak::upgrade) else { return };
+                let leads = names(list);
+                add(list, &self.companions.begin(&leads));
                 let assigned = names(list)
                     .into_iter()
                     .filter_map(|tp| {
@@ -133,7 +139,9 @@ impl ConsumerContext for Context {
             }
             Rebalance::Revoke(list) => {
                 let lost = consumer.assignment_lost();
-                let offsets = self.listener.revoked(&names(list), lost);
+                let leads = names(list);
+                let offsets = self.listener.revoked(&leads, lost);
+                add(list, &self.companions.end(&leads));
                 if !lost && let Err(error) = commit(consumer, &offsets) {
                     tracing::warn!(
                         target: "turbine.kafka",
@@ -176,6 +184,7 @@ pub(super) fn alone(config: &rdkafka::ClientConfig) -> Result<Arc<ConsumerHandle
         trouble: Trouble::default(),
         held: Held::default(),
         nudge: Nudge::default(),
+        companions: Companions::default(),
         polled: Polled::default(),
         // It has no rebalances, after which a position would count.
         takes_singly: false,
@@ -214,6 +223,7 @@ impl GroupConsumer {
             trouble: Trouble::default(),
             held: Held::default(),
             nudge: Nudge::default(),
+            companions: Companions::new(member.attached.clone()),
             polled: Polled::default(),
             takes_singly: member.tells_ends,
         };

@@ -14,6 +14,7 @@
 
 pub mod admin;
 pub mod answer;
+mod attached;
 pub mod consumer;
 mod delivery;
 pub mod feed;

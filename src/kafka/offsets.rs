@@ -42,6 +42,17 @@ pub(super) fn to_list(offsets: &[GroupOffset]) -> Result<TopicPartitionList> {
     Ok(list)
 }
 
+/// Adds partitions to an assignment that is about to change.
+pub(super) fn add(list: &TopicPartitionList, partitions: &[TopicPartition]) {
+    for tp in partitions {
+        let Ok(topic) = CString::new(&*tp.topic) else { continue };
+        // SAFETY: the list is alive and not used by another thread during the rebalance; the name is copied.
+        unsafe {
+            rd::rd_kafka_topic_partition_list_add(list.ptr(), topic.as_ptr(), tp.partition);
+        }
+    }
+}
+
 /// Makes partition `tp` of an assignment begin at `offset`.
 pub(super) fn begin_at(list: &TopicPartitionList, tp: &TopicPartition, offset: i64) {
     let Ok(topic) = CString::new(&*tp.topic) else { return };

@@ -124,7 +124,7 @@ impl Table {
                 "Cannot modify table {name} any more: the event that this belongs to is done and committed. What an agent has begun for an event must end before it asks for the next one: await it"
             ),
             Some(Refused::OtherWriter(writer)) => format!(
-                "table {name} is written by agents of topic {writer}, so an agent of topic {topic} cannot write it: what an event changes is committed with that event's topic. Send to {writer} and write there, or keep a second table"
+                "table {name} is written by agents of topic {writer}, so an agent of topic {topic} cannot write it: topics share a table if they have the same number of partitions and their agents name the table in their code. See to that, send to {writer} and write there, or keep a second table"
             ),
             Some(Refused::NoTables) => {
                 format!("Cannot modify table {name} here: topic {topic} has no tables")

@@ -1,12 +1,14 @@
 //! The line of one partition for the agents that read it.
 //!
-//! Each agent has a lane: a tracker of its own and, for every instance, a mailbox. A record is done
-//! when every lane is done with it. Decoding happens when the agent asks for the row, because it makes
+//! A task has one input or, where topics share tables, the same partition of several; records of different
+//! inputs come in the order in which they arrive. In each input an agent has a lane: a tracker of its own
+//! and, for every instance, a mailbox. A record is done when every lane is done with it. Decoding happens when the agent asks for the row, because it makes
 //! Python objects; producing is the agent's own doing, through [`crate::kafka::producer`].
 
 use super::{
     cursor::{Chunk, Cursor, Rows},
     cut::Cuts,
+    input::Input,
     order::order_broken,
     shelf::Shelf,
     status::{State, Status, retry_later},
@@ -15,7 +17,7 @@ use super::{
 use crate::{
     engine::tracker::{Ticket, Tracker},
     kafka::{messages::Messages, queue::PartitionQueue},
-    types::Records,
+    types::{Records, TopicPartition},
 };
 use parking_lot::Mutex;
 use std::{
@@ -43,10 +45,10 @@ pub struct Lane {
     pub agent: String,
     /// One for each instance.
     pub mailboxes: Vec<Arc<Mailbox>>,
-    tracker: Mutex<Tracker>,
-    live: Mutex<Vec<Arc<Cursor>>>,
+    pub(super) tracker: Mutex<Tracker>,
+    pub(super) live: Mutex<Vec<Arc<Cursor>>>,
     /// Offset behind the last row that an ended cursor has handed out; -1 if none has.
-    reached: AtomicI64,
+    pub(super) reached: AtomicI64,
 }
 
 impl Lane {
@@ -65,24 +67,35 @@ impl Lane {
 
 /// What the loop of a task and its cursors share, and what the worker holds of it.
 pub struct Shared {
-    /// State and metrics.
+    /// State and metrics; its partition is that of the first input.
     pub status: Status,
-    /// The agents.
-    pub lanes: Vec<Lane>,
+    /// What is read: one partition, or the same one of several topics.
+    pub inputs: Vec<Input>,
     /// What is committed together, if more than an offset is.
     pub cuts: Option<Cuts>,
-    /// Offset of the first record; -1 before it.
-    first: AtomicI64,
-    stopping: Notify,
     settled: Notify,
 }
 
 impl Shared {
     /// A task at its beginning.
     #[must_use]
-    pub fn new(status: Status, lanes: Vec<Lane>, cuts: Option<Cuts>) -> Arc<Self> {
-        let (stopping, settled, first) = (Notify::new(), Notify::new(), AtomicI64::new(-1));
-        Arc::new(Self { status, lanes, cuts, first, stopping, settled })
+    pub fn new(status: Status, inputs: Vec<Input>, cuts: Option<Cuts>) -> Arc<Self> {
+        Arc::new(Self { status, inputs, cuts, settled: Notify::new() })
+    }
+
+    /// Every agent in every input.
+    pub fn lanes(&self) -> impl Iterator<Item = &Lane> {
+        self.inputs.iter().flat_map(|input| &input.lanes)
+    }
+
+    /// Each input, with the offset that is safe to commit of it.
+    pub fn committable_of_each(&self) -> Option<Vec<(TopicPartition, i64)>> {
+        let each = match &self.cuts {
+            Some(cuts) if cuts.is_exact => None,
+            Some(cuts) => cuts.stored_each(),
+            None => self.positions(),
+        };
+        Some(self.inputs.iter().map(|input| input.tp.clone()).zip(each?).collect())
     }
 
     /// What is safe to commit: what is stored, where there are cuts. Nothing of an exactly-once task.
@@ -95,63 +108,63 @@ impl Shared {
         }
     }
 
-    /// Offset behind the last row that any agent was given.
-    pub(super) fn reached(&self) -> Option<i64> {
-        let of_lane = |lane: &Lane| {
-            let live = lane.live.lock().iter().filter_map(|cursor| cursor.reached()).max();
-            // Behind the live ones: what ends in between is in one of the two.
-            live.max(Some(lane.reached.load(Ordering::SeqCst)).filter(|&at| at >= 0))
-        };
-        self.lanes.iter().filter_map(of_lane).max()
+    /// Offsets behind the last row of each input that any agent was given; none if there was no row at all.
+    pub(super) fn reached(&self) -> Option<Vec<i64>> {
+        let each: Vec<_> = self.inputs.iter().map(Input::reached).collect();
+        let is_any = each.iter().any(Option::is_some);
+        let begun = |(at, input): (Option<i64>, &Input)| at.or(input.begins).unwrap_or(0);
+        is_any.then(|| each.into_iter().zip(&self.inputs).map(begun).collect())
     }
 
     /// Is every row done that any agent was given?
     pub fn has_done_all(&self) -> bool {
-        let reached = self.reached();
-        reached.is_some() && self.position() >= reached
+        let Some(reached) = self.reached() else { return false };
+        self.positions().is_some_and(|at| is_at_least(&at, &reached))
     }
 
     /// Offset of the first record that was handed out.
     pub(super) fn began(&self) -> Option<i64> {
-        Some(self.first.load(Ordering::Relaxed)).filter(|&at| at >= 0)
+        self.inputs.first().and_then(Input::began)
     }
 
     /// Has the instance of `cursor` rows that are not done?
     pub(super) fn holds_rows(&self, cursor: &Cursor) -> bool {
         let same = |other: &&Arc<Cursor>| Arc::ptr_eq(other.mailbox(), cursor.mailbox());
-        self.lanes
-            .iter()
-            .any(|lane| lane.live.lock().iter().filter(same).any(|c| c.in_progress() > 0))
+        self.lanes().any(|lane| lane.live.lock().iter().filter(same).any(|c| c.in_progress() > 0))
     }
 
     /// Makes every instance look again.
     pub(super) fn wake_instances(&self) {
-        self.lanes.iter().flat_map(|lane| &lane.mailboxes).for_each(|mailbox| mailbox.nudge());
+        self.lanes().flat_map(|lane| &lane.mailboxes).for_each(|mailbox| mailbox.nudge());
     }
 
-    /// Offset that is safe to commit as far as handlers go; what they sent must be acknowledged too.
+    /// Offset that is safe to commit as far as handlers go; what they sent must be acknowledged too. Of several
+    /// inputs their number, see [`crate::engine::inputs`].
     pub fn position(&self) -> Option<i64> {
-        let of_lane = |lane: &Lane| {
-            let live: Vec<_> = lane.live.lock().clone();
-            live.iter().for_each(|cursor| cursor.apply());
-            lane.tracker.lock().position()
-        };
-        // A lane without a position has begun nothing, and then no lane has.
-        self.lanes.iter().map(of_lane).collect::<Option<Vec<_>>>()?.into_iter().min()
+        self.positions().map(|each| each.iter().sum())
+    }
+
+    /// The same of each input; none as long as nothing is known of one.
+    pub fn positions(&self) -> Option<Vec<i64>> {
+        self.inputs.iter().map(Input::position).collect()
     }
 
     /// Records that agents have and have not finished.
     pub fn in_flight(&self) -> usize {
-        self.lanes.iter().map(|lane| lane.tracker.lock().in_flight()).max().unwrap_or(0)
+        self.inputs.iter().map(Input::in_flight).sum()
     }
 
-    pub(super) fn finish(&self, lane: usize, tickets: impl Iterator<Item = Ticket>) {
-        let mut tracker = self.lanes[lane].tracker.lock();
+    pub(super) fn finish(
+        &self,
+        (input, lane): (usize, usize),
+        tickets: impl Iterator<Item = Ticket>,
+    ) {
+        let mut tracker = self.inputs[input].lanes[lane].tracker.lock();
         tickets.for_each(|ticket| tracker.finish(ticket));
     }
 
-    pub(super) fn ended(&self, lane: usize, cursor: &Cursor) {
-        let lane = &self.lanes[lane];
+    pub(super) fn ended(&self, (input, lane): (usize, usize), cursor: &Cursor) {
+        let lane = &self.inputs[input].lanes[lane];
         lane.reached.fetch_max(cursor.reached().unwrap_or(-1), Ordering::SeqCst);
         lane.live.lock().retain(|c| !std::ptr::eq(&raw const **c, cursor));
         self.settled.notify_waiters();
@@ -162,13 +175,13 @@ impl Shared {
         // First, so that no instance takes the end of the rows in front of the cut for the end of all.
         self.ask_for_last_cut();
         self.status.become_state(State::Draining);
-        self.stopping.notify_one();
+        self.inputs.iter().for_each(|input| input.stopping.notify_one());
         let until = self.last_cut();
-        let is_beyond = |next: i64| until.is_none_or(|until| next >= until);
-        for lane in &self.lanes {
+        for lane in self.lanes() {
             for mailbox in &lane.mailboxes {
                 let unwanted = |cursor: &Arc<Cursor>| {
-                    cursor.tp() == &self.status.tp && cursor.next_offset().is_none_or(is_beyond)
+                    let is_ours = std::ptr::eq(Arc::as_ptr(cursor.task()), Arc::as_ptr(self));
+                    is_ours && until.as_ref().is_none_or(|until| cursor.is_beyond(until))
                 };
                 mailbox.remove(unwanted).iter().for_each(|cursor| cursor.abandon());
             }
@@ -184,7 +197,7 @@ impl Shared {
             settled.as_mut().enable();
             let busy = |lane: &Lane| lane.live.lock().iter().any(|c| c.in_progress() > 0);
             let is_even = self.is_even() || self.status.state() == State::Failed;
-            if is_even && !self.lanes.iter().any(busy) {
+            if is_even && !self.lanes().any(busy) {
                 return;
             }
             // An agent that waits inside a row marks it done without a call of ours: look again.
@@ -192,8 +205,9 @@ impl Shared {
         }
     }
 
-    /// Polls until the task drains or fails.
-    pub async fn run(self: Arc<Self>, queue: PartitionQueue, chunk_bytes: usize) {
+    /// Polls input `which` until the task drains or fails.
+    pub async fn run(self: Arc<Self>, which: usize, queue: PartitionQueue, chunk_bytes: usize) {
+        let input = &self.inputs[which];
         let places = Arc::new(Semaphore::new(PLACES));
         // A cut is a commit; without cuts there is one for all partitions anyway.
         let trailing =
@@ -202,14 +216,14 @@ impl Shared {
         while self.status.is_live() {
             let place = tokio::select! {
                 place = Arc::clone(&places).acquire_owned() => place,
-                () = self.stopping.notified() => continue,
+                () = input.stopping.notified() => continue,
             };
             let Ok(place) = place else { return };
             let asked = Instant::now();
-            match self.collect(&queue, chunk_bytes, &trailing).await {
+            match self.collect(input, &queue, chunk_bytes, &trailing).await {
                 Ok(Some(records)) => {
                     self.status.metrics.poll.observe(asked.elapsed().as_secs_f64());
-                    self.hand_out(records, place);
+                    self.hand_out(which, records, place);
                 }
                 Ok(None) => {}
                 Err(error) => self.status.fail(&error.to_string()),
@@ -219,6 +233,7 @@ impl Shared {
 
     async fn collect(
         &self,
+        input: &Input,
         queue: &PartitionQueue,
         chunk_bytes: usize,
         trailing: &Trailing,
@@ -232,53 +247,44 @@ impl Shared {
             if !records.is_empty() {
                 return Ok(Some(records));
             }
-            if let Some(to) = trailing.look(queue.reached(), self.begun(), Instant::now()) {
-                self.pass_over(to);
+            if let Some(to) = trailing.look(queue.reached(), input.begun(), Instant::now()) {
+                self.pass_over(input, to);
             }
             tokio::select! {
                 () = queue.arrived() => {}
-                () = self.stopping.notified() => {}
+                () = input.stopping.notified() => {}
                 () = tokio::time::sleep(trailing.wait(RECHECK, Instant::now())) => {}
             }
         }
     }
 
-    /// Offset behind everything that was handed out.
-    fn begun(&self) -> Option<i64> {
-        self.lanes.first().and_then(|lane| lane.tracker.lock().end())
-    }
-
     /// Goes on to `to`, in front of which no record is that was not handed out. Where there are cuts, once all of
     /// them are done: a cut that is asked for there waits for nobody.
-    fn pass_over(&self, to: i64) {
-        if self.cuts.is_some() && self.position() != self.begun() {
+    fn pass_over(&self, input: &Input, to: i64) {
+        if self.cuts.is_some() && input.position() != input.begun() {
             return;
         }
-        for lane in &self.lanes {
-            let mut tracker = lane.tracker.lock();
-            let from = tracker.end().unwrap_or(to);
-            let ticket = tracker.begin(from, to);
-            tracker.finish(ticket);
-            lane.reached.fetch_max(to, Ordering::SeqCst);
+        input.pass_over(to);
+        if std::ptr::eq(input, &raw const self.inputs[0]) {
+            self.status.note_fetched(to);
         }
-        self.status.note_fetched(to);
     }
 
-    fn hand_out(self: &Arc<Self>, records: Messages, place: OwnedSemaphorePermit) {
-        let rows = records.len();
-        if let Some(reason) = order_broken(&records, self.begun(), &self.status.tp) {
+    fn hand_out(self: &Arc<Self>, which: usize, records: Messages, place: OwnedSemaphorePermit) {
+        let (rows, input) = (records.len(), &self.inputs[which]);
+        if let Some(reason) = order_broken(&records, input.begun(), &input.tp) {
             return self.status.fail(&reason);
         }
         self.status.metrics.records_in.inc_by(rows as u64);
-        if self.began().is_none() {
-            self.first.store(records.offset(0), Ordering::Relaxed);
+        input.note(&records);
+        if which == 0 {
+            self.status.note_fetched(records.offset(rows - 1) + 1);
         }
-        self.status.note_fetched(records.offset(rows - 1) + 1);
         let shares: Vec<Vec<Option<Rows>>> =
-            self.lanes.iter().map(|lane| share(&records, lane.mailboxes.len())).collect();
+            input.lanes.iter().map(|lane| share(&records, lane.mailboxes.len())).collect();
         let cursors = shares.iter().flatten().flatten().count();
-        let chunk = Chunk::new(records, Arc::clone(self), cursors, place);
-        for (index, (lane, shares)) in self.lanes.iter().zip(shares).enumerate() {
+        let chunk = Chunk::new(records, (Arc::clone(self), which), cursors, place);
+        for (index, (lane, shares)) in input.lanes.iter().zip(shares).enumerate() {
             let base = {
                 let mut tracker = lane.tracker.lock();
                 let begin = |i| {
@@ -299,6 +305,11 @@ impl Shared {
             self.drain();
         }
     }
+}
+
+/// Is no input at an offset below the one in `least`?
+pub(super) fn is_at_least(positions: &[i64], least: &[i64]) -> bool {
+    positions.iter().zip(least).all(|(at, least)| at >= least)
 }
 
 /// Which instance gets which rows: the same key always the same instance, in order.

@@ -25,6 +25,8 @@ pub struct Chunk {
     pub records: Messages,
     /// Their task.
     pub task: Arc<Shared>,
+    /// Which input of the task has them.
+    input: usize,
     open: AtomicUsize,
     place: Mutex<Option<OwnedSemaphorePermit>>,
 }
@@ -33,12 +35,12 @@ impl Chunk {
     /// Records that `cursors` cursors will read.
     pub(super) fn new(
         records: Messages,
-        task: Arc<Shared>,
+        (task, input): (Arc<Shared>, usize),
         cursors: usize,
         place: OwnedSemaphorePermit,
     ) -> Arc<Self> {
         let place = Mutex::new(Some(place));
-        Arc::new(Self { records, task, open: AtomicUsize::new(cursors), place })
+        Arc::new(Self { records, task, input, open: AtomicUsize::new(cursors), place })
     }
 }
 
@@ -112,13 +114,27 @@ impl Cursor {
     /// The partition.
     #[must_use]
     pub fn tp(&self) -> &TopicPartition {
-        &self.chunk.task.status.tp
+        &self.chunk.task.inputs[self.chunk.input].tp
     }
 
     /// Its task.
     #[must_use]
     pub fn task(&self) -> &Arc<Shared> {
         &self.chunk.task
+    }
+
+    /// Which input of its task it is of.
+    pub(super) fn input(&self) -> usize {
+        self.chunk.input
+    }
+
+    /// Is its next row not in front of `until`, the offset for each input? At the end it is not.
+    pub(super) fn is_beyond(&self, until: &[i64]) -> bool {
+        self.next_offset().is_none_or(|next| next >= until[self.input()])
+    }
+
+    fn lane(&self) -> (usize, usize) {
+        (self.chunk.input, self.lane)
     }
 
     /// The records that [`Cursor::advance`] points into.
@@ -271,7 +287,7 @@ impl Cursor {
     pub fn finish_row(&self, i: usize) {
         if i < self.handed() {
             let ticket = self.base + self.rows.get(i) as u64;
-            self.chunk.task.finish(self.lane, std::iter::once(ticket));
+            self.chunk.task.finish(self.lane(), std::iter::once(ticket));
         }
     }
 
@@ -289,7 +305,7 @@ impl Cursor {
         let mut applied = self.applied.lock();
         if done > *applied {
             let tickets = (*applied..done).map(|i| self.base + self.rows.get(i) as u64);
-            self.chunk.task.finish(self.lane, tickets);
+            self.chunk.task.finish(self.lane(), tickets);
             *applied = done;
         }
     }
@@ -310,7 +326,7 @@ impl Cursor {
         if let Some(began) = self.began.lock().take() {
             self.task().status.metrics.process.observe(began.elapsed().as_secs_f64());
         }
-        self.chunk.task.ended(self.lane, self);
+        self.chunk.task.ended(self.lane(), self);
         self.release();
     }
 }

@@ -1,6 +1,6 @@
 //! Cuts: moments at which all agents of a partition have done the same records, and no others.
 //!
-//! A cut is asked for at the offset behind the last row that anybody has. Rows in front of it are still
+//! A cut is asked for at the offset behind the last row that anybody has, in each input. Rows in front of it are still
 //! handed out, rows behind it wait. Whoever does the last row in front of it seals the cut at once, and
 //! rows are handed out again while it is committed; an agent alone on its partition never waits.
 //!
@@ -10,7 +10,7 @@
 //! # Guarantees
 //!
 //! * A sealed cut has the effects of exactly the records in front of its offset.
-//! * Rows of one instance stay in their order, whoever waits for what.
+//! * Rows of one instance stay in their order, whoever waits for what; those of several inputs, each in its own.
 //! * One cut at most is on its way; the next one is sealed after it.
 
 mod visit;
@@ -18,7 +18,7 @@ mod visit;
 pub use visit::Visit;
 
 use super::{
-    agent::{Mailbox, Shared},
+    agent::{Mailbox, Shared, is_at_least},
     commit::{Outbound, Output},
     cursor::Cursor,
     status::State,
@@ -34,10 +34,12 @@ use tokio::sync::Notify;
 /// What is committed together.
 #[derive(Clone)]
 pub struct Sealed {
-    /// Offset behind its last record.
+    /// Offset behind its last record; of several inputs their number, see [`crate::engine::inputs`].
     pub next: i64,
-    /// Offset of its first record.
+    /// The same in front of its first record.
     pub from: i64,
+    /// Offsets behind the last records of each input.
+    pub each: Vec<i64>,
     /// What was written to tables.
     pub writes: Arc<Layer>,
     /// Records that go out with it; whoever commits it takes them.
@@ -54,20 +56,23 @@ pub struct Cuts {
     word: AtomicU64,
     inner: Mutex<Inner>,
     stored: AtomicI64,
+    stored_each: Mutex<Option<Vec<i64>>>,
     /// Something for whoever commits: a cut is sealed or wanted, or the end has come.
     pub(super) news: Notify,
 }
 
 #[derive(Default)]
 struct Inner {
-    /// Rows from this offset on wait; none: nothing is asked for.
-    until: Option<i64>,
+    /// Rows from this offset on wait, by input; none: nothing is asked for.
+    until: Option<Vec<i64>>,
     in_a_hurry: bool,
     /// No row beyond the cut will ever be handed out here.
     is_last: bool,
     sealed: Option<Sealed>,
     paused: Vec<(Arc<Mailbox>, Vec<Arc<Cursor>>)>,
     from: Option<i64>,
+    /// Where the last cut ended in each input.
+    done: Option<Vec<i64>>,
     is_wanted: bool,
     /// Visits that go on: see [`Visit`].
     visits: usize,
@@ -84,17 +89,29 @@ pub enum End {
 }
 
 impl Cuts {
-    /// Cuts of a task of which everything in front of `stored` is committed.
+    /// Cuts of a task of which everything in front of `stored` is committed, and in front of `each` of
+    /// each input.
     #[must_use]
-    pub fn new(tables: Tables, stored: Option<i64>, is_exact: bool) -> Self {
+    pub fn new(
+        tables: Tables,
+        (stored, each): (Option<i64>, Option<Vec<i64>>),
+        is_exact: bool,
+    ) -> Self {
         Self {
             tables,
             is_exact,
             word: AtomicU64::new(0),
-            inner: Mutex::new(Inner { from: stored, ..Inner::default() }),
+            inner: Mutex::new(Inner { from: stored, done: each.clone(), ..Inner::default() }),
             stored: AtomicI64::new(stored.unwrap_or(-1)),
+            stored_each: Mutex::new(each),
             news: Notify::new(),
         }
+    }
+
+    /// As [`Cuts::stored`], of each input.
+    #[must_use]
+    pub fn stored_each(&self) -> Option<Vec<i64>> {
+        self.stored_each.lock().clone()
     }
 
     /// Offset behind the last record that is committed.
@@ -169,6 +186,16 @@ impl Cuts {
     }
 }
 
+/// The larger offset of each input.
+fn later(one: Option<Vec<i64>>, other: Option<Vec<i64>>) -> Option<Vec<i64>> {
+    match (one, other) {
+        (Some(one), Some(other)) => {
+            Some(one.into_iter().zip(other).map(|(one, other)| one.max(other)).collect())
+        }
+        (one, other) => one.or(other),
+    }
+}
+
 /// Is a cut asked for?
 pub(super) fn is_asked_for(word: u64) -> bool {
     word & 1 == 1
@@ -183,12 +210,11 @@ impl Inner {
     }
 
     /// The cut has moved on: lets those rows go that are in front of it now.
-    fn resume_before(&mut self, until: i64) {
-        let is_beyond = |cursors: &[Arc<Cursor>]| {
-            cursors.iter().find_map(|cursor| cursor.next_offset()).is_none_or(|next| next >= until)
-        };
-        let (waiting, going) =
-            self.paused.drain(..).partition(|(_, cursors)| is_beyond(cursors.as_slice()));
+    fn resume_before(&mut self, until: &[i64]) {
+        let (waiting, going) = self
+            .paused
+            .drain(..)
+            .partition(|(_, cursors)| cursors.iter().all(|cursor| cursor.is_beyond(until)));
         self.paused = going;
         self.resume();
         self.paused = waiting;
@@ -196,12 +222,16 @@ impl Inner {
 
     fn pause(&mut self, cursor: &Arc<Cursor>) {
         let mailbox = cursor.mailbox();
-        let mine = |other: &Arc<Cursor>| Arc::ptr_eq(other.task(), cursor.task());
-        // Those behind it must not overtake it.
+        // Those behind it must not overtake it; what is of another input may be in front of the cut.
+        let mine = |other: &Arc<Cursor>| is_of_same_input(other, cursor);
         let behind = mailbox.remove(mine);
         let waiting = std::iter::once(Arc::clone(cursor)).chain(behind);
         self.paused.push((Arc::clone(mailbox), waiting.collect()));
     }
+}
+
+fn is_of_same_input(one: &Cursor, other: &Cursor) -> bool {
+    Arc::ptr_eq(one.task(), other.task()) && one.input() == other.input()
 }
 
 /// What to do with the row that an instance asks for.
@@ -224,8 +254,8 @@ impl Shared {
         if inner.until.is_none() {
             // Closed first: a row that is handed out meanwhile is seen here, or sees this.
             cuts.close();
-            let reached = self.reached().max(inner.from);
-            if reached.is_none() || (reached == inner.from && !cuts.tables.is_touched()) {
+            let reached = later(self.reached(), inner.done.clone());
+            if reached.is_none() || (reached == inner.done && !cuts.tables.is_touched()) {
                 inner.is_wanted = false;
                 inner.in_a_hurry = false;
                 cuts.open();
@@ -269,6 +299,7 @@ impl Shared {
         let Some(cuts) = &self.cuts else { return };
         cuts.tables.applied();
         cuts.stored.store(sealed.next, Ordering::Release);
+        *cuts.stored_each.lock() = Some(sealed.each.clone());
         let mut inner = cuts.inner.lock();
         inner.sealed = None;
         self.seal_if_even(cuts, &mut inner);
@@ -281,24 +312,25 @@ impl Shared {
         cuts.close();
         inner.is_last = true;
         inner.in_a_hurry = true;
-        let touched = inner.from.filter(|_| inner.visits > 0 || cuts.tables.is_touched());
-        inner.until = inner.until.max(self.reached()).max(touched);
+        let is_touched = inner.visits > 0 || cuts.tables.is_touched();
+        let touched = inner.done.clone().filter(|_| is_touched);
+        inner.until = later(later(inner.until.take(), self.reached()), touched);
         inner.resume();
         self.seal_if_even(cuts, &mut inner);
         self.wake_instances();
     }
 
     /// Offset of the last cut that will be asked for here, if it is known.
-    pub(super) fn last_cut(&self) -> Option<i64> {
+    pub(super) fn last_cut(&self) -> Option<Vec<i64>> {
         let inner = self.cuts.as_ref()?.inner.lock();
-        inner.until.filter(|_| inner.is_last)
+        inner.until.clone().filter(|_| inner.is_last)
     }
 
     /// Has every agent done exactly the records that the last cut is to have?
     pub(super) fn is_even(&self) -> bool {
         let is_visited = self.cuts.as_ref().is_some_and(|cuts| cuts.inner.lock().visits > 0);
-        !is_visited
-            && self.last_cut().is_none_or(|until| self.position().is_none_or(|at| at >= until))
+        let Some(until) = self.last_cut().filter(|_| !is_visited) else { return !is_visited };
+        self.positions().is_none_or(|at| is_at_least(&at, &until))
     }
 
     /// A row was done while a cut is asked for.
@@ -323,16 +355,25 @@ impl Shared {
             // The row belongs to another cut than the one before it: the instance must learn that.
             return self.again(cursor, &mut inner);
         }
-        match inner.until {
-            None => self.again(cursor, &mut inner),
-            Some(until) if offset < until => Gate::Pass,
+        if inner.until.is_none() {
+            return self.again(cursor, &mut inner);
+        }
+        self.pass_closed(cursor, offset, &mut inner)
+    }
+
+    /// A cut is asked for: may the row at `offset` go?
+    fn pass_closed(&self, cursor: &Arc<Cursor>, offset: i64, inner: &mut Inner) -> Gate {
+        let at = cursor.input();
+        match &mut inner.until {
+            Some(until) if offset < until[at] => Gate::Pass,
             Some(_) if inner.is_last => Gate::End,
-            Some(_) if !inner.in_a_hurry && self.holds_rows(cursor) => {
-                inner.until = Some(offset + 1);
-                inner.resume_before(offset + 1);
+            Some(until) if !inner.in_a_hurry && self.holds_rows(cursor) => {
+                until[at] = offset + 1;
+                let until = until.clone();
+                inner.resume_before(&until);
                 Gate::Pass
             }
-            Some(_) => {
+            _ => {
                 inner.pause(cursor);
                 Gate::Wait
             }
@@ -351,7 +392,10 @@ impl Shared {
         let mailbox = Arc::clone(cursor.mailbox());
         if let Some(cuts) = &self.cuts {
             let mut inner = cuts.inner.lock();
-            let waits = inner.paused.iter_mut().find(|(of, _)| Arc::ptr_eq(of, &mailbox));
+            let waits = inner.paused.iter_mut().find(|(of, cursors)| {
+                let is_same = |other: &Arc<Cursor>| is_of_same_input(other, &cursor);
+                Arc::ptr_eq(of, &mailbox) && cursors.first().is_some_and(is_same)
+            });
             if let Some((_, cursors)) = waits {
                 return cursors.push(cursor);
             }
@@ -362,18 +406,22 @@ impl Shared {
     }
 
     fn seal_if_even(&self, cuts: &Cuts, inner: &mut MutexGuard<'_, Inner>) {
-        let Some(until) = inner.until else { return };
-        let Some(next) = self.position().max(inner.from).filter(|&at| at >= until) else { return };
+        let Some(until) = &inner.until else { return };
+        let each = later(self.positions(), inner.done.clone());
+        let Some(each) = each.filter(|at| is_at_least(at, until)) else { return };
+        let next = each.iter().sum();
         if inner.sealed.is_some() || inner.visits > 0 || !self.status.may_commit() {
             return;
         }
         let from = inner.from.unwrap_or_else(|| self.began().unwrap_or(next));
-        if inner.is_last && inner.from == Some(next) && !cuts.tables.is_touched() {
+        let is_done = inner.done.as_ref() == Some(&each);
+        if inner.is_last && is_done && !cuts.tables.is_touched() {
             return;
         }
         let (writes, sent) = cuts.tables.seal();
-        inner.sealed = Some(Sealed { next, from, writes, sent: Arc::new(Mutex::new(sent)) });
-        inner.from = Some(next);
+        let sent = Arc::new(Mutex::new(sent));
+        inner.sealed = Some(Sealed { next, from, each: each.clone(), writes, sent });
+        (inner.from, inner.done) = (Some(next), Some(each));
         inner.is_wanted = false;
         let number = cuts.number() + 1;
         cuts.word.store(number << 1 | u64::from(inner.is_last), Ordering::SeqCst);

@@ -29,6 +29,7 @@ pub mod commit;
 pub mod cursor;
 pub mod cut;
 pub mod dead_letter;
+pub mod input;
 mod order;
 mod ready;
 pub mod repartition;

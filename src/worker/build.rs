@@ -13,6 +13,7 @@ use super::{
     restoring::{Keeping, Kept, committed},
     stages::stage_spawn,
     task::Task,
+    together,
 };
 use crate::{
     codec::{DecodeOptions, format::Decoders, json::SharedSchema},
@@ -22,7 +23,7 @@ use crate::{
         horizon::Point,
     },
     error::Result,
-    kafka::queue::PartitionQueue,
+    kafka::{consumer::Attached, queue::PartitionQueue},
     state::Store,
     task::{
         commit::{Ended, Ledger},
@@ -60,6 +61,8 @@ pub(super) struct Plan {
     /// Are its offsets committed in transactions?
     pub(super) is_exact: bool,
     pub(super) topics: Vec<String>,
+    /// Partitions of all topics that are read, the attached ones among them.
+    pub(super) partitions: usize,
     /// Where it begins without offsets.
     pub(super) start_at: StartAt,
 }
@@ -78,7 +81,8 @@ pub(super) fn groups(
         let group = group(worker, runtime, config.to.clone(), None, spawn);
         let (topics, tells_ends) = (vec![config.topic.clone()], config.event_time.is_some());
         let is_exact = config.guarantee == Guarantee::ExactlyOnce;
-        plans.push(Plan { group, tells_ends, is_exact, topics, start_at });
+        let partitions = count(known, &topics);
+        plans.push(Plan { group, tells_ends, is_exact, topics, partitions, start_at });
     }
     for config in &worker.config.subscriptions {
         let (spawn, resumes) = subscription_spawn(worker, runtime, config, known)?;
@@ -89,7 +93,8 @@ pub(super) fn groups(
         // What was written on before its group has joined is not to be missed.
         let start_at = if config.is_repartitioned { StartAt::Earliest } else { start_at };
         let is_exact = config.guarantee == Guarantee::ExactlyOnce;
-        plans.push(Plan { group, tells_ends, is_exact, topics, start_at });
+        let partitions = count(known, &topics);
+        plans.push(Plan { group, tells_ends, is_exact, topics, partitions, start_at });
     }
     let mut agents: BTreeMap<&str, Vec<&AgentConfig>> = BTreeMap::new();
     for config in &worker.config.agents {
@@ -97,14 +102,26 @@ pub(super) fn groups(
     }
     for (id, configs) in agents {
         let topics: BTreeSet<_> = configs.iter().flat_map(|c| c.topics.iter().cloned()).collect();
+        let attached = together::attached(&worker.config.copartitioned, &topics, known);
         let spawn = agents_spawn(worker, runtime, &configs, epochs, known);
         let epochs = Some(Arc::clone(epochs));
-        let group = group(worker, runtime, id.to_owned(), epochs, spawn);
-        let topics = topics.into_iter().collect();
+        let mut group = group(worker, runtime, id.to_owned(), epochs, spawn);
+        let partitions = count(known, &topics);
+        let is_lead = |topic: &String| attached.topics().all(|other| other != topic);
+        let topics = topics.into_iter().filter(is_lead).collect();
+        group.attached = attached;
         let is_exact = configs.iter().any(|one| one.guarantee == Guarantee::ExactlyOnce);
-        plans.push(Plan { group, tells_ends: false, is_exact, topics, start_at });
+        plans.push(Plan { group, tells_ends: false, is_exact, topics, partitions, start_at });
     }
     Ok(plans)
+}
+
+/// Partitions of `topics`, one at least.
+fn count<'a>(
+    known: &BTreeMap<String, usize>,
+    topics: impl IntoIterator<Item = &'a String>,
+) -> usize {
+    topics.into_iter().filter_map(|topic| known.get(topic)).sum::<usize>().max(1)
 }
 
 fn group(
@@ -124,6 +141,7 @@ fn group(
         drain_timeout: Duration::from_millis(worker.config.drain_timeout_ms),
         commit_interval: Duration::from_millis(worker.config.commit_interval_ms.max(1)),
         spawn,
+        attached: Attached::default(),
         resumes: false,
         me: Weak::new(),
         member: OnceLock::new(),
@@ -179,7 +197,7 @@ fn subscription_spawn(
     let (known, keeping) = (known.clone(), parts.keeping());
     let recipe = Arc::new(Recipe { config, runtime: runtime.clone(), decoders, parts, shelf });
     let is_exact = recipe.config.guarantee == Guarantee::ExactlyOnce;
-    let spawn: Spawn = Box::new(move |group, tp, queue, point| {
+    let spawn: Spawn = Box::new(move |group, (tp, queue), _, point| {
         let worker = weak.upgrade().expect("a worker leaves its groups before it goes");
         if !is_exact && keeping.is_none() {
             return recipe.begin(&worker, tp, queue, Begin { point, ..Begin::default() });

@@ -23,6 +23,7 @@ use crate::{
         tables::space,
     },
     types::TopicPartition,
+    worker::positions::InputSpace,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -36,6 +37,7 @@ pub(super) fn changelog(tables: &[TableConfig], tp: &TopicPartition) -> Changelo
     let topics = tables.iter().enumerate();
     let topics = topics.map(|(index, table)| (space(index), Arc::from(table.changelog.as_str())));
     Changelog::keys(topics.collect(), Arc::clone(&tp.topic), tp.partition)
+        .with_inputs(InputSpace::space(tables.len()))
 }
 
 /// The same, for a transaction.
@@ -50,6 +52,7 @@ pub(super) fn log_records(
 pub(super) struct AtLeastOnce {
     pub(super) store: Arc<dyn Store>,
     pub(super) changelog: Changelog,
+    pub(super) inputs: InputSpace,
     pub(super) epochs: Arc<Epochs>,
     pub(super) producer: Arc<Producer>,
 }
@@ -57,7 +60,7 @@ pub(super) struct AtLeastOnce {
 impl Committer for AtLeastOnce {
     fn commit<'a>(&'a self, cut: &'a Sealed) -> Committing<'a> {
         Box::pin(async move {
-            let delta = cut.writes.delta();
+            let delta = self.inputs.with_positions(cut);
             let hash = self.changelog.owner();
             let mark = Mark { next: cut.next, token: 0, hash, log: -1 };
             self.settle().await?;
@@ -120,6 +123,7 @@ async fn blocking<T: Send + 'static>(
 /// See the module.
 pub(super) struct ExactlyOnce {
     pub(super) ledger: Arc<Ledger>,
+    pub(super) inputs: InputSpace,
     pub(super) clock: Clock,
 }
 
@@ -128,7 +132,8 @@ impl Committer for ExactlyOnce {
         let commit = Commit {
             from: cut.from,
             next: cut.next,
-            delta: cut.writes.delta(),
+            inputs: self.inputs.each(cut),
+            delta: self.inputs.with_positions(cut),
             outputs: std::mem::take(&mut *cut.sent.lock()).into(),
             point: None,
             time_ms: self.clock.now_ms(),

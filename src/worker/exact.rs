@@ -85,7 +85,7 @@ pub(super) fn ledger_parts(
     let member = Arc::new(OfGroup(Arc::downgrade(group), Arc::clone(worker.logs())));
     let group_says = heartbeat_of_members(&worker.config.kafka) + ANSWER;
     LedgerParts {
-        link: Link { tp: tp.clone(), make: Box::new(make), member, group_says },
+        link: Link { tp: tp.clone(), sides: Vec::new(), make: Box::new(make), member, group_says },
         store: None,
         log: None,
         catch_up: Box::new(NothingToCatchUp),

@@ -65,6 +65,8 @@ impl Worker {
         let group = self.groups.lock().iter().find(|group| group.id == *id).cloned();
         let group = group.ok_or(Error::Stopped)?;
         let member = group.member.get().ok_or(Error::Stopped)?;
+        // What another topic brings along is not subscribed.
+        all.retain(|topic| group.attached.topics().all(|other| other != topic));
         member.resubscribe(&all.into_iter().collect::<Vec<_>>())
     }
 }

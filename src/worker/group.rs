@@ -12,7 +12,7 @@ use crate::{
     error::{Act, Result},
     failpoints::failpoint,
     kafka::{
-        consumer::{Begin, Committed, GroupConsumer, GroupOffset, Listener},
+        consumer::{Attached, Begin, Committed, GroupConsumer, GroupOffset, Listener},
         queue::PartitionQueue,
     },
     metrics::Metrics,
@@ -30,9 +30,12 @@ use std::{
 };
 use tokio::runtime::Handle;
 
-/// Begins the task of a partition.
+/// A partition, and where its records come.
+pub(super) type Queued = (TopicPartition, PartitionQueue);
+
+/// Begins the task of a partition, with those that are attached to it.
 pub(super) type Spawn =
-    Box<dyn Fn(&Arc<Group>, TopicPartition, PartitionQueue, Option<Point>) -> Task + Send + Sync>;
+    Box<dyn Fn(&Arc<Group>, Queued, Vec<Queued>, Option<Point>) -> Task + Send + Sync>;
 
 /// How often a broker is asked for committed offsets before partitions are given up; once is some seconds.
 const COMMITTED_TRIES: usize = 5;
@@ -51,6 +54,8 @@ pub struct Group {
     pub(super) drain_timeout: Duration,
     pub(super) commit_interval: Duration,
     pub(super) spawn: Spawn,
+    /// Topics whose partitions belong to tasks of another one.
+    pub(super) attached: Attached,
     /// Do tasks need to know what is committed beside their offsets?
     pub(super) resumes: bool,
     /// Itself, for its tasks.
@@ -98,11 +103,11 @@ impl Group {
             if let Some(point) = task.point()
                 && status.committed() != Some(point.position)
             {
-                offsets.push((status.tp.clone(), point));
+                offsets.push((task.clone(), point));
             }
         }
         if !offsets.is_empty()
-            && let Err(error) = self.settle_and_commit(member, &tasks, &offsets)
+            && let Err(error) = self.settle_and_commit(member, &offsets)
         {
             match error.act() {
                 Act::Retry | Act::Fence => {
@@ -114,36 +119,31 @@ impl Group {
             }
         }
         for task in &tasks {
-            let status = task.status();
-            let seen = status.committed().or_else(|| task.position());
-            if let (Some(end), Some(at)) = (member.end_offset(&status.tp), seen) {
-                status.metrics.lag.set((end - at).max(0));
+            let of_one = |(tp, at): (TopicPartition, Option<i64>)| {
+                Some((member.end_offset(&tp)? - at?).max(0))
+            };
+            let each = task.seen().into_iter().map(of_one);
+            if let Some(lag) = each.sum::<Option<i64>>() {
+                task.status().metrics.lag.set(lag);
             }
         }
     }
 
-    fn settle_and_commit(
-        &self,
-        member: &GroupConsumer,
-        tasks: &[Task],
-        offsets: &[(TopicPartition, Point)],
-    ) -> Result<()> {
+    fn settle_and_commit(&self, member: &GroupConsumer, offsets: &[(Task, Point)]) -> Result<()> {
         let began = Instant::now();
         self.settle_sent(self.drain_timeout)?;
         if self.is_killed() {
             return Ok(());
         }
-        let commits: Vec<_> = offsets.iter().map(|(tp, point)| offset(tp, point)).collect();
+        let commits: Vec<_> = offsets.iter().flat_map(|(task, point)| due(task, point)).collect();
         failpoint!("line::offsets_begin");
         member.commit(&commits)?;
         failpoint!("line::offsets_end");
         let seconds = began.elapsed().as_secs_f64();
-        for task in tasks {
+        for (task, point) in offsets {
             let status = task.status();
-            if let Some((_, point)) = offsets.iter().find(|(tp, _)| *tp == status.tp) {
-                status.note_committed(point.position);
-                status.metrics.commit.observe(seconds);
-            }
+            status.note_committed(point.position);
+            status.metrics.commit.observe(seconds);
         }
         Ok(())
     }
@@ -296,9 +296,14 @@ impl Group {
     }
 }
 
-/// What is committed for a task.
-fn offset(tp: &TopicPartition, point: &Point) -> GroupOffset {
-    GroupOffset { tp: tp.clone(), offset: point.offset, metadata: point.to_metadata() }
+/// What is committed for a task that is at `point`.
+fn due(task: &Task, point: &Point) -> Vec<GroupOffset> {
+    let Some(each) = task.committable_of_each() else {
+        let (tp, metadata) = (task.status().tp.clone(), point.to_metadata());
+        return vec![GroupOffset { tp, offset: point.offset, metadata }];
+    };
+    let plain = |(tp, offset)| GroupOffset { tp, offset, metadata: String::new() };
+    each.into_iter().map(plain).collect()
 }
 
 /// A partition that was worked on has no state here: another machine had it, or it was removed.
@@ -352,9 +357,16 @@ impl Listener for Group {
         let mut empty = Vec::new();
         let points = self.points(&names, committed);
         let Some(me) = self.me.upgrade() else { return starts };
-        for (tp, queue) in partitions {
+        let is_attached =
+            |(tp, _): &Queued| self.attached.topics().any(|topic| *topic == *tp.topic);
+        let (attached, leads): (Vec<_>, Vec<_>) = partitions.into_iter().partition(is_attached);
+        let mut attached: BTreeMap<_, _> = attached.into_iter().collect();
+        for (tp, queue) in leads {
             let point = points.as_ref().ok().and_then(|points| points.get(&tp).copied());
-            let task = (self.spawn)(&me, tp.clone(), queue, point);
+            let sides = self.attached.of(&tp);
+            starts.extend(sides.iter().map(|side| (side.clone(), Begin::Held)));
+            let sides = sides.into_iter().filter_map(|side| attached.remove_entry(&side));
+            let task = (self.spawn)(&me, (tp.clone(), queue), sides.collect(), point);
             if let Err(error) = &points {
                 task.status().fail(&format!(
                     "where its windows were is not known: {error}. Nothing is lost; restart the worker when the cluster answers"
@@ -385,11 +397,9 @@ impl Listener for Group {
         going.iter().for_each(|task| task.close_state(!abandon));
         let mut offsets: Vec<GroupOffset> = going
             .iter()
-            .filter_map(|task| {
-                let status = task.status();
-                let point = task.point()?;
-                (status.committed() != Some(point.position)).then(|| offset(&status.tp, &point))
-            })
+            .filter_map(|task| Some((task, task.point()?)))
+            .filter(|(task, point)| task.status().committed() != Some(point.position))
+            .flat_map(|(task, point)| due(task, &point))
             .collect();
         if abandon || (!offsets.is_empty() && self.settle_sent(self.drain_timeout).is_err()) {
             offsets.clear();
@@ -404,10 +414,10 @@ impl Listener for Group {
         }
         drop(tasks);
         self.tell_of_restored();
+        let partitions = self.attached.with(partitions);
         self.metrics.revoked.inc_by(partitions.len() as u64);
         if !partitions.is_empty() {
-            self.events
-                .put(Event::Revoked { group: self.id.clone(), partitions: partitions.to_vec() });
+            self.events.put(Event::Revoked { group: self.id.clone(), partitions });
         }
         offsets
     }

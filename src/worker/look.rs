@@ -3,13 +3,34 @@
 use super::{
     Worker,
     snapshots::switched_off,
+    task::Task,
     view::{AssignmentView, Health, SnapshotsView, View},
 };
-use crate::{error::Result, state::inspect::Opened, task::status::State};
+use crate::{error::Result, state::inspect::Opened, task::status::State, types::TopicPartition};
 use std::{sync::atomic::Ordering, time::Duration};
 
 /// An error of the client counts against health for this long.
 const TROUBLE_AGE: Duration = Duration::from_secs(15);
+
+/// What is said of `tp`, one of the partitions that `task` reads, beside its offsets.
+fn assignment(group: &str, task: &Task, tp: &TopicPartition) -> AssignmentView {
+    let status = task.status();
+    AssignmentView {
+        name: status.name.clone(),
+        group: group.to_owned(),
+        topic: tp.topic.to_string(),
+        partition: tp.partition,
+        // It will be, and nobody has to do anything about it.
+        state: if status.is_void() { State::Restoring } else { status.state() }.as_str(),
+        committed: None,
+        position: None,
+        end: None,
+        in_flight: task.in_flight(),
+        error: status.error().or_else(|| status.waiting()),
+        halt: status.halted(),
+        restoring: task.restoring(),
+    }
+}
 
 impl View for Worker {
     fn app_id(&self) -> String {
@@ -65,29 +86,18 @@ impl View for Worker {
 
     fn assignments(&self) -> Vec<AssignmentView> {
         let ends: Vec<_> = self.groups.lock().clone();
-        self.tasks()
-            .into_values()
-            .map(|(group, task)| {
-                let status = task.status();
-                let member = ends.iter().find(|g| g.id == group).and_then(|g| g.member.get());
-                AssignmentView {
-                    name: status.name.clone(),
-                    topic: status.tp.topic.to_string(),
-                    partition: status.tp.partition,
-                    // It will be, and nobody has to do anything about it.
-                    state: if status.is_void() { State::Restoring } else { status.state() }
-                        .as_str(),
-                    committed: status.committed(),
-                    position: status.fetched(),
-                    end: member.and_then(|m| m.end_offset(&status.tp)),
-                    in_flight: task.in_flight(),
-                    error: status.error().or_else(|| status.waiting()),
-                    halt: status.halted(),
-                    restoring: task.restoring(),
-                    group,
-                }
-            })
-            .collect()
+        let of_task = |(group, task): (String, Task)| {
+            let member = ends.iter().find(|g| g.id == group).and_then(|g| g.member.get());
+            let end = |tp: &TopicPartition| member.and_then(|m| m.end_offset(tp));
+            task.fetched()
+                .into_iter()
+                .map(|(tp, committed, position)| {
+                    let end = end(&tp);
+                    AssignmentView { committed, position, end, ..assignment(&group, &task, &tp) }
+                })
+                .collect::<Vec<_>>()
+        };
+        self.tasks().into_values().flat_map(of_task).collect()
     }
 
     fn snapshots(&self) -> SnapshotsView {

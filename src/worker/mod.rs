@@ -32,9 +32,11 @@ mod globals;
 mod look;
 pub mod opening;
 mod parts;
+mod positions;
 mod reopening;
 mod restoring;
 mod stages;
+mod together;
 mod trimming;
 
 use crate::{
@@ -254,12 +256,9 @@ impl Worker {
         let _ = self.partitions.globals.set(Globals::begin(self, &admin)?);
         let epochs = Arc::new(Epochs::new(Arc::clone(&self.producer)));
         let plans = build::groups(self, &handle, &epochs, &known)?;
-        let partitions_of = |topics: &[String]| -> usize {
-            topics.iter().filter_map(|t| known.get(t)).sum::<usize>().max(1)
-        };
-        let all: usize = plans.iter().map(|plan| partitions_of(&plan.topics)).sum();
+        let all: usize = plans.iter().map(|plan| plan.partitions).sum();
         for plan in plans {
-            let partitions = partitions_of(&plan.topics);
+            let partitions = plan.partitions;
             let group = Arc::new_cyclic(|me| Group { me: me.clone(), ..plan.group });
             // A pattern that nothing fits yet has nothing to wait for.
             group.has_joined.store(plan.topics.is_empty(), Ordering::Release);
@@ -270,6 +269,7 @@ impl Worker {
                     user: &self.config.kafka,
                     group: &group.id,
                     topics: &plan.topics,
+                    attached: &group.attached,
                     start_at: plan.start_at,
                     partitions,
                     buffer_bytes: self.config.fetch_buffer_bytes * partitions / all.max(1),
@@ -419,7 +419,7 @@ impl Worker {
     pub fn agent_failed(&self, agent: &str, reason: &str) {
         for task in self.groups.lock().iter().flat_map(|group| group.tasks()) {
             if let task::Task::Agents(shared, _) = &task
-                && shared.lanes.iter().any(|lane| lane.agent == agent)
+                && shared.lanes().any(|lane| lane.agent == agent)
             {
                 shared.status.fail(reason);
             }

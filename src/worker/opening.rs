@@ -62,10 +62,12 @@ impl Opening {
             return;
         }
         let Some(member) = group.member.get() else { return };
-        if let Err(error) = member.release(&self.status.tp, begins)
-            && task.status().is_live()
-        {
-            task.status().fail(&error.to_string());
+        for (tp, begins) in task.begins(begins) {
+            if let Err(error) = member.release(&tp, begins)
+                && task.status().is_live()
+            {
+                task.status().fail(&error.to_string());
+            }
         }
     }
 }

@@ -1,8 +1,9 @@
 //! The partitions of tables that this worker has, for whoever reads and writes them.
 //!
-//! A table has one writer: the agents of one topic. Each of that topic's partitions has its part of the
-//! table, with the keys that its events were about; what an agent reads while it has an event of that
-//! topic is in the event's own partition, so that it does not depend on which partitions are here.
+//! A table has one writer: the agents of one topic, or of several that are read together; those go by the name
+//! of the first. Each of the topic's partitions has its part of the table, with the keys that its events were
+//! about; what an agent reads while it has an event of that topic is in the event's own partition, so that it
+//! does not depend on which partitions are here.
 
 use super::globals::{Global, Globals};
 use crate::{

@@ -73,11 +73,17 @@ impl Group {
         let tp = &old.status().tp;
         old.close_state(false);
         let Some(member) = self.member.get() else { return true };
-        let Some(queue) = member.hold_again(tp, LOOK) else { return false };
+        let hold = |tp: TopicPartition| {
+            let queue = member.hold_again(&tp, LOOK)?;
+            Some((tp, queue))
+        };
+        let Some(queued) = hold(tp.clone()) else { return false };
+        let sides = self.attached.of(tp).into_iter().map(hold);
+        let Some(sides) = sides.collect::<Option<Vec<_>>>() else { return false };
         let mut tasks = self.tasks.lock();
         if let Some(place) = tasks.get_mut(tp).filter(|place| place.is(old)) {
             tracing::info!(target: "turbine.worker", "{} {tp}: begins anew", old.status().name);
-            *place = (self.spawn)(self, tp.clone(), queue, None);
+            *place = (self.spawn)(self, queued, sides, None);
             if let Task::Opening(opening) = place.clone() {
                 self.begin_opening(opening);
             }

@@ -57,7 +57,7 @@ pub(super) fn stage_spawn(
     let (partitions, target_partitions) = (count(&config.topic)?, count(&config.to)?);
     let (weak, runtime) = (Arc::downgrade(worker), runtime.clone());
     let recipe = Arc::new(Recipe { config, runtime, decoders, partitions, target_partitions });
-    Ok(Box::new(move |group, tp, queue, _| {
+    Ok(Box::new(move |group, (tp, queue), _, _| {
         let worker = weak.upgrade().expect("a worker leaves its groups before it goes");
         if recipe.config.guarantee == Guarantee::AtLeastOnce {
             return recipe.begin(&worker, tp, queue, None);

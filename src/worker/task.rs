@@ -4,9 +4,10 @@ use super::cuts::Ended;
 use super::opening::Opening;
 use crate::engine::horizon::Point;
 use crate::task::{
-    agent, cut::End, repartition, restore::Seen, shelf::Shelf, status::State, status::Status,
-    subscription, subscription::Job,
+    agent, cut::Cuts, cut::End, repartition, restore::Seen, shelf::Shelf, status::State,
+    status::Status, subscription, subscription::Job,
 };
+use crate::types::TopicPartition;
 use std::{sync::Arc, time::Duration};
 
 /// Longest wait for the last commit of a partition that goes.
@@ -56,6 +57,48 @@ impl Task {
             Self::Agents(task, _) => task.committable().map(Point::plain),
             Self::Repartition(task) => task.committable().map(Point::plain),
             Self::Opening(_) => None,
+        }
+    }
+
+    /// What to commit for each input, of a task with several.
+    pub(super) fn committable_of_each(&self) -> Option<Vec<(TopicPartition, i64)>> {
+        self.shared_inputs()?.committable_of_each()
+    }
+
+    /// Each partition that it reads, and how far its records are done for good.
+    pub(super) fn seen(&self) -> Vec<(TopicPartition, Option<i64>)> {
+        let Some(task) = self.shared_inputs() else {
+            let status = self.status();
+            return vec![(status.tp.clone(), status.committed().or_else(|| self.position()))];
+        };
+        let each = task.cuts.as_ref().and_then(Cuts::stored_each).unwrap_or_default();
+        let inputs = task.inputs.iter().enumerate();
+        inputs.map(|(index, input)| (input.tp.clone(), each.get(index).copied())).collect()
+    }
+
+    /// Each partition that it reads: what is committed of it, and the offset behind the last record fetched.
+    pub(super) fn fetched(&self) -> Vec<(TopicPartition, Option<i64>, Option<i64>)> {
+        let Some(task) = self.shared_inputs() else {
+            let status = self.status();
+            return vec![(status.tp.clone(), status.committed(), status.fetched())];
+        };
+        let each = self.seen().into_iter().zip(&task.inputs);
+        each.map(|((tp, committed), input)| (tp, committed, input.fetched())).collect()
+    }
+
+    /// Each partition that it reads, and where that begins; `at` is where a single one does.
+    pub(super) fn begins(&self, at: Option<i64>) -> Vec<(TopicPartition, Option<i64>)> {
+        match self.shared_inputs() {
+            Some(task) => task.inputs.iter().map(|one| (one.tp.clone(), one.begins)).collect(),
+            None => vec![(self.status().tp.clone(), at)],
+        }
+    }
+
+    /// The task, if it has several inputs.
+    pub(super) fn shared_inputs(&self) -> Option<&agent::Shared> {
+        match self {
+            Self::Agents(task, _) if task.inputs.len() > 1 => Some(task),
+            _ => None,
         }
     }
 

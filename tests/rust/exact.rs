@@ -11,7 +11,7 @@ use turbine::{
     config::StartAt,
     engine::{halt::Reason, identity::Identity},
     kafka::{
-        consumer::{Begin, Committed, GroupConsumer, GroupOffset, Listener, Membership},
+        consumer::{Attached, Begin, Committed, GroupConsumer, GroupOffset, Listener, Membership},
         flight::Flight,
         messages::Messages,
         outgoing::Outgoing,
@@ -108,6 +108,7 @@ fn join(broker: &Broker, group: &str, begin: Begin) -> (GroupConsumer, Arc<Every
         user: &BTreeMap::new(),
         group,
         topics: &["t".to_owned()],
+        attached: &Attached::default(),
         start_at: StartAt::Earliest,
         partitions: 1,
         buffer_bytes: 1 << 20,
@@ -231,6 +232,7 @@ fn parts(broker: &Broker, member: &Arc<GroupConsumer>, store: &Arc<MemoryStore>)
         move || Producer::transactional(&address, &BTreeMap::new(), "task", 1 << 20, counter());
     LedgerParts {
         link: Link {
+            sides: Vec::new(),
             tp: tp(),
             make: Box::new(make),
             member: Arc::new(OfGroup(Arc::clone(member), Identity::default())),
@@ -278,7 +280,7 @@ fn a_ledger_goes_on_where_the_last_one_committed() {
             .block_on(async { tokio::task::spawn_blocking(|| Ledger::boot(parts)).await.unwrap() })
     };
     let (first, live) = boot(&store).unwrap();
-    assert_eq!(live, Live { at: None, receipt: None });
+    assert_eq!(live, Live { at: None, inputs: Vec::new(), receipt: None });
     runtime.block_on(first.commit(commit(0, 7, "a"))).unwrap();
     runtime.block_on(first.commit(commit(7, 9, "b"))).unwrap();
     assert_eq!(store.get(Space::STATE, b"key").unwrap().as_deref(), Some(&b"b"[..]));

@@ -12,7 +12,11 @@ use std::{
 };
 use turbine::{
     config::OnGap,
-    engine::halt::Reason,
+    engine::{
+        halt::Reason,
+        inputs::{KEY, Positions},
+    },
+    error::Result,
     metrics::Metrics,
     state::{
         Delta, Mark, MemoryStore, Space, SpaceName, StateDb, StateOptions, Store, TaskName, Writes,
@@ -22,7 +26,7 @@ use turbine::{
         commit::CatchUp as _,
         restore::{
             GapPolicy, Goal, Log, Progress, Recover, Replay, Restore, Snapshots, Sources, Table,
-            bring_back,
+            Tables, bring_back,
         },
     },
     types::TopicPartition,
@@ -116,9 +120,18 @@ impl Deltas {
 }
 
 fn run(world: &World, store: &dyn Store, sources: &Sources, goal: Option<Goal>) -> Option<Mark> {
+    try_run(world, store, sources, goal).unwrap()
+}
+
+fn try_run(
+    world: &World,
+    store: &dyn Store,
+    sources: &Sources,
+    goal: Option<Goal>,
+) -> Result<Option<Mark>> {
     let (logs, progress) = (world.logs(), progress());
     let restore = Restore { logs: &logs, store, progress: &progress, is_wanted: &|| true };
-    bring_back(&restore, sources, goal).unwrap()
+    bring_back(&restore, sources, goal)
 }
 
 fn progress() -> Progress {
@@ -291,6 +304,17 @@ fn a_commit_that_was_written_again_replaces_the_first_try() {
     }
 }
 
+/// The changelogs of `tables`, whose task reads one topic.
+fn log_of(tables: Vec<Table>) -> Log {
+    log_of_topics(tables, &["orders"])
+}
+
+fn log_of_topics(tables: Vec<Table>, topics: &[&str]) -> Log {
+    let inputs = Space(tables.len() as u16);
+    let topics = topics.iter().map(|&topic| topic.into()).collect();
+    Log::Tables(Tables { tables, topics, inputs })
+}
+
 #[test]
 fn tables_get_their_newest_values_and_no_part_of_a_commit() {
     let world = World::new(&[]);
@@ -308,7 +332,7 @@ fn tables_get_their_newest_values_and_no_part_of_a_commit() {
     let torn = records(30, &[("a", Some("torn"))], &[("x", Some("torn")), ("z", Some("torn"))]);
     send(&producer, &torn[..2]);
     let tables = spaces().map(|(space, topic)| Table { space, topic }).collect();
-    let log = Log::Tables(tables);
+    let log = log_of(tables);
     let sources =
         Sources { tp: TopicPartition::new("orders", 0), snapshots: None, log, topic_id: None };
     for (store, _directory) in stores() {
@@ -316,6 +340,65 @@ fn tables_get_their_newest_values_and_no_part_of_a_commit() {
         assert_eq!(run(&world, &*store, &sources, Some(goal)).unwrap().next, 20);
         assert_eq!(content(&*store, Space(0)), map(&[("a", "2")]));
         assert_eq!(content(&*store, Space(1)), map(&[("x", "1"), ("y", "1")]));
+    }
+}
+
+#[test]
+fn tables_of_several_topics_say_where_each_of_them_is() {
+    let world = World::new(&[]);
+    let topic = Arc::clone(&world.topic.topic);
+    let inputs = Space(1);
+    let positions =
+        |a: i64, b: i64| Positions([("orders".into(), a), ("returns".into(), b)].into());
+    let changelog = Changelog::keys(vec![(Space(0), Arc::clone(&topic))], "orders".into(), 0)
+        .with_inputs(inputs);
+    let write = |at: &Positions, writes: &[(&str, Option<&str>)]| {
+        let mut delta = delta(writes);
+        delta.push(inputs, Writes(vec![(KEY.to_vec(), Some(at.to_bytes()))]));
+        changelog.records(&delta, 0, &mark(at.number().unwrap(), 0)).unwrap()
+    };
+    let producer = world.plain();
+    send(&producer, &write(&positions(4, 6), &[("a", Some("1")), ("b", Some("1"))]));
+    send(&producer, &write(&positions(4, 9), &[("a", Some("2"))]));
+    send(&producer, &write(&positions(5, 9), &[("a", Some("torn")), ("c", Some("torn"))])[..1]);
+    let sources = |topics: &[&str]| Sources {
+        tp: TopicPartition::new("orders", 0),
+        snapshots: None,
+        log: log_of_topics(vec![Table { space: Space(0), topic: Arc::clone(&topic) }], topics),
+        topic_id: None,
+    };
+    let goal = |to| Some(Goal { to, token: 0, hash: 0, is_exact: false });
+    for (store, _directory) in stores() {
+        let both = sources(&["orders", "returns"]);
+        assert_eq!(run(&world, &*store, &both, goal(10)).unwrap().next, 13);
+        assert_eq!(content(&*store, Space(0)), map(&[("a", "2"), ("b", "1")]));
+        let stored = store.get(inputs, KEY).unwrap().and_then(|bytes| Positions::of_bytes(&bytes));
+        assert_eq!(stored, Some(positions(4, 9)), "the torn commit does not count");
+        // What the group has committed since changed nothing in the table: then the group says where.
+        assert_eq!(run(&world, &*store, &both, goal(15)).unwrap().next, 15);
+        assert_eq!(store.get(inputs, KEY).unwrap(), None);
+    }
+}
+
+#[test]
+fn a_table_of_several_topics_is_not_gone_on_with_by_one_of_them() {
+    let world = World::new(&[]);
+    let topic = Arc::clone(&world.topic.topic);
+    let at = Positions([("orders".into(), 4), ("returns".into(), 6)].into());
+    let changelog = Changelog::keys(vec![(Space(0), Arc::clone(&topic))], "orders".into(), 0)
+        .with_inputs(Space(1));
+    let mut delta = delta(&[("a", Some("1"))]);
+    delta.push(Space(1), Writes(vec![(KEY.to_vec(), Some(at.to_bytes()))]));
+    send(&world.plain(), &changelog.records(&delta, 0, &mark(10, 0)).unwrap());
+    for (left, missing) in [("orders", "returns"), ("returns", "orders")] {
+        let log =
+            log_of_topics(vec![Table { space: Space(0), topic: Arc::clone(&topic) }], &[left]);
+        let tp = TopicPartition::new(left, 0);
+        let sources = Sources { tp, snapshots: None, log, topic_id: None };
+        for (store, _directory) in stores() {
+            let said = try_run(&world, &*store, &sources, None).unwrap_err().to_string();
+            assert!(said.contains(&format!("agents of {missing} too")), "{said}");
+        }
     }
 }
 
@@ -331,7 +414,7 @@ fn a_table_is_restored_whole_and_only_where_that_is_needed() {
     send(&producer, &write(10, &[("a", Some("1")), ("b", Some("1"))]));
     send(&producer, &write(20, &[("a", Some("2")), ("b", None)]));
     send(&producer, &write(30, &[("a", Some("torn")), ("c", Some("torn"))])[..1]);
-    let log = Log::Tables(vec![Table { space: Space(0), topic }]);
+    let log = log_of(vec![Table { space: Space(0), topic }]);
     let sources =
         Sources { tp: TopicPartition::new("orders", 0), snapshots: None, log, topic_id: None };
     let at_least = |to| Some(Goal { to, token: 0, hash: 0, is_exact: false });
@@ -466,7 +549,7 @@ fn a_table_of_many_keys_is_restored_quickly() {
         }
     }
     producer.flush(6 * TIMEOUT).unwrap();
-    let log = Log::Tables(vec![Table { space: Space(0), topic: topic.into() }]);
+    let log = log_of(vec![Table { space: Space(0), topic: topic.into() }]);
     let sources =
         Sources { tp: TopicPartition::new("orders", 0), snapshots: None, log, topic_id: None };
     for (store, _directory) in stores() {

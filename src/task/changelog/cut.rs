@@ -3,7 +3,8 @@
 //! Outside of transactions a crash can leave a part of a commit in the log. So each record says in headers
 //! what it is part of: `turbine.source`, the topic that the task reads, and `turbine.cut`, 24 bytes: `i64`
 //! offset that the state is at afterwards, `u64` id of the attempt, whose upper half is the owner's number, `u32` number of the record, `u32` number
-//! of records that the commit has in all topics together; little-endian.
+//! of records that the commit has in all topics together; little-endian. A task with several inputs adds
+//! `turbine.inputs`, the offset of each of them, as [`crate::engine::inputs`] writes it.
 
 use super::LogRecord;
 use crate::types::Header;
@@ -11,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const SOURCE: &str = "turbine.source";
 const CUT: &str = "turbine.cut";
+const INPUTS: &str = "turbine.inputs";
 
 /// What a record says of the commit that it is part of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,13 +60,25 @@ pub fn of_source(headers: &[Header], topic: &str) -> bool {
     value(headers, SOURCE).is_none_or(|source| source == topic.as_bytes())
 }
 
+/// Where each input of the task is behind the commit, if it has several and the record says so.
+#[must_use]
+pub fn inputs_of(headers: &[Header]) -> Option<&[u8]> {
+    value(headers, INPUTS)
+}
+
 /// Adds the headers to the records of one commit.
-pub(super) fn label(records: &mut [LogRecord], source: &str, next: i64, owner: u32) {
+pub(super) fn label(
+    records: &mut [LogRecord],
+    source: &str,
+    (next, inputs): (i64, Option<&[u8]>),
+    owner: u32,
+) {
     let attempt = u64::from(owner) << 32 | uuid::Uuid::new_v4().as_u64_pair().0 >> 32;
     let count = u32::try_from(records.len()).unwrap_or(u32::MAX);
     for (index, record) in (0..).zip(records) {
         let cut = Cut { next, attempt, index, count };
         record.headers = vec![(SOURCE.into(), Some(source.as_bytes().to_vec())), cut.header()];
+        record.headers.extend(inputs.map(|inputs| (INPUTS.into(), Some(inputs.to_vec()))));
     }
 }
 

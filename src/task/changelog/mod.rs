@@ -20,7 +20,7 @@ mod frame;
 mod tests;
 
 pub use assembler::{Assembler, Found};
-pub use cut::{Cut, Cuts, of_source};
+pub use cut::{Cut, Cuts, inputs_of, of_source};
 pub use frame::{Change, MOST_BYTES};
 
 use crate::{
@@ -106,7 +106,7 @@ pub struct Changelog {
 #[derive(Clone, Debug)]
 enum Form {
     Deltas { topic: Arc<str>, source: Source, names: Arc<[Arc<str>]> },
-    Keys { topics: Vec<(Space, Arc<str>)>, source: Arc<str>, owner: u32 },
+    Keys { topics: Vec<(Space, Arc<str>)>, source: Arc<str>, owner: u32, inputs: Option<Space> },
 }
 
 impl Changelog {
@@ -136,7 +136,7 @@ impl Changelog {
     /// the topic `source`.
     #[must_use]
     pub fn keys(topics: Vec<(Space, Arc<str>)>, source: Arc<str>, partition: i32) -> Self {
-        Self::of(Form::Keys { topics, source, owner: 0 }, partition)
+        Self::of(Form::Keys { topics, source, owner: 0, inputs: None }, partition)
     }
 
     /// The same, written by the owner behind the one with number `before`. Numbers are seconds of the clock, or
@@ -158,6 +158,15 @@ impl Changelog {
             Form::Keys { owner, .. } => u64::from(*owner),
             Form::Deltas { .. } => 0,
         }
+    }
+
+    /// The same, of a task with several inputs: where they are is in `space`.
+    #[must_use]
+    pub fn with_inputs(mut self, space: Space) -> Self {
+        if let Form::Keys { inputs, .. } = &mut self.form {
+            *inputs = Some(space);
+        }
+        self
     }
 
     /// The records of a commit that takes the state from offset `from` to `mark`. Every commit has some in the
@@ -184,19 +193,16 @@ impl Changelog {
                 let chunks = frame::encode(delta, names, from, mark)?;
                 Ok(chunks.into_iter().map(record).collect())
             }
-            Form::Keys { topics, source, owner } => {
-                Ok(self.of_keys(delta, topics, (source, *owner), mark.next))
+            Form::Keys { topics, source, owner, inputs } => {
+                let mut records = self.of_keys(delta, topics);
+                let inputs = inputs.and_then(|space| newest(delta, space));
+                cut::label(&mut records, source, (mark.next, inputs), *owner);
+                Ok(records)
             }
         }
     }
 
-    fn of_keys(
-        &self,
-        delta: &Delta,
-        topics: &[(Space, Arc<str>)],
-        (source, owner): (&str, u32),
-        next: i64,
-    ) -> Vec<LogRecord> {
+    fn of_keys(&self, delta: &Delta, topics: &[(Space, Arc<str>)]) -> Vec<LogRecord> {
         let mut records = Vec::new();
         for (space, topic) in topics {
             let changes = delta.0.iter().filter(|(at, _)| at == space);
@@ -210,9 +216,14 @@ impl Changelog {
                 });
             }
         }
-        cut::label(&mut records, source, next, owner);
         records
     }
+}
+
+/// What a space of one key has behind `delta`.
+fn newest(delta: &Delta, space: Space) -> Option<&[u8]> {
+    let (_, writes) = delta.0.iter().find(|(at, _)| *at == space)?;
+    writes.0.last()?.1.as_deref()
 }
 
 type Write = (Vec<u8>, Option<Vec<u8>>);

@@ -17,9 +17,9 @@ use crate::{
         receipt::{Metadata, Receipt},
         reconcile::{Local, Remote, Undecided},
     },
+    error::Error,
     failpoints::failpoint,
     kafka::{
-        consumer::GroupOffset,
         producer::Producer,
         transaction::{Refusal, Remedy},
     },
@@ -79,6 +79,8 @@ pub(super) struct Driver {
     pub(super) spacing: Spacing,
     /// Which input it is, as the broker said last.
     pub(super) identity: Identity,
+    /// What is committed of each input, where there are several.
+    pub(super) inputs: Vec<Option<i64>>,
     /// The last refusal, for whoever is told of a halt.
     pub(super) trouble: Option<String>,
     /// Has another producer taken the transactional id since the owner was asked for?
@@ -232,21 +234,28 @@ impl Driver {
     }
 
     fn fetch(&mut self) -> Event {
-        let tp = &self.link.tp;
-        match self.link.member.committed(tp).and_then(|found| Ok((found, self.input()?))) {
-            Ok((found, identity)) => {
+        match self.committed().and_then(|found| Ok((found, self.input()?))) {
+            Ok(((committed, log), identity)) => {
                 failpoint!("boot::fetched");
-                let committed =
-                    found.map(|one| (one.offset, Metadata::read(one.offset, &one.metadata)));
-                let log = self.link.member.log(tp);
                 self.identity = identity.clone();
                 Event::Fetched(Remote { committed, log, identity })
             }
             Err(error) => {
-                tracing::warn!(target: "turbine.commit", "{tp}: {error}; trying again");
+                tracing::warn!(target: "turbine.commit", "{}: {error}; trying again", self.link.tp);
                 Event::NotFetched
             }
         }
+    }
+
+    /// What is committed, and which records there are.
+    fn committed(&mut self) -> Result<super::inputs::Found, Error> {
+        if !self.link.sides.is_empty() {
+            return self.committed_of_each();
+        }
+        let (tp, member) = (&self.link.tp, &self.link.member);
+        let found = member.committed(tp)?;
+        let committed = found.map(|one| (one.offset, Metadata::read(one.offset, &one.metadata)));
+        Ok((committed, member.log(tp)))
     }
 
     fn read_local(&self) -> Event {
@@ -342,12 +351,8 @@ impl Driver {
         failpoint!("commit::offsets_begin");
         let Some(producer) = self.producer.clone() else { return Answer::Unknown };
         let Some(member) = self.link.member.metadata() else { return Answer::Abortable };
-        let offset = GroupOffset {
-            tp: self.link.tp.clone(),
-            offset: receipt.point.offset,
-            metadata: receipt.to_metadata(),
-        };
-        let answer = self.answer(producer.send_offsets(&[offset], &member));
+        let offsets = self.offsets(receipt);
+        let answer = self.answer(producer.send_offsets(&offsets, &member));
         failpoint!("commit::offsets_sent", |_| Answer::Abortable);
         answer
     }
@@ -392,6 +397,9 @@ impl Driver {
             log.settled();
         }
         if let (Some(attempt), Some(commit)) = (self.attempt.take(), self.commit.take()) {
+            if !commit.inputs.is_empty() {
+                self.inputs = commit.inputs.iter().copied().map(Some).collect();
+            }
             attempt.tell(commit);
         }
         self.trouble = None;

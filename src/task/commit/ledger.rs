@@ -34,8 +34,10 @@ const MOST_ABORTS: u32 = 10;
 pub struct Commit {
     /// Offset that the last one ended at.
     pub from: i64,
-    /// The next record to read.
+    /// The next record to read; of several inputs their number, see [`crate::engine::inputs`].
     pub next: i64,
+    /// The next record to read of each input, where there are several.
+    pub inputs: Vec<i64>,
     /// Changes of the state.
     pub delta: Delta,
     /// Records that go out: outputs, side outputs, late rows, dead letters.
@@ -92,10 +94,12 @@ pub struct LedgerParts {
 }
 
 /// Where a task begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Live {
     /// The first record that is not committed; none: nothing ever was.
     pub at: Option<i64>,
+    /// The same of each input, where there are several.
+    pub inputs: Vec<Option<i64>>,
     /// What stands beside the committed offset.
     pub receipt: Option<Receipt>,
 }
@@ -210,6 +214,7 @@ impl Driver {
             outcome: Outcome::default(),
             spacing: Spacing::default(),
             identity: Identity::default(),
+            inputs: Vec::new(),
             trouble: None,
             was_fenced: false,
         }
@@ -223,6 +228,6 @@ impl Driver {
         self.note_identity().map_err(Ended::Halted)?;
         let receipt = self.machine.receipt().copied();
         self.hash = receipt.map_or(0, |receipt| receipt.hash);
-        Ok(Live { at: self.machine.at(), receipt })
+        Ok(Live { at: self.machine.at(), inputs: self.inputs.clone(), receipt })
     }
 }

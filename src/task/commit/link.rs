@@ -38,6 +38,8 @@ pub type MakeProducer = Box<dyn Fn() -> Result<Arc<Producer>> + Send + Sync>;
 pub struct Link {
     /// Its partition.
     pub tp: TopicPartition,
+    /// Those of its other inputs.
+    pub sides: Vec<TopicPartition>,
     /// Makes its producer.
     pub make: MakeProducer,
     /// Its member.

@@ -15,6 +15,7 @@
 
 mod attempt;
 mod driver;
+mod inputs;
 mod ledger;
 mod link;
 mod log;

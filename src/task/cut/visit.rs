@@ -65,6 +65,7 @@ mod tests {
         state::{MemoryStore, Space},
         task::{
             cut::{Cuts, Sealed},
+            input::Input,
             status::Status,
             tables::Tables,
         },
@@ -82,7 +83,9 @@ mod tests {
         let status = Status::new(tp, "task".into(), metrics, Box::new(|_, _, _| {}));
         status.become_state(State::Running);
         let tables = Tables::new(Arc::new(MemoryStore::default()), 1, 1 << 20).unwrap();
-        Shared::new(status, Vec::new(), Some(Cuts::new(tables, Some(AT), true)))
+        let input = Input::new(status.tp.clone(), Vec::new(), None);
+        let cuts = Cuts::new(tables, (Some(AT), Some(vec![AT])), true);
+        Shared::new(status, vec![input], Some(cuts))
     }
 
     fn write(visit: &Visit, key: u8) {

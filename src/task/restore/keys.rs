@@ -2,12 +2,13 @@
 
 use super::{MOST_BYTES, Part, Restore};
 use crate::{
-    error::Result,
+    engine::inputs::Positions,
+    error::{Error, Result},
     state::{Delta, Mark, Space, Writes},
-    task::changelog::{Cut, Cuts, of_source},
-    types::{Records as _, TopicPartition},
+    task::changelog::{Cut, Cuts, inputs_of, of_source},
+    types::{Header, Records as _, TopicPartition},
 };
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// A table and its log.
 #[derive(Clone, Debug)]
@@ -18,23 +19,42 @@ pub struct Table {
     pub topic: Arc<str>,
 }
 
+/// The tables of one task.
+#[derive(Clone, Debug)]
+pub struct Tables {
+    /// In the order of their spaces.
+    pub tables: Vec<Table>,
+    /// The topics that the task reads.
+    pub topics: Vec<Arc<str>>,
+    /// Where it keeps how far it is in each of them, if there are several.
+    pub inputs: Space,
+}
+
+/// Where the tables were when they were written last.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Offset that the state is at, as far as the logs say.
+    pub next: Option<i64>,
+    /// The same of each input, where a task with several has written.
+    pub inputs: Option<Positions>,
+    /// Number of the owner that wrote them.
+    pub owner: u64,
+}
+
 /// Fills the store with the keys of `tables` as the task that reads `source` has written them. The store is to
-/// be empty and gets no mark; what a crash has left of a last commit is left out. Offset that the state is at,
-/// as far as the logs say, and number of the owner that wrote it.
+/// be empty and gets no mark; what a crash has left of a last commit is left out.
 ///
 /// # Errors
 ///
 /// If a log cannot be read or the store not be written, and [`crate::error::Error::Stopped`] if the state is
 /// not wanted any more.
-pub fn keys(
-    restore: &Restore<'_>,
-    tables: &[Table],
-    source: &TopicPartition,
-) -> Result<(Option<i64>, u64)> {
+pub fn keys(restore: &Restore<'_>, tables: &Tables, source: &TopicPartition) -> Result<Written> {
     let mut fill = Fill {
         restore,
-        source: &source.topic,
+        topics: &tables.topics,
         cuts: Cuts::default(),
+        inputs: BTreeMap::new(),
+        checked: Vec::new(),
         space: Space(0),
         waiting: Writes::default(),
         bytes: 0,
@@ -42,7 +62,7 @@ pub fn keys(
         newest: i64::MIN,
     };
     let mut held = Vec::new();
-    for table in tables {
+    for table in &tables.tables {
         fill.space = table.space;
         fill.newest = i64::MIN;
         let log = TopicPartition::new(Arc::clone(&table.topic), source.partition);
@@ -57,7 +77,9 @@ pub fn keys(
             restore.store.load(&Delta(vec![(space, Writes(writes))]))?;
         }
     }
-    Ok((fill.cuts.next(), fill.cuts.owner()))
+    let (next, owner) = (fill.cuts.next(), fill.cuts.owner());
+    let inputs = next.and_then(|next| fill.inputs.remove(&next));
+    Ok(Written { next, inputs, owner })
 }
 
 /// Records at the end of a log that are looked at.
@@ -102,8 +124,12 @@ const WRITE_BYTES: usize = 96;
 
 struct Fill<'a> {
     restore: &'a Restore<'a>,
-    source: &'a str,
+    topics: &'a [Arc<str>],
     cuts: Cuts,
+    /// Where the inputs were at the two newest commits.
+    inputs: BTreeMap<i64, Positions>,
+    /// What was found in order last.
+    checked: Vec<u8>,
     space: Space,
     waiting: Writes,
     bytes: usize,
@@ -120,16 +146,53 @@ impl Fill<'_> {
         };
         for i in 0..records.len() {
             let headers = records.headers(i);
-            let Some(key) = records.key(i).filter(|_| of_source(&headers, self.source)) else {
-                continue;
-            };
+            let is_ours = self.topics.iter().any(|topic| of_source(&headers, topic));
+            self.check_inputs(is_ours, inputs_of(&headers))?;
+            let Some(key) = records.key(i).filter(|_| is_ours) else { continue };
             let write = (key.to_vec(), records.value(i).map(<[u8]>::to_vec));
             match Cut::of(&headers) {
-                Some(cut) => self.hold(cut, write)?,
+                Some(cut) => {
+                    self.note_inputs(cut, &headers);
+                    self.hold(cut, write)?;
+                }
                 None => self.put(write)?,
             }
         }
         Ok(())
+    }
+
+    /// What was written together with another topic is not gone on with alone.
+    fn check_inputs(&mut self, is_ours: bool, inputs: Option<&[u8]>) -> Result<()> {
+        let Some(bytes) = inputs.filter(|bytes| *bytes != self.checked) else { return Ok(()) };
+        self.checked = bytes.to_vec();
+        let Some(found) = Positions::of_bytes(bytes) else { return Ok(()) };
+        let is_ours = is_ours || self.topics.iter().any(|topic| found.of(topic).is_some());
+        match found.0.keys().find(|topic| is_ours && !self.topics.contains(topic)) {
+            None => Ok(()),
+            Some(topic) => Err(Error::State(format!(
+                "the changelog was written by agents of {topic} too, and no such agent uses its table here. Run \
+                 the program as it was, or give the table another name to begin it anew"
+            ))),
+        }
+    }
+
+    /// The newest commit may turn out to be torn: then it is the one before it that counts.
+    fn note_inputs(&mut self, cut: Cut, headers: &[Header]) {
+        if self.topics.len() == 1 || self.inputs.contains_key(&cut.next) {
+            return;
+        }
+        // A task with one input, before it got others, says which it was.
+        let single = || {
+            let topic = self.topics.iter().find(|topic| of_source(headers, topic))?;
+            Some(Positions([(Arc::clone(topic), cut.next)].into()))
+        };
+        let Some(found) = inputs_of(headers).and_then(Positions::of_bytes).or_else(single) else {
+            return;
+        };
+        self.inputs.insert(cut.next, found);
+        if self.inputs.len() > 2 {
+            self.inputs.pop_first();
+        }
     }
 
     fn hold(&mut self, cut: Cut, write: Write) -> Result<()> {

@@ -19,7 +19,7 @@ mod progress;
 
 pub use catch_up::{GapPolicy, Recover, Replay};
 pub use deltas::{Tail, deltas};
-pub use keys::{Table, are_overtaken, keys};
+pub use keys::{Table, Tables, Written, are_overtaken, keys};
 pub use ladder::{Goal, Log, Snapshots, Sources, bring_back};
 pub use progress::{Progress, Seen};
 

@@ -16,7 +16,7 @@ use crate::{
         changelog::{Changelog, Origin, Source},
         commit::{CommitLog, Ended},
         restore::{
-            GapPolicy, Goal, Log, Progress, Recover, Replay, Restore, Snapshots, Sources, Table,
+            GapPolicy, Goal, Log, Progress, Recover, Replay, Restore, Snapshots, Sources, Tables,
             bring_back,
         },
         subscription::ChangelogWriter,
@@ -88,11 +88,15 @@ impl Keeping {
         owner: &str,
         name: &str,
         spaces: Vec<SpaceName>,
-        tables: Vec<Table>,
+        tables: Tables,
     ) -> Self {
         let policy = GapPolicy { on_gap: OnGap::Replay, halt_if_exceeds: None, can_replay: false };
         let log = Log::Tables(tables);
         Self { owner: owner.to_owned(), name: name.to_owned(), spaces, log, policy }
+    }
+
+    fn has_several_inputs(&self) -> bool {
+        matches!(&self.log, Log::Tables(Tables { topics, .. }) if topics.len() > 1)
     }
 
     /// Opens the store of the task that reads `tp`, a topic of so many partitions. Blocks for the disk.
@@ -133,7 +137,7 @@ impl Keeping {
                 let source = Source { topic, id: identity.topic.as_deref().map(Arc::from) };
                 Some(Changelog::deltas(Arc::clone(log), source, tp.partition, Arc::clone(names)))
             }
-            Log::Tables(tables) => {
+            Log::Tables(Tables { tables, .. }) => {
                 let topics = tables.iter().map(|one| (one.space, Arc::clone(&one.topic))).collect();
                 Some(Changelog::keys(topics, topic, tp.partition))
             }
@@ -291,6 +295,10 @@ impl Kept {
             {
                 // Windows in memory are read again from there.
                 Ok((None, ())) if again.is_some() => return Ok(again),
+                // Each input is looked at by itself.
+                Ok((mark, ())) if self.keeping.has_several_inputs() => {
+                    return Ok(mark.map(|mark| mark.next));
+                }
                 Ok((mark, ())) => return self.check_input(worker, mark, committed),
                 Err(Error::Stopped) => return Err(Ended::Gone),
                 Err(error) if error.act() == crate::error::Act::Retry => {

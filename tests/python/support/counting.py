@@ -21,6 +21,7 @@ class Counting:
         make_topic: Makes the topics.
         cluster: Their broker.
         guarantee: The worker's processing guarantee.
+        inputs: Topics that its agents read, all into the same tables.
     """
 
     def __init__(
@@ -29,25 +30,29 @@ class Counting:
         make_topic: MakeTopic,
         cluster: Cluster,
         guarantee: str,
+        inputs: int = 1,
     ) -> None:
         self._cluster = cluster
-        self._topic, self._out = make_topic("in", partitions=2), make_topic("out", partitions=2)
-        env = {"IN": self._topic, "OUT": self._out, "GUARANTEE": guarantee}
+        self._topics = [make_topic(f"in{index}", partitions=2) for index in range(inputs)]
+        self._out = make_topic("out", partitions=2)
+        env = {"IN": ",".join(self._topics), "OUT": self._out, "GUARANTEE": guarantee}
         self.worker = worker_process(source("count_in_tables"), env=env, web=False)
         self.group = self.worker.env["APP_ID"]
         self.total = 0
 
     def write(self, count: int) -> None:
         """Write the next *count* numbers."""
-        numbers = range(self.total, self.total + count)
-        self._cluster.produce(self._topic, numbers, keys=[f"k{n % KEYS}" for n in numbers])
+        for index, topic in enumerate(self._topics):
+            numbers = range(self.total + index, self.total + count, len(self._topics))
+            self._cluster.produce(topic, numbers, keys=[f"k{n % KEYS}" for n in numbers])
         self.total += count
 
     def wait_committed(self, rows: int) -> None:
         """Wait until at least *rows* rows are committed."""
 
         def reached() -> bool:
-            return sum(self._cluster.committed(self.group, self._topic).values()) >= rows
+            each = [self._cluster.committed(self.group, topic) for topic in self._topics]
+            return sum(sum(offsets.values()) for offsets in each) >= rows
 
         eventually(reached, 30, f"{rows} rows are committed")
 

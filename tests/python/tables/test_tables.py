@@ -121,7 +121,8 @@ async def test_keys_of_one_partition_are_invisible_to_events_of_another(
 async def test_agents_of_other_topics_read_a_table_and_cannot_write_it(
     app_factory: MakeApp, make_topic: MakeTopic, produce: Produce
 ) -> None:
-    users, orders = make_topic("users"), make_topic("orders")
+    # With the same number of partitions they would share it.
+    users, orders = make_topic("users", partitions=4), make_topic("orders", partitions=2)
     seen: list[Any] = []
     known: list[Any] = []
     app = app_factory()

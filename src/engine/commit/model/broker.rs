@@ -1,4 +1,7 @@
 //! The broker: one transactional id, one output partition, one group.
+//!
+//! The task has two inputs. Commits move them by turns, and what the machine calls the offset is the sum of
+//! both: see [`crate::engine::inputs`].
 
 use super::{Answer, Row, Rows};
 use crate::engine::receipt::Receipt;
@@ -16,6 +19,13 @@ pub(super) enum Message {
 pub(super) struct Transaction {
     outputs: Rows,
     offset: Option<Receipt>,
+    /// Offset of the second input.
+    side: Option<i64>,
+}
+
+/// The share that the second input has of a position.
+pub(super) fn side_of(position: i64) -> i64 {
+    position / 2
 }
 
 /// How the last transaction of the current epoch ended.
@@ -34,6 +44,8 @@ pub(super) struct Broker {
     /// Tokens of the commits that the outputs came with.
     pub(super) tokens: [u64; 5],
     pub(super) committed: Option<Receipt>,
+    /// What is committed of the second input.
+    pub(super) side: i64,
     open: Option<Transaction>,
     ended: Ended,
 }
@@ -56,8 +68,11 @@ impl Broker {
         self.in_transaction(epoch, |open| open.outputs.push(row))
     }
 
-    pub(super) fn send_offset(&mut self, epoch: u8, receipt: Receipt) -> Answer {
-        self.in_transaction(epoch, |open| open.offset = Some(receipt))
+    pub(super) fn send_offset(&mut self, epoch: u8, receipt: Receipt, side: Option<i64>) -> Answer {
+        self.in_transaction(epoch, |open| {
+            open.offset = Some(receipt);
+            open.side = side;
+        })
     }
 
     fn in_transaction(&mut self, epoch: u8, change: impl FnOnce(&mut Transaction)) -> Answer {
@@ -86,6 +101,7 @@ impl Broker {
                 self.outputs.push(row);
             });
             self.committed = open.offset.or(self.committed);
+            self.side = open.side.unwrap_or(self.side);
         }
         Answer::Ok
     }

@@ -1,6 +1,9 @@
 //! Breadth first through everything that can happen.
 
-use super::{Answer, Effect, Event, Message, Mutant, Script, Setup, Stage, World, world::Budget};
+use super::{
+    Answer, Effect, Event, Message, Mutant, Script, Setup, Stage, World, broker::side_of,
+    world::Budget,
+};
 use std::collections::{HashSet, VecDeque};
 
 /// What an exploration has seen.
@@ -235,7 +238,7 @@ fn deliver(world: &mut World, place: usize, setup: &Setup) {
         }
         Message::Offset { epoch, at, token } => {
             let receipt = crate::engine::receipt::Receipt::plain(at, token);
-            let _ = world.broker.send_offset(epoch, receipt);
+            let _ = world.broker.send_offset(epoch, receipt, Some(side_of(at)));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Every history of two nodes that run the product's [`Machine`], within a budget of mishaps.
 //!
-//! One input partition is worked off by two nodes; who owns it moves. The broker has the rules of
+//! One partition, of two inputs, is worked off by two nodes; who owns it moves. The broker has the rules of
 //! transactions as librdkafka meets them: a commit may arrive late, after its answer was given up, and
 //! decides whatever transaction of its epoch is then open. A crash loses memory, a loss of power also
 //! what was not synced, a lost disk everything. Each step is one thing that the outside can see; what

@@ -35,6 +35,10 @@ pub(super) enum Mutant {
     ApplyBlindly,
     /// The offset is committed without its receipt.
     NoReceipt,
+    /// The offset of the second input is not in the transaction.
+    SideApart,
+    /// The offset of the second input is not committed.
+    SideLeftOut,
     /// A fenced producer is replaced without asking for the owner.
     NoAsking,
     /// When the fate of a commit is not known, its pending half is thrown away.

@@ -201,7 +201,7 @@ fn every_mutant_is_found() {
     let beat = Budget { heartbeats: 1, ..crash };
     let power = Budget { outages: 1, ..Budget::default() };
     let twice = Budget { aborts: 1, ..budget(0, 0, 0, 2) };
-    let mutants: [(Mutant, Budget, &[&str]); 21] = [
+    let mutants: [(Mutant, Budget, &[&str]); 23] = [
         (PrepareAfterCommit, crash, &[DIFFERS]),
         (NoPrepare, crash, &[DIFFERS]),
         (AlwaysRollForward, crash, &[EARLY]),
@@ -216,6 +216,8 @@ fn every_mutant_is_found() {
         (ApplyBeforeCommit, crash, &[AHEAD]),
         (ApplyBlindly, crash, &[ASKEW]),
         (NoReceipt, crash, &[DIFFERS]),
+        (SideApart, crash, &[HALTS]),
+        (SideLeftOut, crash, &[HALTS]),
         (NoAsking, moved, &[STRANGER]),
         (DiscardWhenUnknown, timeout, &[DIFFERS]),
         (UnknownIsOk, timeout, &[EARLY]),

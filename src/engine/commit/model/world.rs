@@ -1,8 +1,8 @@
 //! The world: what there is, what can happen next, and what must never be seen.
 
 use super::{
-    Answer, Broker, Effect, Event, Message, Mutant, Node, Proposal, Row, Script, disk::Pending,
-    mutant::Op, node::Batch,
+    Answer, Broker, Effect, Event, Message, Mutant, Node, Proposal, Row, Script, broker::side_of,
+    disk::Pending, mutant::Op, node::Batch,
 };
 use crate::engine::{
     horizon::Point,
@@ -222,8 +222,13 @@ impl World {
     }
 
     fn remote(&mut self, i: usize) -> Remote {
-        let committed = self.nodes[i].early.take().unwrap_or(self.broker.committed);
-        let committed = committed.map(|one| (one.point.offset, Metadata::Receipt(one)));
+        let early = self.nodes[i].early.take();
+        let committed = early.unwrap_or(self.broker.committed).map(|one| {
+            let side = early.map_or(self.broker.side, |_| side_of(one.position()));
+            let at = one.position() - side_of(one.position()) + side;
+            let is_its = at == one.position();
+            (at, if is_its { Metadata::Receipt(one) } else { Metadata::Foreign })
+        });
         Remote { committed, log: Some((0, 99)), identity: Identity::default() }
     }
 
@@ -240,7 +245,12 @@ impl World {
         let receipt = setup.mutant.receipt(receipt, self.nodes[i].is_heartbeat());
         let goes_back =
             self.broker.committed.is_some_and(|one| one.position() > receipt.position());
-        let answer = self.broker.send_offset(self.nodes[i].epoch, receipt);
+        let side = side_of(receipt.position());
+        if setup.mutant == Mutant::SideApart {
+            self.broker.side = side;
+        }
+        let is_sent = !matches!(setup.mutant, Mutant::SideApart | Mutant::SideLeftOut);
+        let answer = self.broker.send_offset(self.nodes[i].epoch, receipt, is_sent.then_some(side));
         if goes_back && answer == Answer::Ok {
             self.fault = Some("I3 the offset moves back");
         }
