@@ -8,6 +8,7 @@ from support.apps import source
 from support.fixtures import MakeTopic, MakeWorker
 from support.kafka import Cluster
 from support.wait import eventually
+from support.workers import WorkerProcess
 
 KEYS = 37
 
@@ -22,6 +23,9 @@ class Counting:
         cluster: Their broker.
         guarantee: The worker's processing guarantee.
         inputs: Topics that its agents read, all into the same tables.
+
+    Attributes:
+        another: Makes a second worker of the same app, on a machine of its own.
     """
 
     def __init__(
@@ -36,7 +40,12 @@ class Counting:
         self._topics = [make_topic(f"in{index}", partitions=2) for index in range(inputs)]
         self._out = make_topic("out", partitions=2)
         env = {"IN": ",".join(self._topics), "OUT": self._out, "GUARANTEE": guarantee}
-        self.worker = worker_process(source("count_in_tables"), env=env, web=False)
+
+        def make() -> WorkerProcess:
+            return worker_process(source("count_in_tables"), env=env, web=False)
+
+        self.another = make
+        self.worker = make()
         self.group = self.worker.env["APP_ID"]
         self.total = 0
 

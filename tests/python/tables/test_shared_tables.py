@@ -10,6 +10,7 @@ from support.counting import Counting
 from support.fixtures import MakeApp, MakeTopic, MakeWorker, Produce
 from support.kafka import Cluster
 from support.wait import eventually_async as until
+from support.workers import WorkerProcess
 
 GUARANTEES = ("at_least_once", "exactly_once")
 
@@ -155,3 +156,25 @@ def test_shared_tables_come_back_after_a_lost_disk(
     counting.lose_the_disk()
     counting.finish()
     counting.check_tables()
+
+
+@pytest.mark.parametrize("guarantee", GUARANTEES)
+def test_partitions_of_both_topics_move_together_between_two_workers(
+    worker_process: MakeWorker, make_topic: MakeTopic, cluster: Cluster, guarantee: str
+) -> None:
+    counting = Counting(worker_process, make_topic, cluster, guarantee, inputs=2)
+    counting.write(3_000)
+    counting.worker.start()
+    counting.wait_committed(500)
+    for leaves in (WorkerProcess.terminate, WorkerProcess.kill):
+        second = counting.another().start()
+        second.wait_output("restored by group")
+        counting.write(3_000)
+        counting.wait_committed(counting.total - 2_000)
+        leaves(second)
+    counting.wait_committed(counting.total)
+    assert counting.worker.terminate() == 0
+    counting.finish()
+    counting.check_tables()
+    if guarantee == "exactly_once":
+        counting.check_exact_outputs()
