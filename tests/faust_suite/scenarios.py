@@ -37,6 +37,25 @@ def rpc(session: Session) -> None:
     want("map", sorted(replies[: len(values)]), sorted(wanted))
 
 
+def sets_of_two_topics(session: Session) -> None:
+    """V4: agents of two topics write one table of sets; a restart has it as it was."""
+    session.copy(cached() / "examples" / "tableofset.py")
+    moves = [("joining", "ada"), ("joining", "bob"), ("leaving", "ada"), ("joining", "cy")]
+    moves.append(("leaving", "cy"))
+    with session.worker("tableofset.py", "worker") as worker:
+        for done, (way, name) in enumerate(moves, 1):
+            session.command("tableofset.py", way, "berlin", name)
+            worker.until_printed("TABLE CUR:", done)
+    seen = re.findall(r"- (\w+) (joined|left) berlin", worker.text)
+    words = {"joining": "joined", "leaving": "left"}
+    want("moves", seen, [(name.capitalize(), words[way]) for way, name in moves])
+    before = len(worker.text)
+    with session.worker("tableofset.py", "worker") as worker:
+        worker.until(lambda: "| berlin |" in worker.text[before:], "the table")
+    table = re.findall(r"\| berlin \| (.*?) +\|", worker.text[before:])[0]
+    want("members", table, "bob")
+
+
 def isolated_partitions(session: Session) -> None:
     """V6: an agent a partition meets only its own, while a second worker comes and goes."""
     session.copy(cached() / "examples" / "advanced" / "isolated_partitions_crashing.py")
@@ -165,6 +184,7 @@ def _values(session: Session, topic: str, count: int) -> list[Any]:
 
 SCENARIOS: dict[str, Scenario] = {
     "V3": rpc,
+    "V4": sets_of_two_topics,
     "V6": isolated_partitions,
     "V11b": filtered,
     "V12b": count_after_kills,
