@@ -24,6 +24,9 @@ const ROWS_A_LOOK: usize = 64;
 /// Bytes that have no other form are shown up to here.
 const SHOWN_BYTES: usize = 4 << 10;
 
+/// What the names of spaces begin with that the engine has for itself.
+const OWN: &str = "turbine.";
+
 /// The state of one task.
 #[derive(Clone)]
 pub struct Opened {
@@ -115,11 +118,16 @@ pub fn parts(all: &[Opened]) -> Vec<Part> {
             layout: name.layout,
             store: Arc::clone(&one.store),
         };
-        spaces.map(part).collect()
+        spaces.filter(|(_, name)| is_shown(name)).map(part).collect()
     };
     let mut parts: Vec<_> = all.iter().flat_map(of).collect();
     parts.sort_by(|a, b| a.place().cmp(&b.place()));
     parts
+}
+
+/// What the engine keeps beside the content, as the positions of several inputs, is no table.
+fn is_shown(space: &SpaceName) -> bool {
+    space.layout == Layout::ByKey || !space.name().starts_with(OWN)
 }
 
 fn table(task: &TaskName, space: &SpaceName) -> String {

@@ -375,7 +375,7 @@ def test_a_topic_carries_what_it_is_created_with(app: App) -> None:
         (("in",), {"partitions": 0}, "a number from 1"),
         (("in",), {"retention": "for ever"}, "retention expects seconds"),
         (("in",), {"value_typ": int}, "did you mean"),
-        (("in",), {"pattern": "in-.*"}, "no option pattern="),
+        (("in",), {"pattern": "in-.*"}, "names or a pattern"),
     ],
 )
 def test_a_wrong_topic_is_refused(
