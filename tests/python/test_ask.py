@@ -29,7 +29,9 @@ def declare(app: turbine.App, topic: str) -> turbine.Agent:
 async def test_asking_works_from_a_worker_and_from_a_client_and_leaves_no_topic(
     app_factory: MakeApp, make_topic: MakeTopic, cluster: Cluster
 ) -> None:
-    app, topic = app_factory(), make_topic(partitions=2)
+    topic = make_topic(partitions=2)
+    prefix = f"answers-{topic}-"
+    app = app_factory(reply_to_prefix=prefix)
     hundred = declare(app, topic)
     async with app.running():
         assert await hundred.ask(3.5) == 350.0
@@ -43,14 +45,14 @@ async def test_asking_works_from_a_worker_and_from_a_client_and_leaves_no_topic(
         assert not promise.done()
         assert await promise == 700
 
-        other = app_factory(id=app.conf.id)
+        other = app_factory(id=app.conf.id, reply_to_prefix=prefix)
         remote = declare(other, topic)
         async with other.client():
             assert await remote.ask(2) == 200
             with pytest.raises(TimeoutError, match="did not answer within"):
                 await remote.ask(13, timeout=0.3)
             # The question without an answer keeps the topic: an answer may still be written.
-    left = [name for name in cluster.topics() if name.startswith("f-reply-")]
+    left = [name for name in cluster.topics() if name.startswith(prefix)]
     assert len(left) <= 1
 
 

@@ -55,8 +55,8 @@ async def test_transaction_markers_and_aborted_records_hold_nothing_up(
     async with app.running():
         await until(lambda: seen == wanted and rows == wanted)
         for group in (app.conf.id, f"{app.conf.id}-rows"):
-            # Records 0-99, a marker, 50 aborted ones, a marker, and one at 152.
-            await until(lambda g=group: cluster.committed(g, topic) == {0: 153})  # type: ignore[misc]
+            # Records 0-99, a marker, 50 aborted ones, a marker, one at 152, and its marker.
+            await until(lambda g=group: cluster.committed(g, topic) == {0: 154})  # type: ignore[misc]
 
 
 async def test_records_that_were_deleted_hold_nothing_up(
