@@ -6,7 +6,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -20,13 +20,19 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-def make_topics(bootstrap: str, *names: str) -> None:
+def make_topics(
+    bootstrap: str,
+    *names: str,
+    partitions: int = PARTITIONS,
+    config: Mapping[str, str] | None = None,
+) -> None:
     """Create topics and wait until they have leaders."""
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    for future in admin.create_topics([NewTopic(name, PARTITIONS, 1) for name in names]).values():
+    new = [NewTopic(name, partitions, 1, config=dict(config or {})) for name in names]
+    for future in admin.create_topics(new).values():
         future.result(30)
     end = time.monotonic() + 30
-    while any(_leaders(admin, name) < PARTITIONS for name in names):
+    while any(_leaders(admin, name) < partitions for name in names):
         if time.monotonic() > end:
             raise SystemExit(f"no leaders for {names}")
         time.sleep(0.05)
@@ -69,6 +75,9 @@ class Program:
         target: Topic to write, its variable ``OUT``.
         work: Which workload, its variable ``WORK``.
         log: File for its output.
+
+    Attributes:
+        group: What its consumer groups begin with, its variable ``GROUP``.
     """
 
     def __init__(
@@ -84,11 +93,12 @@ class Program:
         self._command = list(command)
         self._log = log
         self._state = tempfile.mkdtemp(prefix="bench-")
+        self.group = f"group-{target}"
         self._env = os.environ | {
             "KAFKA": bootstrap,
             "IN": source,
             "OUT": target,
-            "GROUP": f"group-{target}",
+            "GROUP": self.group,
             "STATE": self._state,
             "WORK": work,
         }

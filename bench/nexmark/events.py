@@ -166,5 +166,15 @@ def events(
 
 def ends(last_ms: int, count: int = 10) -> list[dict[str, Any]]:
     """Bids of nobody, days behind everything, that let windows close, also those behind others."""
-    row = {"auction": 1, "bidder": 1, "price": 1, "channel": "end", "url": "", "extra": ""}
-    return [{**row, "date_time": last_ms + (n + 1) * 3 * _DAY_MS} for n in range(count)]
+    return [
+        {
+            "auction": 1,
+            "bidder": 1,
+            "price": 1,
+            "channel": "end",
+            "url": "",
+            "date_time": last_ms + (n + 1) * 3 * _DAY_MS,
+            "extra": "",
+        }
+        for n in range(count)
+    ]

@@ -27,7 +27,7 @@ from turbine.flows import (
 from turbine.functions import format_ts, hour, length, regex_extract, replace
 from turbine.windows import calendar
 
-__all__ = ["QUERIES", "declare"]
+__all__ = ["QUERIES", "STAGES", "declare"]
 
 Query = Callable[[Any, str], Any]
 """Declares a query: the stream of bids, and the topic that its rows go to."""
@@ -233,6 +233,10 @@ QUERIES: dict[str, Query] = {
 """The queries by their names."""
 
 
+STAGES = {"q5": ("counts", "ranks")}
+"""Topics of one partition between the steps of a query: what is behind the output's name."""
+
+
 def declare(app: turbine.App, name: str, bids: str, out: str) -> None:
     """
     Declare one query.
@@ -243,5 +247,7 @@ def declare(app: turbine.App, name: str, bids: str, out: str) -> None:
         bids: Topic of the bids.
         out: Topic that the rows go to.
     """
+    for stage in STAGES.get(name, ()):
+        app.topic(f"{out}-{stage}", partitions=1)
     time = "timestamp" if name == "q12" else "date_time"
     QUERIES[name](app.stream(bids, model=Bid, event_time=time), out)

@@ -69,8 +69,6 @@ async def test_every_query_without_a_join_gives_what_duckdb_gives(
     app = app_factory()
     source = make_topic("bids", partitions=2, config={"retention.ms": "-1"})
     outs = {name: make_topic(name, partitions=1) for name in queries.QUERIES}
-    for stage in ("counts", "ranks"):
-        app.topic(f"{outs['q5']}-{stage}", partitions=1)
     for name, out in outs.items():
         queries.declare(app, name, source, out)
     bids, end_ms = bids_of(seed=11)
