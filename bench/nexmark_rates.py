@@ -136,7 +136,7 @@ def main() -> int:
                     bar.update(todo, description=f"round {turn + 1}: {name}")
                     log = work / f"{name}-{turn}.log"
                     rows.append(measure(broker.address, name, queue, log, given.limit))
-                    bar.console.print(_short(rows[-1]), highlight=False)
+                    bar.console.print(_short(rows[-1]), highlight=False, soft_wrap=True)
                     bar.advance(todo)
     finally:
         broker.stop()

@@ -52,8 +52,8 @@ class Row:
 class Ends:
     """The number of records in a topic, by its end offsets."""
 
-    def __init__(self, bootstrap: str, topic: str) -> None:
-        self._last = {TopicPartition(topic, p): 0 for p in range(PARTITIONS)}
+    def __init__(self, bootstrap: str, topic: str, partitions: int = PARTITIONS) -> None:
+        self._last = {TopicPartition(topic, p): 0 for p in range(partitions)}
         self._consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": f"watch-{topic}"})
 
     def total(self) -> int:

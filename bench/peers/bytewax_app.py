@@ -1,4 +1,4 @@
-"""The workloads in Bytewax: ``WORK=map|count|window|hopping python -m bytewax.run bytewax_app``."""
+"""The workloads in Bytewax: ``WORK=map|count|words|window|hopping -m bytewax.run bytewax_app``."""
 
 import os
 from datetime import UTC, datetime, timedelta
@@ -29,6 +29,11 @@ def one_more(state, _):
 def counted(pair):
     user, count = pair
     return KafkaSinkMessage(user.encode(), orjson.dumps({"user": user, "count": count}))
+
+
+def word_counted(pair):
+    word, count = pair
+    return KafkaSinkMessage(None, orjson.dumps({"word": word, "count": count}))
 
 
 def parsed(message):
@@ -70,6 +75,9 @@ if work == "map":
 elif work == "count":
     keyed = op.map("key", read, lambda message: (message.key.decode(), None))
     out = op.map("counted", op.stateful_map("count", keyed, one_more), counted)
+elif work == "words":
+    keyed = op.map("key", read, lambda message: (orjson.loads(message.value)["word"], None))
+    out = op.map("counted", op.stateful_map("count", keyed, one_more), word_counted)
 elif work == "window":
     out = windows(read, windowing.TumblingWindower(length=SIZE, align_to=START))
 else:

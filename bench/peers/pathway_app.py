@@ -1,4 +1,8 @@
-"""The workloads in Pathway: ``WORK=map|window|hopping python pathway_app.py``."""
+"""
+The workloads in Pathway: ``WORK=map|words|window|hopping python pathway_app.py``.
+
+``COMMIT_MS`` is how long it collects changes of *words*, as in its own benchmark.
+"""
 
 import os
 
@@ -16,6 +20,11 @@ class Event(pw.Schema):
     kind: str
 
 
+class Word(pw.Schema):
+    word: str
+
+
+work = os.environ["WORK"]
 kafka = {
     "bootstrap.servers": os.environ["KAFKA"],
     "group.id": os.environ["GROUP"],
@@ -26,12 +35,13 @@ events = pw.io.kafka.read(
     kafka,
     topic=os.environ["IN"],
     format="json",
-    schema=Event,
-    json_field_paths={"number": "/id"},
-    autocommit_duration_ms=500,
+    schema=Word if work == "words" else Event,
+    json_field_paths={} if work == "words" else {"number": "/id"},
+    autocommit_duration_ms=int(os.environ.get("COMMIT_MS", "500")),
 )
-work = os.environ["WORK"]
-if work == "map":
+if work == "words":
+    out = events.groupby(events.word).reduce(events.word, count=pw.reducers.count())
+elif work == "map":
     out = events.select(
         number=events.number, user=events.user, eur=events.amount * 0.9, kind=events.kind
     )
