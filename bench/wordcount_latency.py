@@ -110,7 +110,7 @@ def latencies(fed: Fed, outputs: Outputs, skip: int) -> tuple[np.ndarray, int]:
     Returns:
         Latency of each answered word behind the warm-up in ms, sorted; and how many had no answer.
     """
-    wide = len(fed.ids) + 1
+    wide = max(len(fed.ids), int(outputs.counts.max(initial=0))) + 1
     wanted = fed.ids * wide + _ordinals(fed.ids)
     order = np.lexsort((outputs.at_ms, outputs.ids * wide + outputs.counts))
     given, given_ms = (outputs.ids * wide + outputs.counts)[order], outputs.at_ms[order]
