@@ -16,6 +16,9 @@ from confluent_kafka.admin import AdminClient, NewTopic
 PARTITIONS = 4
 """Of every topic of a measurement."""
 
+FOREVER = {"retention.ms": "-1"}
+"""Keeps records whose times are years ago."""
+
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -26,9 +29,9 @@ def make_topics(
     partitions: int = PARTITIONS,
     config: Mapping[str, str] | None = None,
 ) -> None:
-    """Create topics and wait until they have leaders."""
+    """Create topics whose records stay, whatever their time, and wait until they have leaders."""
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    new = [NewTopic(name, partitions, 1, config=dict(config or {})) for name in names]
+    new = [NewTopic(name, partitions, 1, config=FOREVER | dict(config or {})) for name in names]
     for future in admin.create_topics(new).values():
         future.result(30)
     end = time.monotonic() + 30

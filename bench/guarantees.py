@@ -127,7 +127,7 @@ def measure(
     """Run one side once; its figures, and its metrics at the end."""
     port, metrics = free_port(), []
 
-    def look() -> None:
+    def look(_: str) -> None:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
             metrics.append(answer.read().decode())
 

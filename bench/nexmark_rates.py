@@ -30,8 +30,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from run import LOOK_S, Ends
 
 HERE = Path(__file__).resolve().parent
-FOREVER = {"retention.ms": "-1"}
-"""For topics: the times of the events are years ago."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +67,9 @@ def measure(address: str, name: str, queue: Queue, log: Path, limit_s: float) ->
     """Run query *name* until its output is complete, or *limit_s* seconds are over."""
     target = f"nexmark-{name}-{time.time_ns() // 1_000_000}"
     stages = [f"{target}-{stage}" for stage in STAGES.get(name, ())]
-    make_topics(address, target, config=FOREVER)
+    make_topics(address, target)
     if stages:
-        make_topics(address, *stages, partitions=1, config=FOREVER)
+        make_topics(address, *stages, partitions=1)
     ends = Ends(address, target)
     command = [sys.executable, str(HERE / "turbine_nexmark.py")]
     try:

@@ -78,12 +78,12 @@ def measure(
     log: Path,
     work: str = "map",
     limit_s: float = 240.0,
-    at_end: Callable[[], None] = lambda: None,
+    at_end: Callable[[str], None] = lambda _: None,
 ) -> Row:
     """
     Run *command* until it has written *expect* records, or *limit_s* seconds are over.
 
-    *at_end* is called while it still runs.
+    *at_end* is called with the name of its output topic while it still runs.
     """
     target = f"out-{label}-{time.time_ns() // 1_000_000}"
     make_topics(bootstrap, target)
@@ -93,7 +93,7 @@ def measure(
             command, bootstrap=bootstrap, source=source, target=target, log=log, work=work
         ) as program:
             row = _watch(program, ends, expect, label, limit_s)
-            at_end()
+            at_end(target)
             return row
     finally:
         ends.close()

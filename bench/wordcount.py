@@ -36,7 +36,7 @@ from wordcount_feed import feed
 from wordcount_latency import Latencies, latencies, read
 
 HERE = Path(__file__).resolve().parent
-APPENDED = {"message.timestamp.type": "LogAppendTime", "retention.ms": "-1"}
+APPENDED = {"message.timestamp.type": "LogAppendTime"}
 FIRST_OUTPUT_S = 60.0
 QUIET_S = 1.0
 """Without a new output for so long, a program is done."""

@@ -50,7 +50,7 @@ def fill(bootstrap: str, topic: str, count: int, advance: Callable[[int], object
         advance: Told how many more were written, now and then.
     """
     names = {"bid": topic, "auction": f"{topic}-auctions", "person": f"{topic}-people"}
-    make_topics(bootstrap, *names.values(), config={"retention.ms": "-1"})
+    make_topics(bootstrap, *names.values())
     producer = Producer(
         {
             "bootstrap.servers": bootstrap,
