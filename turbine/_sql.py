@@ -37,6 +37,12 @@ _ABSENT = {
     "with_": "write the inner query with .sql(...).through('topic'), and the outer one behind it",
     "with": "write the inner query with .sql(...).through('topic'), and the outer one behind it",
 }
+
+
+def _sample(make: Callable[..., Any]) -> Callable[[Any], Any]:
+    return lambda of: make(of, ddof=1)
+
+
 _WINDOWS: dict[str, Callable[..., Any]] = {
     "TUMBLE": windows.tumbling,
     "HOP": windows.hopping,
@@ -47,7 +53,18 @@ _AGGREGATES: dict[type, Any] = {
     exp.Avg: aggregates.Mean,
     exp.Min: aggregates.Min,
     exp.Max: aggregates.Max,
+    exp.Stddev: _sample(aggregates.StdDev),
+    exp.StddevSamp: _sample(aggregates.StdDev),
+    exp.StddevPop: aggregates.StdDev,
+    exp.Variance: _sample(aggregates.Variance),
+    exp.VariancePop: aggregates.Variance,
+    exp.LogicalAnd: aggregates.AllTrue,
+    exp.LogicalOr: aggregates.AnyTrue,
 }
+_KNOWN = (
+    "count, sum, avg, min, max, arg_max, arg_min, stddev and variance (of samples, and _pop), "
+    "bool_and and bool_or"
+)
 
 
 def plan_of(flow: "Flow", text: str) -> "Flow":
@@ -64,7 +81,7 @@ def plan_of(flow: "Flow", text: str) -> "Flow":
     query = _parsed(text)
     _check(query, flow.source.name)
     if (where := query.args.get("where")) is not None:
-        flow = flow.filter(expression(where.this))
+        flow = flow.filter(expression(_without_aliases(where.this, query.selects, flow)))
     if query.args.get("group") is None and not any(one.find(exp.AggFunc) for one in query.selects):
         return _selected(flow, query)
     return _aggregated(flow, query)
@@ -76,6 +93,8 @@ def _parsed(text: str) -> Any:
     except sqlglot.errors.SqlglotError as exc:
         said = str(exc).splitlines()[0]
         raise DeclarationError(f"sql(): the query cannot be read: {said}") from None
+    if isinstance(query, exp.SetOperation):
+        refuse(query, "write each query on its own stream, both with .to() to one topic")
     if not isinstance(query, exp.Select):
         refuse(query, "write SELECT ... FROM topic")
     return query
@@ -107,6 +126,17 @@ def _selected(flow: "Flow", query: Any) -> "Flow":
     if len(query.selects) == 1 and isinstance(query.selects[0], exp.Star):
         return flow
     return flow.select(*columns)
+
+
+def _without_aliases(node: Any, selects: list[Any], flow: "Flow") -> Any:
+    """Put what is selected in the place of its name, where no column of the stream has it."""
+    chosen = {one.alias: one.unalias() for one in selects if one.alias}
+
+    def replaced(one: Any) -> Any:
+        is_name = isinstance(one, exp.Column) and one.name not in flow.schema.names
+        return exp.paren(chosen[one.name].copy()) if is_name and one.name in chosen else one
+
+    return node.copy().transform(replaced)
 
 
 def _named(node: Any, made: Any) -> Any:
@@ -181,7 +211,7 @@ def _extracted(node: Any, values: dict[str, Any], keys: dict[str, str]) -> Any:
     def replaced(one: Any) -> Any:
         if one.sql() in keys and not isinstance(one, exp.Alias):
             return exp.column(keys[one.sql()])
-        if not isinstance(one, exp.AggFunc):
+        if not isinstance(one, exp.AggFunc | exp.Filter):
             return one
         if isinstance(one.parent, exp.Alias) and one.parent.alias not in values:
             name = one.parent.alias
@@ -193,7 +223,22 @@ def _extracted(node: Any, values: dict[str, Any], keys: dict[str, str]) -> Any:
     return node.copy().transform(replaced)
 
 
+def _filtered(node: Any) -> Any:
+    """``agg(x) FILTER (WHERE c)``: the aggregate of *x* where *c* is true, of null elsewhere."""
+    inner, condition = node.this.copy(), node.expression.this
+    whole = inner.find(exp.Star)
+    is_distinct = isinstance(inner.this, exp.Distinct)
+    if isinstance(inner, exp.ArgMax | exp.ArgMin):
+        refuse(node, "write the condition into the second argument with CASE")
+    value = exp.Literal.number(1) if whole else inner.this.expressions[0] if is_distinct else None
+    case = exp.Case().when(condition.copy(), (value or inner.this).copy())
+    inner.set("this", exp.Distinct(expressions=[case]) if is_distinct else case)
+    return _aggregate(inner)
+
+
 def _aggregate(node: Any) -> Any:
+    if isinstance(node, exp.Filter):
+        return _filtered(node)
     if isinstance(node, exp.Count):
         if isinstance(node.this, exp.Star):
             return aggregates.Count()
@@ -205,7 +250,7 @@ def _aggregate(node: Any) -> Any:
         return make(_read(node.this), by=_read(node.expression))
     found = _AGGREGATES.get(type(node))
     if found is None:
-        refuse(node, "there are count, sum, avg, min, max, arg_max and arg_min; others by .agg()")
+        refuse(node, f"there are {_KNOWN}; others by .agg()")
     return found(_read(node.this))
 
 

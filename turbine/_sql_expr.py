@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 from sqlglot import exp
 
 from turbine import functions as f
+from turbine._sql_functions import FUNCTIONS
 from turbine.exceptions import DeclarationError
 from turbine.functions import Expr
 
@@ -22,6 +23,7 @@ _UNARY: dict[type, Callable[[Any], Any]] = {
     exp.Length: f.length,
     exp.Floor: f.floor,
     exp.Ceil: f.ceil,
+    exp.Sign: f.sign,
 }
 _TYPES = {
     exp.DataType.Type.BIGINT: "int64",
@@ -59,7 +61,11 @@ def expression(node: Any) -> Expr:
 
 
 def _special(node: Any) -> Expr:
-    made = _SPECIAL.get(type(node), _unknown)(node)
+    function = FUNCTIONS.get(type(node))
+    if function is not None:
+        made = function(node, expression)
+    else:
+        made = _SPECIAL.get(type(node), _unknown)(node)
     return made if isinstance(made, Expr) else _unknown(node)
 
 
@@ -67,7 +73,7 @@ def _unknown(node: Any) -> NoReturn:
     refuse(
         node,
         "there are columns, constants, arithmetic, comparisons, AND, OR, NOT, IN, BETWEEN, "
-        "IS NULL, CASE, CAST, coalesce, abs, floor, ceil, lower, upper and length; write the rest "
+        "IS NULL, LIKE, CASE, CAST, and the functions that the guide of SQL names; write the rest "
         "with turbine.functions",
     )
 
@@ -106,6 +112,13 @@ def _case(node: Any) -> Expr:
         f.when(first[0]).then(first[1]),
     )
     default = node.args.get("default")
+    made: Expr = chain if default is None else chain.otherwise(expression(default))
+    return made
+
+
+def _if(node: Any) -> Expr:
+    chain = f.when(expression(node.this)).then(expression(node.args["true"]))
+    default = node.args.get("false")
     made: Expr = chain if default is None else chain.otherwise(expression(default))
     return made
 
@@ -152,5 +165,6 @@ _SPECIAL: dict[type, Callable[[Any], Expr | None]] = {
     exp.Between: _between,
     exp.Coalesce: lambda node: f.coalesce(*map(expression, (node.this, *node.expressions))),
     exp.Case: _case,
+    exp.If: _if,
     exp.Cast: _cast,
 }

@@ -10,6 +10,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
+import turbine
 from support.fixtures import Consume, MakeApp, MakeTopic, Produce
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
@@ -60,6 +61,16 @@ def test_events_are_those_of_their_seed_in_the_proportions_of_the_benchmark() ->
     assert [kinds.count(kind) for kind in ("person", "auction", "bid")] == [10, 30, 460]
     times = [row["date_time"] for _, row in first]
     assert times == sorted(set(times))
+
+
+@pytest.mark.parametrize("name", ["q0", "q1", "q2", "q10", "q14", "q21", "q22"])
+def test_queries_of_rows_are_the_same_text_for_duckdb_and_for_a_plan(name: str) -> None:
+    bids, _ = bids_of(seed=3)
+    plan = turbine.App("a").stream("bid", model=nexmark.Bid).sql(batch.BATCH[name])
+    found = plan.rows(pa.RecordBatch.from_pylist(bids, schema=plan.source_schema)).to_pylist()
+    wanted = computed(bids, batch.BATCH[name])
+    assert len(found) > 5
+    assert sorted_rows(found) == sorted_rows(wanted)
 
 
 @pytest.mark.timeout(120)

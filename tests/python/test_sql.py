@@ -49,6 +49,23 @@ SELECTS = [
     "SELECT lower(user) AS a, upper(user) AS b, length(user) AS c FROM clicks",
     "SELECT abs(ms) AS a, floor(rate) AS b, ceil(rate) AS c, abs(rate) AS d FROM clicks",
     "SELECT clicks.ms FROM clicks",
+    "SELECT user LIKE 'a%' AS a, user NOT LIKE '_o%' AS b, user ILIKE 'B_b' AS c FROM clicks",
+    "SELECT user LIKE '%.%' AS a, user LIKE '' AS b, user LIKE 'eve' AS c FROM clicks",
+    "SELECT user || '!' AS a, concat(user, '-', user) AS b, trim(' ' || user) AS c FROM clicks",
+    "SELECT replace(user, 'b', 'p') AS a, substr(user, 2) AS b FROM clicks",
+    "SELECT substring(user, 1, 2) AS a FROM clicks",
+    "SELECT starts_with(user, 'a') AS a, ends_with(user, 'e') AS b FROM clicks",
+    "SELECT contains(user, 'o') AS a FROM clicks",
+    "SELECT split_part(user, 'n', 1) AS a, split_part(user, 'n', 3) AS b FROM clicks",
+    "SELECT split_part(user, '.', 2) AS a, split_part(user, '.', 1) AS b FROM clicks",
+    "SELECT regexp_matches(user, '^[ae]') AS a FROM clicks",
+    "SELECT regexp_extract(user, '(.)(n+)', 2) AS a, regexp_extract(user, 'o.') AS b FROM clicks",
+    "SELECT nullif(ms, 3) AS a, nullif(user, 'ann') AS b, nullif(3, ms) AS c FROM clicks",
+    "SELECT greatest(ms, 3) AS a, least(ms, 3, -4) AS b, sign(ms) AS c FROM clicks",
+    "SELECT if(ms > 0, 'more', 'less') AS a, ifnull(ms, 7) AS b FROM clicks",
+    "SELECT hour(make_timestamp_ms(ts)) AS a, second(make_timestamp_ms(ts)) AS b FROM clicks",
+    "SELECT strftime(make_timestamp_ms(ts), '%Y-%m-%d %H:%M') AS a FROM clicks",
+    "SELECT ms * 2 AS twice FROM clicks WHERE twice > 3 AND twice < 30",
 ]
 
 
@@ -78,6 +95,16 @@ GROUPED = [
     SELECT ms % 3 AS third, count(*) * 2 AS n, max(rate) AS top, min(rate) / 2 AS low,
         count(DISTINCT user) AS users, window_start_ms AS start
     FROM clicks WHERE ms >= 0 GROUP BY third, tumble('1s')
+    """,
+    """
+    SELECT user, count(*) FILTER (WHERE ms > 0) AS up, sum(ms) FILTER (WHERE rate > 3) AS high,
+        count(DISTINCT ms) FILTER (WHERE ms < 0) AS below, count(*) AS n, window_start_ms AS start
+    FROM clicks GROUP BY user, tumble('1s')
+    """,
+    """
+    SELECT stddev_pop(ms) > 9 AS wide, stddev(ms) > 9 AS sample, var_pop(ms) > 140 AS v,
+        bool_and(ms > -20) AS every, bool_or(ms > 19) AS one, window_start_ms AS start
+    FROM clicks GROUP BY tumble('1s')
     """,
     """
     SELECT count(ms) AS n, arg_max(ms, ts) AS last, window_start_ms AS start
@@ -130,13 +157,17 @@ REFUSED = [
     ("SELECT ms FROM clicks ORDER BY ms", "the order of its partitions"),
     ("SELECT ms FROM clicks LIMIT 3", "has no end"),
     ("SELECT DISTINCT ms FROM clicks", "dedup="),
-    ("SELECT ms FROM clicks UNION SELECT ms FROM clicks", "write SELECT"),
+    ("SELECT ms FROM clicks UNION ALL SELECT ms FROM clicks", "to one topic"),
     ("WITH x AS (SELECT 1) SELECT ms FROM clicks", r"\.through"),
     ("SELECT row_number() OVER () AS r FROM clicks", r"\.through"),
     ("SELECT ms + 1 FROM clicks", "AS name"),
     ("SELECT nothing FROM clicks", "there is no column"),
-    ("SELECT ms FROM clicks WHERE user LIKE 'a%'", "turbine.functions"),
-    ("SELECT stddev(ms) AS s FROM clicks GROUP BY user", r"others by \.agg"),
+    ("SELECT ms FROM clicks WHERE user LIKE 'a%' ESCAPE '!'", "turbine.functions"),
+    ("SELECT ms FROM clicks WHERE user LIKE user", "turbine.functions"),
+    ("SELECT median(ms) AS s FROM clicks GROUP BY user", r"others by \.agg"),
+    ("SELECT arg_max(ms, ts) FILTER (WHERE ms > 0) AS s FROM clicks", "second argument"),
+    ("SELECT substr(user, -2) AS s FROM clicks", "turbine.functions"),
+    ("SELECT ltrim(user) AS s FROM clicks", "turbine.functions"),
     ("SELECT user, count(*) AS n FROM clicks GROUP BY user, tumble(10)", "lengths as text"),
     ("SELECT user, count(*) AS n FROM clicks GROUP BY user, tumble()", r"tumble\('10s'\)"),
     ("SELECT count(*) AS n FROM clicks GROUP BY tumble('1s'), hop('2s', '1s')", "one window"),
