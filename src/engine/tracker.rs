@@ -56,6 +56,11 @@ impl Tracker {
         }
     }
 
+    /// Goes on behind `next` as if everything in front of it had been handed out and done, if it is not there yet.
+    pub fn skip_to(&mut self, next: i64) {
+        self.end = Some(self.end.map_or(next, |end| end.max(next)));
+    }
+
     /// The offset to commit; `None` until something was begun.
     #[must_use]
     pub fn position(&self) -> Option<i64> {
@@ -116,6 +121,8 @@ mod tests {
     enum Step {
         /// Begin a record so far behind the last one, of such a width.
         Begin { hole: i64, width: i64 },
+        /// Go on so far behind the last one, without a record.
+        Skip(i64),
         /// Finish the n-th of all records ever begun.
         Finish(prop::sample::Index),
     }
@@ -123,6 +130,7 @@ mod tests {
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
             (0..5_i64, 1..4_i64).prop_map(|(hole, width)| Step::Begin { hole, width }),
+            (0..5_i64).prop_map(Step::Skip),
             any::<prop::sample::Index>().prop_map(Step::Finish),
         ]
     }
@@ -143,6 +151,12 @@ mod tests {
                         model.open.insert(ticket, offset);
                         model.end = Some(next);
                         tickets.push(ticket);
+                    }
+                    Step::Skip(hole) => {
+                        next += hole;
+                        tracker.skip_to(next);
+                        tracker.skip_to(next - 1);
+                        model.end = Some(next);
                     }
                     Step::Finish(which) if !tickets.is_empty() => {
                         let ticket = *which.get(&tickets);

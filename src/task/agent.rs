@@ -258,10 +258,10 @@ impl Shared {
         }
     }
 
-    /// Goes on to `to`, in front of which no record is that was not handed out; not where there are cuts, whose
-    /// commits are to follow records.
+    /// Goes on to `to`, in front of which no record is that was not handed out. Where there are cuts, once all of
+    /// them are done: a cut that is asked for there waits for nobody.
     fn pass_over(&self, input: &Input, to: i64) {
-        if self.cuts.is_some() {
+        if self.cuts.is_some() && input.position() != input.begun() {
             return;
         }
         input.pass_over(to);

@@ -5,48 +5,23 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from confluent_kafka import Producer, TopicPartition
+import pytest
+from confluent_kafka import TopicPartition
 
 import turbine
 from support.failing import runtime_of
 from support.fixtures import MakeApp, MakeTopic
 from support.kafka import Cluster
+from support.upstream import Upstream
 from support.wait import eventually_async
 from turbine.testing._reader import TopicReader
 
-
-class Upstream:
-    """Writes in transactions."""
-
-    def __init__(self, cluster: Cluster, topic: str) -> None:
-        self._topic = topic
-        settings = {"bootstrap.servers": cluster.address, "transactional.id": f"upstream-{topic}"}
-        self._producer = Producer(settings)
-        self._producer.init_transactions(20)
-
-    def write(self, rows: range, *, partition: int = 0, commits: bool = True) -> None:
-        """Write *rows* in one transaction, and end it."""
-        self._producer.begin_transaction()
-        for n in rows:
-            value = b'{"n": %d}' % n
-            self._producer.produce(self._topic, value, key=str(n), partition=partition)
-        # What is not sent yet, an abort would only forget.
-        self._producer.flush(20)
-        end = self._producer.commit_transaction if commits else self._producer.abort_transaction
-        end(20)
-
-    def write_and_die(self, rows: range, *, partition: int = 0) -> None:
-        """Write *rows* in a transaction that nobody ends, as who is killed does."""
-        self._producer.begin_transaction()
-        for n in rows:
-            self._producer.produce(self._topic, b'{"n": %d}' % n, partition=partition)
-        self._producer.flush(20)
-
-
+PLAIN = "without state"
+KINDS = pytest.mark.parametrize("kind", [PLAIN, "at_least_once", "exactly_once"])
 Make = Callable[..., tuple[turbine.App, list[int], list[int]]]
 
 
-def maker(app_factory: MakeApp, source: str, **settings: Any) -> Make:
+def maker(app_factory: MakeApp, source: str, kind: str, **settings: Any) -> Make:
     """Return what makes an app whose subscription and agent note what they read."""
 
     def make(**more: Any) -> tuple[turbine.App, list[int], list[int]]:
@@ -55,14 +30,26 @@ def maker(app_factory: MakeApp, source: str, **settings: Any) -> Make:
         rows: list[int] = []
         events: list[int] = []
 
-        @app.subscribe(source, name="rows")
-        def note_rows(batch: pa.RecordBatch) -> None:
+        def note(batch: pa.RecordBatch) -> None:
             rows.extend(n.as_py() for n in batch["n"])
 
-        @app.agent(source, name="events")
+        def count(batch: pa.RecordBatch, state: turbine.State) -> None:
+            state.put("rows", state.get("rows", 0) + batch.num_rows)
+            note(batch)
+
+        counts = None
+        options: dict[str, Any] = {}
+        if kind != PLAIN:
+            counts = app.Table("counts", key_type=str, value_type=int, default=int)
+            options = {"processing_guarantee": kind}
+        app.subscribe(source, name="rows", **options)(note if kind == PLAIN else count)
+
+        @app.agent(source, name="events", **options)
         async def note_events(stream: Any) -> None:
             async for event in stream:
-                events.append(event["n"])  # noqa: PERF401 - seen while it runs
+                if counts is not None:
+                    counts[str(event["n"])] += 1
+                events.append(event["n"])
 
         return app, rows, events
 
@@ -80,11 +67,12 @@ def both_at(ends: dict[int, int]) -> set[tuple[str, int, int | None]]:
     return {(name, *end) for name in ("rows", "events") for end in ends.items()}
 
 
+@KINDS
 async def test_a_topic_that_retention_has_emptied_is_no_truncated_one(
-    app_factory: MakeApp, make_topic: MakeTopic, cluster: Cluster
+    app_factory: MakeApp, make_topic: MakeTopic, cluster: Cluster, kind: str
 ) -> None:
     source = make_topic("in", partitions=1)
-    make = maker(app_factory, source)
+    make = maker(app_factory, source, kind)
     upstream = Upstream(cluster, source)
 
     async def is_at_the_end(app: turbine.App) -> int:
@@ -104,6 +92,10 @@ async def test_a_topic_that_retention_has_emptied_is_no_truncated_one(
     cluster.admin.delete_records([gone])[gone].result(20)
     app, *read = make()
     async with app.running():
+        if kind != PLAIN:
+            await eventually_async(
+                lambda: committed(app) == both_at({0: end}), why="nothing is missing"
+            )
         upstream.write(range(4, 6))
         await is_at_the_end(app)
     assert read == [[4, 5], [4, 5]]
@@ -117,7 +109,7 @@ async def test_who_reads_what_is_not_committed_misses_nothing_of_it(
     upstream.write(range(3))
     upstream.write(range(3, 6), commits=False)
     kafka = {"isolation.level": "read_uncommitted"}
-    app, rows, events = maker(app_factory, source, kafka=kafka)()
+    app, rows, events = maker(app_factory, source, "at_least_once", kafka=kafka)()
     async with app.running():
         end = cluster.count(source)
         await eventually_async(lambda: committed(app) == both_at({0: end}), why=f"both at {end}")
@@ -128,11 +120,12 @@ async def test_who_reads_what_is_not_committed_misses_nothing_of_it(
     assert (rows, events) == (list(range(9)), list(range(9)))
 
 
+@KINDS
 async def test_positions_behind_markers_stay_right_over_rebalances(
-    app_factory: MakeApp, make_topic: MakeTopic, cluster: Cluster, tmp_path: Path
+    app_factory: MakeApp, make_topic: MakeTopic, cluster: Cluster, tmp_path: Path, kind: str
 ) -> None:
     source = make_topic("in", partitions=2)
-    make = maker(app_factory, source)
+    make = maker(app_factory, source, kind)
     upstream = Upstream(cluster, source)
     both = [make(datadir=tmp_path / name) for name in ("first", "second")]
     (first, *_), (second, *_) = both

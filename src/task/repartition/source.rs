@@ -159,11 +159,7 @@ impl Source {
                 return Ok(Next::Records(records));
             }
             let begun = self.task.end();
-            if let Some(to) = self.trailing.look(
-                self.queue.reached().filter(|_| self.task.exact.is_none()),
-                begun,
-                Instant::now(),
-            ) {
+            if let Some(to) = self.trailing.look(self.queue.reached(), begun, Instant::now()) {
                 return Ok(Next::Trailing(to));
             }
             let marks = self.marks_due();

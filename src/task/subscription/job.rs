@@ -184,11 +184,16 @@ impl Job {
             let done = (!self.task.is_halted(ticket)).then_some(ticket);
             return self.task.end(done);
         }
-        let (began, place) = (self.began, self.place);
+        let (task, began, place) = (self.task, self.began, self.place);
         let handled = Instant::now();
         let outputs = Outputs { batches, letters, delta, ticket, next, began, handled, place };
         // Only a task that is gone does not take it, and then nobody waits for the batch.
-        let _ = self.outputs.send(outputs);
+        let send = |outputs| drop(self.outputs.send(outputs));
+        if !commits_each {
+            send(outputs);
+        } else if task.done.pass(ticket, outputs, send).is_err() {
+            task.end(None);
+        }
     }
 
     /// What takes effect with the batch.
@@ -225,6 +230,12 @@ impl Job {
             state.discard();
         }
         self.task.halt(self.extent.ticket, reason);
+        self.task.end(None);
+    }
+
+    /// No handler will get it here: whoever has the partition next reads it again.
+    pub(super) fn give_back(self) {
+        self.task.close_behind(self.extent.ticket);
         self.task.end(None);
     }
 

@@ -19,6 +19,7 @@ mod shared;
 mod silence;
 mod source;
 pub mod state;
+mod turnstile;
 mod windows;
 mod writer;
 

@@ -2,10 +2,11 @@
 
 use super::{
     checkpoints::Checkpoints,
-    job::{Extent, Job},
+    job::{Extent, Job, Outputs},
     replaying::Replaying,
     resume::Resume,
     state::{Kept, TimerClock},
+    turnstile::Turnstile,
     windows::{Feed, Step, Windows},
 };
 use crate::{
@@ -49,6 +50,8 @@ pub struct Shared {
     checkpoints: Option<Checkpoints>,
     resume: Option<Resume>,
     pub(super) exact: Option<Exact>,
+    /// What is done and not committed, where commits follow each other.
+    pub(super) done: Turnstile<Outputs>,
     /// Batches begun and not ended, wherever they are.
     pub(super) open: AtomicUsize,
     /// The first batch that must not take effect any more.
@@ -115,6 +118,7 @@ impl Shared {
             checkpoints,
             resume,
             exact,
+            done: Turnstile::default(),
             open: AtomicUsize::new(0),
             halted_at: AtomicU64::new(Ticket::MAX),
             stopping: Notify::new(),
@@ -299,9 +303,7 @@ impl Shared {
     /// Goes on as if the last records that are only read again had been there.
     pub(super) fn skip_to_position(&self) {
         let Some((position, _)) = self.repeats() else { return };
-        let mut tracker = self.tracker.lock();
-        let ticket = tracker.begin(position, position);
-        tracker.finish(ticket);
+        self.tracker.lock().skip_to(position);
     }
 
     /// Begins a batch without records behind everything begun, which goes on to `upto` if that is further; its
@@ -378,6 +380,12 @@ impl Shared {
     pub(super) fn halt(&self, at: Ticket, reason: &str) {
         self.halted_at.fetch_min(at, Ordering::AcqRel);
         self.status.fail(reason);
+        self.close_behind(at);
+    }
+
+    /// Batch `at` will not be committed, so none behind it is.
+    pub(super) fn close_behind(&self, at: Ticket) {
+        self.done.close(at).iter().for_each(|_| self.end(None));
     }
 
     pub(super) fn is_halted(&self, ticket: Ticket) -> bool {
@@ -425,7 +433,7 @@ impl Shared {
         }
         let tp = &self.status.tp;
         for job in shelf.remove(|job| job.tp() == tp) {
-            job.task.end(None);
+            job.give_back();
         }
     }
 

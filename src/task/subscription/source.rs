@@ -351,10 +351,10 @@ impl Source {
             && self.task.waits_for_watermark()
     }
 
-    /// Where reading goes on behind what is no record, if it is time to go there; not where each commit has more
-    /// than an offset: those are to follow records.
+    /// Where reading goes on behind what is no record, if it is time to go there. What is only read again ends
+    /// with a record.
     fn trailing(&self) -> Option<i64> {
-        let reached = self.queue.reached().filter(|_| !self.task.commits_each());
+        let reached = self.queue.reached().filter(|_| self.task.repeats().is_none());
         self.trailing.look(reached, self.task.begun(), Instant::now())
     }
 
