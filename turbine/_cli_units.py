@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from turbine.agents import topics_read
 from turbine.exceptions import ConfigError
 from turbine.naming import changelog_topic
 
@@ -54,8 +55,7 @@ def _subscriptions(app: "App") -> Iterator[Unit]:
 def _agents(app: "App") -> Iterator[Unit]:
     group = app.conf.group
     changelogs = tuple(changelog_topic(app.conf.id, name) for name in app.tables)
-    topics = dict.fromkeys(topic for one in app.agents.values() for topic in one.topics)
-    for topic in topics:
+    for topic in topics_read(app.agents.values()):
         yield Unit(AGENTS, group, group, topic, changelogs)
 
 

@@ -11,11 +11,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from turbine._turns import TURN, enter, leave
+from turbine.agents import topics_read
 from turbine.exceptions import NotRunning, StateError
 from turbine.types import TP
 
 if TYPE_CHECKING:
-    from turbine._native import Visit
+    from turbine._native import Admin, Visit
     from turbine.app import App
 
 __all__ = ["TableTurn"]
@@ -53,13 +54,14 @@ class TableTurn:
                 f"table {self._table}: there is a turn already: write without turn(), to the "
                 "partition of the event"
             )
-        native = getattr(self._app._attached, "native", None)  # noqa: SLF001 - the app's own part
+        runtime: Any = self._app._attached  # noqa: SLF001 - the app's own part
+        native = getattr(runtime, "native", None)
         if native is None:
             raise NotRunning(
                 f"the table {self._table} is written where a worker of its app runs: "
                 "'turbine worker', or 'async with app.running():'"
             )
-        tp = await self._place()
+        tp = await self._place(runtime.admin)
         visit = asyncio.to_thread(native.visit, tp.topic, tp.partition, _LIMIT_MS)
         self._visit = await visit
         if self._visit is None:
@@ -81,23 +83,19 @@ class TableTurn:
         if self._visit is not None:
             self._visit.end()
 
-    async def _place(self) -> TP:
-        from turbine._native import Admin, partition_for
+    async def _place(self, admin: "Admin") -> TP:
+        from turbine._native import partition_for
 
-        names = {topic for agent in self._app.agents.values() for topic in agent.topics}
+        names = topics_read(self._app.agents.values())
         if self._topic is None and len(names) != 1:
-            listed = ", ".join(sorted(names)) or "none"
+            listed = ", ".join(names) or "none"
             raise StateError(
                 f"table {self._table}: agents read {listed}: say whose turn it is, as "
                 "table.turn(key, topic='...')"
             )
-        topic = self._topic or names.pop()
-        conf = self._app.conf
-
-        def sizes() -> dict[str, int]:
-            return Admin(conf.bootstrap, conf.client).list_topics()
-
-        known: dict[str, Any] = await asyncio.to_thread(sizes)
+        topic = self._topic or names[0]
+        # Each time: a topic may have got more partitions.
+        known = await asyncio.to_thread(admin.list_topics)
         if topic not in known:
             raise StateError(f"table {self._table}: there is no topic {topic}")
         return TP(topic, partition_for(self._key, known[topic]))

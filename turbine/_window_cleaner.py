@@ -21,6 +21,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from turbine._turns import enter, leave
+from turbine.agents import topics_read
 from turbine.exceptions import KafkaError
 from turbine.types import TP
 
@@ -82,7 +83,7 @@ class WindowCleaner:
         return [table.expiry for table in self._app.tables.values() if table.expiry is not None]
 
     def _partitions(self) -> list[TP]:
-        topics = {topic for agent in self._app.agents.values() for topic in agent.topics}
+        topics = topics_read(self._app.agents.values())
         rows = self._native.assignments()
         running = {
             TP(row["topic"], row["partition"])

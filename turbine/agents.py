@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from turbine import _declare
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from turbine.app import App
     from turbine.testing import AgentContext
 
-__all__ = ["Agent", "Sink", "Source"]
+__all__ = ["Agent", "Sink", "Source", "topics_read"]
 
 Source: TypeAlias = str | Topic | Channel | None
 """What an agent reads; None: a topic of its own."""
@@ -253,6 +253,11 @@ class Agent(Asks):
 
 Sink: TypeAlias = str | Topic | Channel | Agent | Callable[[Any], Any]
 """Where yielded values go."""
+
+
+def topics_read(agents: "Iterable[Agent]") -> list[str]:
+    """Names of the Kafka topics that any of *agents* reads, sorted, each once."""
+    return sorted({topic for agent in agents for topic in agent.topics})
 
 
 def _check_function(fn: Any) -> bool:

@@ -7,6 +7,7 @@ it, with signals and an exit code.
 
 import asyncio
 import contextlib
+import functools
 import json
 import logging
 import threading
@@ -131,6 +132,11 @@ class Runtime:
     def http_address(self) -> str | None:
         """``host:port`` of health and metrics; None without them."""
         return self._native.http_address
+
+    @functools.cached_property
+    def admin(self) -> _native.Admin:
+        """A client that asks the brokers about topics and groups, made when it is asked for."""
+        return _native.Admin(self._brokers, self.app.conf.client)
 
     @property
     def is_stopping(self) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from turbine.exceptions import NotRunning
 
 if TYPE_CHECKING:
-    from turbine._native import Producer
+    from turbine._native import Admin, Producer
     from turbine._native import Table as NativeTable
     from turbine.app import App
     from turbine.tables import Table
@@ -59,6 +59,11 @@ class Workers:
     def native(self) -> Any:
         """The core's side of the caller's worker; None while none runs."""
         return self._runtime().native if self._running else None
+
+    @property
+    def admin(self) -> "Admin":
+        """What the caller's worker asks the brokers with."""
+        return self._runtime().admin
 
     def add(self, runtime: "Runtime") -> None:
         """One more."""

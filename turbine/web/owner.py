@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from turbine import _native
+from turbine.agents import topics_read
 from turbine.types import TP
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class Router:
         """Address of the worker that has *key* in *table*; None: this one."""
         if table_key(table, key) in table:
             return None
-        names = sorted({name for one in self._app.agents.values() for name in one.topics})
+        names = topics_read(self._app.agents.values())
         places = [tp async for tp in self._places(names, key)]
         owners = await self._owners_of(places)
         if len(owners) > 1:
