@@ -233,7 +233,7 @@ class FaustRows:
     cache = Setting[Any](
         read.anything,
         "memory://",
-        "Where answers of pages are kept, in programs of turbine.faust; only memory://.",
+        "Where answers of pages are kept, in programs of turbine.faust: memory:// or redis://....",
         legacy_env=("CACHE_URL",),
     )
     consumer_api_version = _ignored("auto", "The client asks the brokers.", "CONSUMER_API_VERSION")

@@ -15,7 +15,7 @@ from turbine.faust.service import Service, job_of
 from turbine.timers import Crontab, Timer
 
 if TYPE_CHECKING:
-    from turbine.faust.web.cache import Memory
+    from turbine.faust.web.cache import Backend
     from turbine.worker import Runtime
 
 __all__ = ["AppLife", "FlowControl"]
@@ -62,18 +62,28 @@ class AppLife(native.App):
         self.log = self.logger = logging.getLogger("faust.app")
         self._inside: AbstractAsyncContextManager[Any] | None = None
         self._futures: set[asyncio.Future[Any]] = set()
+        self.on_worker_init.connect(_with_cache)
+        self.on_before_shutdown.connect(_without_cache)
 
     @cached_property
-    def cache(self) -> "Memory":
-        """Where pages keep their answers: in the memory of this worker."""
+    def cache(self) -> "Backend":
+        """
+        Where pages keep their answers: in the memory of this worker, or in a Redis.
+
+        Raises:
+            ConfigError: The setting names a Redis that cannot be used.
+        """
         from turbine.faust.web.cache import Memory
+        from turbine.faust.web.redis import SCHEMES, Redis
 
         url = str(self.conf.cache or "memory://")
+        if url.startswith(SCHEMES):
+            return Redis(url, f"{self.conf.group}-cache")
         if not url.startswith("memory"):
             self.logger.warning(
-                "cache=%s: answers of pages are kept in the memory of this worker; for a shared "
-                "cache put a proxy in front of the pages",
-                url,
+                "cache=%s://: answers of pages are kept in the memory of this worker; for one that "
+                "is shared write redis://host:6379/0",
+                url.partition("://")[0],
             )
         return Memory()
 
@@ -184,6 +194,17 @@ class AppLife(native.App):
         self._futures.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self.logger.error("a future of %r failed", self, exc_info=error)
+
+
+def _with_cache(app: AppLife) -> None:
+    """Refuse a cache that cannot be used before anything runs."""
+    _ = app.cache
+
+
+async def _without_cache(app: AppLife) -> None:
+    close = getattr(app.cache, "close", None)
+    if close is not None:
+        await close()
 
 
 def _worker_of(app: AppLife) -> "Runtime | None":

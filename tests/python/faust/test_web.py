@@ -101,9 +101,3 @@ async def test_the_cache_of_an_app_forgets_the_oldest_when_there_are_too_many() 
     assert [await memory.get(key) for key in "abc"] == [None, "B", "C"]
     await memory.delete("b")
     assert await memory.get("b") is None
-
-
-def test_a_cache_elsewhere_is_named_and_replaced(caplog: pytest.LogCaptureFixture) -> None:
-    app = faust.App("cached", cache="redis://localhost")
-    assert isinstance(app.cache, web.cache.Memory)
-    assert "memory of this worker" in caplog.text

@@ -1,26 +1,41 @@
 """
-Answers of pages that are kept for a while, in the memory of this worker.
+Answers of pages that are kept for a while, in the memory of this worker or in a `Redis`.
 
-Kept are answers with status 200 to GET and HEAD, by their URL. Other workers have their own.
+Kept are answers with status 200 to GET and HEAD, by their URL. In memory each worker has its own.
 """
 
 import functools
+import json
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from datetime import timedelta
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 from turbine._parsers import seconds
 from turbine.web.answers import Response
 
-__all__ = ["Cache", "Memory"]
+__all__ = ["Backend", "Cache", "Key", "Memory"]
 
 Handler = Callable[..., Any]
-Kept = tuple[bytes, dict[str, str]]
+Key: TypeAlias = tuple[Any, ...]
+"""Prefix, method, URL and headers of a request."""
 
 _MOST = 10_000
+
+
+class Backend(Protocol):
+    """Where answers are kept."""
+
+    async def get(self, key: Key, /) -> bytes | None:
+        """The value of *key*; None if there is none any more."""
+
+    async def set(self, key: Key, value: bytes, limit_s: float | None = None, /) -> None:
+        """Keep *value* for *limit_s* seconds, or as long as there is room."""
+
+    async def delete(self, key: Key, /) -> None:
+        """Forget *key*."""
 
 
 class Memory:
@@ -81,7 +96,7 @@ class Cache:
         timeout: float | timedelta | None = None,
         include_headers: bool = False,  # noqa: FBT001, FBT002 - as in Faust
         key_prefix: str | None = None,
-        backend: Memory | None = None,
+        backend: Backend | None = None,
     ) -> None:
         self.timeout = timeout
         self.include_headers = include_headers
@@ -109,15 +124,25 @@ class Cache:
                 headers = tuple(request.headers.items()) if with_headers else ()
                 # A HEAD has no body to keep for a GET.
                 key = prefix, request.method, str(request.url), headers
-                kept: Kept | None = await backend.get(key)
+                kept = await backend.get(key)
                 if kept is not None:
-                    return Response(kept[0], headers=kept[1])
+                    return _unpacked(kept)
                 answer = await fn(view, request, *args, **kwargs)
                 if answer.status_code == HTTPStatus.OK and hasattr(answer, "body"):
-                    value = bytes(answer.body), dict(answer.headers)
-                    await backend.set(key, value, None if limit is None else seconds(limit))
+                    limit_s = None if limit is None else seconds(limit)
+                    await backend.set(key, _packed(answer), limit_s)
                 return answer
 
             return handler
 
         return decorate
+
+
+def _packed(answer: Any) -> bytes:
+    """Headers as a line of JSON, and the body."""
+    return json.dumps(dict(answer.headers)).encode() + b"\n" + bytes(answer.body)
+
+
+def _unpacked(kept: bytes) -> Response:
+    headers, _, body = kept.partition(b"\n")
+    return Response(body, headers=json.loads(headers))
