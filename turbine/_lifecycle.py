@@ -178,6 +178,11 @@ class Lifecycle:
         """Return what a stream that is made tells of its events; None: nobody wants to know."""
         return None
 
+    def watch_table(self, table: Any, native: Any) -> Any:
+        """Return what *table* reads and writes through; *native*: nobody wants to know."""
+        del table
+        return native
+
     def reply_value(self, value: Any) -> Any:
         """Make what `turbine.Agent.ask` returns of the JSON value of an answer."""
         return value

@@ -370,7 +370,7 @@ class Table(Windowable, MutableMapping[K, V], Generic[K, V]):
                 f"the table {self.name} is read and written where a worker of its app runs: "
                 "'turbine worker', or 'async with app.running():'"
             )
-        native: NativeTable = table(self)
+        native: NativeTable = self.app.watch_table(self, table(self))
         if attached.keeps_producer:
             self._native = native
         return native

@@ -6,6 +6,7 @@ from typing import Any
 from turbine import app as native
 from turbine.exceptions import DeclarationError
 from turbine.faust.sensors._observing import EVENTS, PAGES, Observer, PageWatch
+from turbine.faust.sensors._tables import TABLES, WatchedTable
 from turbine.faust.sensors.base import SensorDelegate
 from turbine.faust.sensors.monitor import Monitor
 from turbine.signals import Signal
@@ -51,6 +52,11 @@ class AppSensors(native.App):
     def make_observer(self) -> Observer | None:
         """Return what a stream tells of its events, if a sensor wants to know."""
         return Observer(self.sensors) if self.sensors.hears(*EVENTS) else None
+
+    def watch_table(self, table: Any, native: Any) -> Any:
+        """Return what *table* reads and writes through: it tells, if a sensor wants to know."""
+        wanted = self.sensors.hears(*TABLES)
+        return WatchedTable(table, native, self.sensors) if wanted else native
 
     def page_middleware(self) -> list[Any]:
         """Tell of pages, if a sensor wants to know."""

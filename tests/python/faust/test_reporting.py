@@ -11,6 +11,7 @@ from support.fixtures import MakeTopic, Produce
 from support.wait import eventually_async as until
 from turbine import faust
 from turbine.faust.sensors.datadog import DatadogMonitor
+from turbine.faust.sensors.opentelemetry import OpenTelemetryMonitor
 from turbine.faust.sensors.prometheus import setup_prometheus_sensors
 from turbine.faust.sensors.statsd import StatsdMonitor
 
@@ -52,6 +53,39 @@ async def test_a_server_gets_what_the_worker_has_counted_once(
     assert counted["shop.messages_received"] == counted["shop.sold"] == 7
     assert counted[f"shop.topic.messages_received.{topic}"] == 7
     assert f"shop.read_offset.{topic}.0:7|g" in lines
+
+
+async def test_opentelemetry_reads_what_the_worker_has_counted(
+    faust_app: MakeFaust, make_topic: MakeTopic, produce: Produce
+) -> None:
+    sdk = pytest.importorskip("opentelemetry.sdk.metrics")
+    export = pytest.importorskip("opentelemetry.sdk.metrics.export")
+    reader = export.InMemoryMetricReader()
+    topic, app, seen = make_topic(partitions=1), faust_app(), []
+    monitor = OpenTelemetryMonitor(sdk.MeterProvider([reader]), prefix="shop")
+    app.monitor = monitor
+
+    @app.agent(topic)
+    async def agent(stream: Any) -> None:
+        async for value in stream:
+            seen.append(value)
+            app.monitor.count("sold")
+
+    produce(topic, range(7))
+    async with app.running():
+        await until(lambda: len(seen) == 7)
+        monitor.look()
+        found = {
+            (metric.name, *sorted(point.attributes.items())): point.value
+            for of in reader.get_metrics_data().resource_metrics
+            for scope in of.scope_metrics
+            for metric in scope.metrics
+            for point in metric.data.data_points
+        }
+    assert found["shop.messages_received",] == 7
+    assert found["shop.topic.messages_received", ("topic", topic)] == 7
+    assert found["shop.count", ("name", "sold")] == 7
+    assert found["shop.read_offset", ("partition", 0), ("topic", topic)] == 7
 
 
 def test_datadog_has_tags_instead_of_longer_names() -> None:

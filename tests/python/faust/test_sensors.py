@@ -81,6 +81,46 @@ async def test_a_sensor_is_told_of_events_and_of_what_is_sent_in_their_order(
     assert heard.ends == [(out, 0), (out, 1)]
 
 
+async def test_a_sensor_is_told_of_the_keys_of_tables(
+    faust_app: MakeFaust, make_topic: MakeTopic, produce: Produce
+) -> None:
+    told: list[Any] = []
+
+    class Tables(faust.Sensor):
+        def on_table_get(self, table: Any, key: Any) -> None:
+            told.append(("get", table.name, key))
+
+        def on_table_set(self, table: Any, key: Any, value: Any) -> None:
+            told.append(("set", key, value))
+
+        def on_table_del(self, table: Any, key: Any) -> None:
+            told.append(("del", key))
+
+    topic, app, seen = make_topic(partitions=1), faust_app(), []
+    app.sensors.add(Tables())
+    counts = app.Table("counts", default=int)
+    members = app.SetTable("members")
+
+    @app.agent(topic)
+    async def agent(stream: Any) -> None:
+        async for value in stream:
+            name = value["name"]
+            counts[name] += 1
+            counts.update(b=2)
+            counts.pop("b")
+            members[name].add("x")
+            seen.append((counts.get(name), list(counts), set(members[name])))
+
+    produce(topic, [{"name": "a"}])
+    async with app.running():
+        await until(lambda: seen)
+    assert seen == [(1, ["a"], {"x"})]
+    own = [one for one in told if one[1] == "counts" or one[0] != "get"]
+    assert own[:2] == [("get", "counts", "a"), ("set", "a", 1)]
+    assert own[2:5] == [("set", "b", 2), ("get", "counts", "b"), ("del", "b")]
+    assert own[-1] == ("get", "counts", "a")
+
+
 async def test_events_of_a_list_are_over_when_the_next_list_is_asked_for(
     faust_app: MakeFaust, make_topic: MakeTopic, produce: Produce
 ) -> None:

@@ -3,8 +3,7 @@
 
 A function costs nothing until a sensor overrides it: a program without sensors, or with a monitor
 only, runs no Python code a record for them. Never called are ``on_topic_buffer_full``, the three of
-assignments, ``on_commit_...`` and ``on_table_...``: the core does these, and counts them in its
-metrics.
+assignments and ``on_commit_...``: the core does these, and counts them in its metrics.
 """
 
 import logging
@@ -56,13 +55,13 @@ class Sensor(Service):
         """Never called: buffers are bounded by bytes, in the core."""
 
     def on_table_get(self, table: Any, key: Any) -> None:
-        """Never called."""
+        """A key was read; of a table with windows, the key is that of one window."""
 
     def on_table_set(self, table: Any, key: Any, value: Any) -> None:
-        """Never called."""
+        """A key was written."""
 
     def on_table_del(self, table: Any, key: Any) -> None:
-        """Never called."""
+        """A key was removed, if it was there."""
 
     def on_commit_initiated(self, consumer: Any) -> Any:
         """Never called: the core commits."""

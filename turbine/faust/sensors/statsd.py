@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from turbine.faust.sensors._reported import Number, counters, gauges
 from turbine.faust.sensors.monitor import Monitor
 from turbine.faust.service import Service
 
@@ -71,40 +72,19 @@ class StatsdMonitor(Monitor):
 
     def lines(self) -> Iterator[str]:
         """What is to be sent, a line a number; counters count from here on anew."""
-        for name, total, tags in self._counters():
+        counts: list[Number] = [(name, n, {}) for name, n in self.metric_counts.items()]
+        for name, total, tags in (*counters(self), *counts):
             key = f"{name}{tags}"
             new, self._sent[key] = total - self._sent[key], total
             if new:
                 yield self.line(name, new, "c", tags)
-        for name, value, tags in self._gauges():
+        for name, value, tags in gauges(self):
             yield self.line(name, value, "g", tags)
 
     def line(self, name: str, value: float, kind: str, tags: dict[str, Any]) -> str:
         """One number; tags are a part of the name."""
         own = f"{name}.{'.'.join(str(tag) for tag in tags.values())}" if tags else name
         return f"{self.prefix}.{own}:{value}|{kind}"
-
-    def _counters(self) -> Iterator[tuple[str, int, dict[str, Any]]]:
-        yield "messages_received", self.messages_received_total, {}
-        yield "events", self.events_total, {}
-        yield "messages_sent", self.messages_sent, {}
-        yield "rebalances", self.rebalances, {}
-        for topic, n in self.messages_received_by_topic.items():
-            yield "topic.messages_received", n, {"topic": topic}
-        for code, n in self.http_response_codes.items():
-            yield "http_status_code", n, {"status_code": code}
-        for name, n in self.metric_counts.items():
-            yield name, n, {}
-
-    def _gauges(self) -> Iterator[tuple[str, int, dict[str, Any]]]:
-        yield "messages_active", self.messages_active, {}
-        for name, offsets in (
-            ("read_offset", self.tp_read_offsets),
-            ("committed_offset", self.tp_committed_offsets),
-            ("end_offset", self.tp_end_offsets),
-        ):
-            for tp, offset in offsets.items():
-                yield name, offset, {"topic": tp.topic, "partition": tp.partition}
 
 
 def _packets(lines: Iterable[str]) -> Iterator[bytes]:
