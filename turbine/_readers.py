@@ -15,7 +15,6 @@ from turbine._decoders import is_model
 from turbine._event_time import EVENT_TIME_OPTIONS
 from turbine.channels import Channel
 from turbine.exceptions import DeclarationError, NotRunning
-from turbine.models import arrow_schema
 from turbine.streams import Stream
 from turbine.topics import Topic
 from turbine.types import TP
@@ -99,6 +98,7 @@ class DeclaredStream(Stream):
     def flow(self) -> "Flow":
         """Give the plan without any step; the stream is not read any more."""
         from turbine._flow_sink import start
+        from turbine.models import arrow_schema
 
         reader, source = self.reader, self.reader.agent.channel
         if self._steps or self._by_hand:
