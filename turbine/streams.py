@@ -401,18 +401,11 @@ class Stream(Operators):
         values = [] if one is None else one.values
         notes = Collected(values, math.inf) if one is None else one
         is_noted = self._answers or bool(self._observer)
-        while len(values) < max_:
-            value = next(cursor, _NOTHING)
-            if value is _NOTHING:
-                break
-            if self._steps:
-                value = await run_steps(self._steps, value)
-                if value is SKIPPED:
-                    self._skip(cursor)
-                    continue
-            values.append(project(cursor, value))
-            if is_noted:
-                self._note(cursor, value, notes)
+        if is_noted or self._steps or project is not _value_of:
+            await self._pick(cursor, max_, project, notes if is_noted else None, values)
+        else:
+            while len(values) < max_ and (more := cursor.values(max_ - len(values))):
+                values += more
         if cursor.handed() > start:
             if one is None:
                 deadline = asyncio.get_running_loop().time() + within_s
@@ -426,6 +419,28 @@ class Stream(Operators):
                 # A list may be larger than what is polled at once.
                 cursor.release()
             await self._leave(cursor)
+
+    async def _pick(
+        self,
+        cursor: "Cursor",
+        max_: int,
+        project: "Callable[[Cursor, Any], Any]",
+        notes: "Collected | None",
+        values: list[Any],
+    ) -> None:
+        """Append what is behind the filters and processors to *values*, up to *max_*."""
+        while len(values) < max_:
+            value = next(cursor, _NOTHING)
+            if value is _NOTHING:
+                return
+            if self._steps:
+                value = await run_steps(self._steps, value)
+                if value is SKIPPED:
+                    self._skip(cursor)
+                    continue
+            values.append(project(cursor, value))
+            if notes is not None:
+                self._note(cursor, value, notes)
 
     def _note(self, cursor: "Cursor", value: Any, one: "Collected") -> None:
         """Keep of a row what a list does not show: who asked, and what is told of it."""

@@ -20,7 +20,7 @@ use crate::{
 use arrow::datatypes::SchemaRef;
 use pyo3::{
     prelude::*,
-    types::{PyBytes, PyString},
+    types::{PyBytes, PyList, PyString},
 };
 use pyo3_arrow::PyRecordBatch;
 use std::{
@@ -173,6 +173,28 @@ impl Cursor {
             // Nobody sees it, and nobody could acknowledge it.
             self.cursor.finish_row(self.cursor.handed() - 1);
         }
+    }
+
+    /// Values of up to *limit* rows that are held; fewer in front of a record that stops the partition.
+    #[pyo3(signature = (limit, /))]
+    fn values<'py>(&self, py: Python<'py>, limit: usize) -> PyResult<Bound<'py, PyList>> {
+        let (values, first) = (PyList::empty(py), self.cursor.handed());
+        let rows = self.cursor.take(limit);
+        for (i, &row) in rows.iter().enumerate() {
+            match self.agent.value.decode(py, self.cursor.records().value(row)) {
+                Ok(value) => values.append(value)?,
+                Err(why) => {
+                    self.agent.refuse(py, &self.cursor, row, Phase::Decode, &why);
+                    if !self.cursor.task().status.is_live() {
+                        self.cursor.give_back(rows.len() - i);
+                        self.cursor.abandon();
+                        break;
+                    }
+                    self.cursor.finish_row(first + i);
+                }
+            }
+        }
+        Ok(values)
     }
 
     fn finish(&self) {

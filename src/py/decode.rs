@@ -1,5 +1,6 @@
 //! Keys and values of an agent's rows to Python objects.
 
+use super::members::Dicts;
 use jiter::{FloatMode, PartialMode, PythonParse, StringCacheMode};
 use pyo3::{
     intern,
@@ -21,7 +22,7 @@ pub(super) enum Decode {
     Raw,
     Str,
     Int,
-    Json,
+    Json(Dicts),
     /// pydantic's `SchemaValidator`.
     Validator(Py<PyAny>),
 }
@@ -36,7 +37,7 @@ impl Decode {
             "raw" => Ok(Self::Raw),
             "str" => Ok(Self::Str),
             "int" => Ok(Self::Int),
-            "json" => Ok(Self::Json),
+            "json" => Ok(Self::Json(Dicts::default())),
             other => Err(pyo3::exceptions::PyValueError::new_err(format!("no decoder {other}"))),
         }
     }
@@ -53,7 +54,7 @@ impl Decode {
             Self::Raw => Ok(PyBytes::new(py, bytes).into_any()),
             Self::Str => Ok(PyString::new(py, text()?).into_any()),
             Self::Int => int(py, text()?),
-            Self::Json => json(py, bytes),
+            Self::Json(dicts) => dicts.value(py, bytes),
             Self::Validator(validator) => validator
                 .bind(py)
                 .call_method1(intern!(py, "validate_json"), (PyBytes::new(py, bytes),))

@@ -17,6 +17,7 @@ mod follower;
 mod join;
 mod local_state;
 mod logs;
+mod members;
 mod producer;
 mod proxy;
 mod registry;

@@ -1,7 +1,7 @@
 //! Keys and values of a table to bytes and back: what is stored is what the changelog has.
 
 use super::{
-    decode::Decode,
+    decode::{self, Decode},
     encode::write_json,
     error::{DecodeError, EncodeError},
 };
@@ -109,7 +109,7 @@ impl Form {
                 let number: f64 = text.parse().map_err(|_| format!("not a number: {text:?}"))?;
                 Ok(PyFloat::new(py, number).into_any())
             }
-            Self::Bool | Self::Json => Decode::Json.decode(py, Some(bytes)),
+            Self::Bool | Self::Json => decode::json(py, bytes),
             Self::Typed { validator, .. } => {
                 Decode::Validator(validator.clone_ref(py)).decode(py, Some(bytes))
             }

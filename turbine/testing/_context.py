@@ -6,6 +6,7 @@ topics goes nowhere but into a list.
 """
 
 import asyncio
+import itertools
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -287,6 +288,9 @@ class _Cursor:
             raise StopIteration
         self._handed = 1
         return self._event.value
+
+    def values(self, limit: int) -> list[Any]:
+        return list(itertools.islice(self, limit))
 
     def finish(self) -> None:
         pass

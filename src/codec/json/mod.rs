@@ -30,6 +30,7 @@
 
 mod decode;
 mod encode;
+pub mod members;
 mod object;
 mod read;
 mod scan;

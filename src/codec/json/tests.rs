@@ -3,6 +3,7 @@
 mod decoding;
 mod encoding;
 mod inferring;
+mod members;
 mod properties;
 
 use super::*;

@@ -66,7 +66,7 @@ fn row() -> impl Strategy<Value = Value> {
 }
 
 /// Good rows and garbage, in the spellings that JSON allows.
-fn record() -> impl Strategy<Value = Vec<u8>> {
+pub(super) fn record() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         4 => row().prop_map(|v| v.to_string().into_bytes()),
         2 => row().prop_map(|v| serde_json::to_vec_pretty(&v).unwrap()),
