@@ -55,7 +55,7 @@ test: build ## Everything: Rust, Python on the embedded broker, Python on a real
 .PHONY: test-rust
 test-rust: $(RAN) ## Rust tests only
 	@scripts/section.sh "Rust tests"
-	@. scripts/cargo-env.sh && cargo test --locked --quiet | tee $(RAN)/rust
+	@scripts/cargo_test.sh $(RAN)
 
 # Examples a property in `make soak`; 256 in `make test`.
 CASES ?= 3000

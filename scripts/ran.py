@@ -2,8 +2,9 @@
 Say how many tests ran on which broker, from what the Makefile's targets left behind.
 
 Usage: ran.py DIRECTORY. In there: ``rust`` (output of cargo test), ``memory.xml`` and ``kafka.xml``
-(pytest's JUnit reports), ``memory.alone`` and ``kafka.alone`` (tests that passed only when run a
-second time, see pytest.sh), ``conformance`` and ``librdkafka`` (output of the two programs).
+(pytest's JUnit reports), ``rust.alone``, ``memory.alone`` and ``kafka.alone`` (tests that passed only
+when run a second time, see cargo_test.sh and pytest.sh), ``conformance`` and ``librdkafka`` (output of
+the two programs).
 """
 
 import re
@@ -34,9 +35,9 @@ def passed(report: Path) -> int | None:
 def report(directory: Path) -> str:
     """Put the counts together, and name what passed only by itself."""
     alone = [
-        f"passed only by itself, on {broker}: {test}"
-        for broker in ("memory", "kafka")
-        for test in output(directory / f"{broker}.alone").splitlines()
+        f"passed only by itself ({kind}): {test}"
+        for kind in ("rust", "memory", "kafka")
+        for test in output(directory / f"{kind}.alone").splitlines()
     ]
     return "\n".join([line(directory), *alone])
 
