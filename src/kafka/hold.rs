@@ -4,6 +4,8 @@
 //!
 //! * From a partition that begins held, or is held again, nothing arrives before [`GroupConsumer::release`].
 //! * After it, the first record that arrives is the first one at or behind the offset released at.
+//! * Whoever holds or releases a partition says whether it is still theirs; that is asked, and done, in one step with
+//!   assignments. So nobody who comes late touches a partition that was assigned anew meanwhile.
 
 use super::{
     consumer::GroupConsumer, failed, failed_code, offsets::begin_at, queue::PartitionQueue,
@@ -70,10 +72,20 @@ impl Held {
 
 impl GroupConsumer {
     /// Holds a partition that is read, and gives its queue to another reader; none if the one before is
-    /// still at it after `patience`, or the partition is not ours. Blocks.
-    pub fn hold_again(&self, tp: &TopicPartition, patience: Duration) -> Option<PartitionQueue> {
+    /// still at it after `patience`, or the partition `is_theirs` no more. Blocks.
+    pub fn hold_again(
+        &self,
+        tp: &TopicPartition,
+        patience: Duration,
+        is_theirs: &dyn Fn() -> bool,
+    ) -> Option<PartitionQueue> {
+        let mut held = self.held().0.lock();
+        if !is_theirs() {
+            return None;
+        }
         set_paused(self.native(), tp, true);
-        self.held().0.lock().insert(tp.clone());
+        held.insert(tp.clone());
+        drop(held);
         let handle = self.handle();
         if !handle.context().polled.wait_for_none(tp, patience) {
             return None;
@@ -82,28 +94,40 @@ impl GroupConsumer {
     }
 
     /// Lets records of a held partition come, from `offset` on; without one from where a group without
-    /// offsets starts. Blocks until the client has turned to it.
+    /// offsets starts. Blocks until the client has turned to it; does nothing once it `is_theirs` no more.
     ///
     /// # Errors
     ///
-    /// [`crate::error::Error::Kafka`] if the partition is not ours any more, or the client does not answer.
-    pub fn release(&self, tp: &TopicPartition, offset: Option<i64>) -> Result<()> {
+    /// [`crate::error::Error::Kafka`] if the client does not answer.
+    pub fn release(
+        &self,
+        tp: &TopicPartition,
+        offset: Option<i64>,
+        is_theirs: &dyn Fn() -> bool,
+    ) -> Result<()> {
         let at = match (offset, self.start_at()) {
             (Some(offset), _) => Offset::Offset(offset),
             (None, StartAt::Earliest) => Offset::Beginning,
             (None, StartAt::Latest) => Offset::End,
         };
         let deadline = Instant::now() + SEEK_TIMEOUT;
-        while let Err(code) = self.seek(tp, at)? {
+        loop {
+            let mut held = self.held().0.lock();
+            if !is_theirs() {
+                return Ok(());
+            }
+            let Err(code) = self.seek(tp, at)? else {
+                held.remove(tp);
+                set_paused(self.native(), tp, false);
+                return Ok(());
+            };
+            drop(held);
             let is_early = matches!(code, RDKafkaErrorCode::State | RDKafkaErrorCode::InProgress);
             if !is_early || Instant::now() > deadline {
                 return Err(failed_code(format!("beginning to read {tp}"), code));
             }
             std::thread::sleep(SEEK_POLL);
         }
-        self.held().0.lock().remove(tp);
-        set_paused(self.native(), tp, false);
-        Ok(())
     }
 
     fn seek(&self, tp: &TopicPartition, at: Offset) -> Result<Result<(), RDKafkaErrorCode>> {

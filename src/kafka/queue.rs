@@ -37,12 +37,9 @@ pub(super) struct Polled {
     gone: Condvar,
 }
 
-/// The queues of one partition that were split off and are still there.
-struct Split {
-    count: usize,
-    /// Whose wake-up is called: that of the newest.
-    last: Arc<Notify>,
-}
+/// The queues of one partition that were split off and are still there, oldest first. The wake-up of the newest
+/// is called.
+type Split = Vec<Arc<Notify>>;
 
 impl Polled {
     /// Blocks until nobody polls `tp`, at most `timeout`; says whether that is so.
@@ -59,7 +56,7 @@ impl Polled {
 
     /// Does only one poll `tp`?
     fn is_single(&self, tp: &TopicPartition) -> bool {
-        self.queues.lock().get(tp).is_some_and(|split| split.count == 1)
+        self.queues.lock().get(tp).is_some_and(|split| split.len() == 1)
     }
 }
 
@@ -73,6 +70,15 @@ unsafe extern "C" fn wake(_rk: *mut rd::rd_kafka_t, opaque: *mut c_void) {
     unsafe { &*opaque.cast::<Notify>() }.notify_one();
 }
 
+/// Calls the wake-up of `arrived` when something comes into an empty queue; of nobody without one. It must be kept
+/// alive until this is called again.
+fn set_wake(queue: ptr::NonNull<rd::rd_kafka_queue_t>, arrived: Option<&Arc<Notify>>) {
+    let opaque = arrived.map_or(ptr::null_mut(), |one| Arc::as_ptr(one).cast_mut().cast());
+    let call = arrived.map(|_| wake as unsafe extern "C" fn(*mut rd::rd_kafka_t, *mut c_void));
+    // SAFETY: a live queue; see above for the opaque.
+    unsafe { rd::rd_kafka_queue_cb_event_enable(queue.as_ptr(), call, opaque) };
+}
+
 impl PartitionQueue {
     /// Splits the partition's queue off. Call before the partition is assigned.
     pub(super) fn split(client: &Arc<ConsumerHandle>, topic: &str, partition: i32) -> Option<Self> {
@@ -84,19 +90,10 @@ impl PartitionQueue {
         let arrived = Arc::new(Notify::new());
         let tp = TopicPartition::new(topic, partition);
         let mut queues = client.context().polled.queues.lock();
-        // SAFETY: the queue is ours until destroyed; the opaque outlives the callback (see Drop).
-        unsafe {
-            rd::rd_kafka_queue_forward(queue.as_ptr(), ptr::null_mut());
-            rd::rd_kafka_queue_cb_event_enable(
-                queue.as_ptr(),
-                Some(wake),
-                Arc::as_ptr(&arrived).cast_mut().cast(),
-            );
-        }
-        let split = Split { count: 0, last: Arc::clone(&arrived) };
-        let split = queues.entry(tp.clone()).or_insert(split);
-        split.count += 1;
-        split.last = Arc::clone(&arrived);
+        // SAFETY: the queue is ours until destroyed.
+        unsafe { rd::rd_kafka_queue_forward(queue.as_ptr(), ptr::null_mut()) };
+        set_wake(queue, Some(&arrived));
+        queues.entry(tp.clone()).or_default().push(Arc::clone(&arrived));
         drop(queues);
         let (at_end, reached) = (AtomicBool::new(false), Reached::new(topic, partition));
         Some(Self { queue, arrived, at_end, reached, client: Arc::clone(client), tp })
@@ -214,23 +211,17 @@ impl Drop for PartitionQueue {
     fn drop(&mut self) {
         let polled = &self.client.context().polled;
         let mut queues = polled.queues.lock();
-        let split = queues.get_mut(&self.tp);
-        let count = split.map_or(0, |split| {
-            split.count -= 1;
-            split.count
-        });
-        // Another one may have been split off since: the callback is its.
-        let is_last = queues.get(&self.tp).is_some_and(|one| Arc::ptr_eq(&one.last, &self.arrived));
-        // SAFETY: the callback is off, or another's, before the Notify behind it goes.
-        unsafe {
-            if is_last {
-                rd::rd_kafka_queue_cb_event_enable(self.queue.as_ptr(), None, ptr::null_mut());
+        if let Some(split) = queues.get_mut(&self.tp) {
+            let is_newest = split.last().is_some_and(|one| Arc::ptr_eq(one, &self.arrived));
+            split.retain(|one| !Arc::ptr_eq(one, &self.arrived));
+            // The one before goes on being read.
+            if is_newest {
+                set_wake(self.queue, split.last());
             }
-            rd::rd_kafka_queue_destroy(self.queue.as_ptr());
         }
-        if count == 0 {
-            queues.remove(&self.tp);
-        }
+        queues.retain(|_, split| !split.is_empty());
+        // SAFETY: the callback is off, or another's, before the Notify behind it goes; destroyed once.
+        unsafe { rd::rd_kafka_queue_destroy(self.queue.as_ptr()) };
         drop(queues);
         polled.gone.notify_all();
     }

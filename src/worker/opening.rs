@@ -63,7 +63,7 @@ impl Opening {
         }
         let Some(member) = group.member.get() else { return };
         for (tp, begins) in task.begins(begins) {
-            if let Err(error) = member.release(&tp, begins)
+            if let Err(error) = member.release(&tp, begins, &|| group.has(task))
                 && task.status().is_live()
             {
                 task.status().fail(&error.to_string());

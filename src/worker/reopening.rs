@@ -74,7 +74,7 @@ impl Group {
         old.close_state(false);
         let Some(member) = self.member.get() else { return true };
         let hold = |tp: TopicPartition| {
-            let queue = member.hold_again(&tp, LOOK)?;
+            let queue = member.hold_again(&tp, LOOK, &|| self.has(old))?;
             Some((tp, queue))
         };
         let Some(queued) = hold(tp.clone()) else { return false };
@@ -92,7 +92,7 @@ impl Group {
     }
 
     /// Is `task` still what its partition is worked on with?
-    fn has(&self, task: &Task) -> bool {
+    pub(super) fn has(&self, task: &Task) -> bool {
         let ends = *self.ending.lock();
         !ends && self.tasks.lock().get(&task.status().tp).is_some_and(|one| one.is(task))
     }

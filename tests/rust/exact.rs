@@ -140,7 +140,7 @@ fn a_held_partition_begins_where_it_is_released() {
     writer.commit().unwrap();
     let (member, all) = join(&broker, "g", Begin::Held);
     assert_eq!(all.take(1, Duration::from_millis(300)), []);
-    member.release(&tp(), Some(40)).unwrap();
+    member.release(&tp(), Some(40), &|| true).unwrap();
     let got = all.take(10, TIMEOUT);
     let wanted: Vec<_> = (40..50).map(|n| (n, n.to_string())).collect();
     assert_eq!(got, wanted);
@@ -157,9 +157,28 @@ fn a_release_without_an_offset_begins_at_the_beginning() {
     write(&writer, "t", &["first", "second"]);
     writer.commit().unwrap();
     let (member, all) = join(&broker, "g", Begin::Held);
-    member.release(&tp(), None).unwrap();
+    member.release(&tp(), None, &|| true).unwrap();
     let got = all.take(2, TIMEOUT);
     assert_eq!(got, [(0, "first".to_owned()), (1, "second".to_owned())]);
+    all.queues.lock().clear();
+    member.leave();
+}
+
+/// Who comes when the partition is somebody else's neither lets records come nor holds them up.
+#[test]
+fn who_is_late_neither_releases_nor_holds_a_partition() {
+    let broker = broker();
+    let writer = transactional(&broker, "writer");
+    writer.begin().unwrap();
+    write(&writer, "t", &["first", "second"]);
+    writer.commit().unwrap();
+    let (member, all) = join(&broker, "g", Begin::Held);
+    member.release(&tp(), Some(0), &|| false).unwrap();
+    assert_eq!(all.take(1, Duration::from_millis(300)), []);
+    assert!(member.hold_again(&tp(), Duration::ZERO, &|| false).is_none());
+    member.release(&tp(), Some(1), &|| true).unwrap();
+    assert!(member.hold_again(&tp(), Duration::ZERO, &|| false).is_none());
+    assert_eq!(all.take(1, TIMEOUT), [(1, "second".to_owned())]);
     all.queues.lock().clear();
     member.leave();
 }
