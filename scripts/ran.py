@@ -2,9 +2,9 @@
 Say how many tests ran on which broker, from what the Makefile's targets left behind.
 
 Usage: ran.py DIRECTORY. In there: ``rust`` (output of cargo test), ``memory.xml`` and ``kafka.xml``
-(pytest's JUnit reports), ``rust.alone``, ``memory.alone`` and ``kafka.alone`` (tests that passed only
-when run a second time, see cargo_test.sh and pytest.sh), ``conformance`` and ``librdkafka`` (output of
-the two programs).
+(pytest's JUnit reports), ``rust.alone``, ``memory.alone`` and ``kafka.alone`` (tests that passed
+only when run a second time, see cargo_test.sh and pytest.sh), ``conformance`` and ``librdkafka``
+(output of the two programs).
 """
 
 import re
