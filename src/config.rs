@@ -6,7 +6,7 @@ mod registry;
 mod state;
 
 pub use format::{AvroFormat, CsvFormat, Format, Framing, ProtobufFormat, Strategy, Subject};
-pub use plan::PlanConfig;
+pub use plan::{JoinConfig, PlanConfig, SideConfig};
 pub use registry::RegistryConfig;
 pub use state::{Guarantee, OnGap, StateConfig, StateFormat, StoreKind, TableConfig};
 

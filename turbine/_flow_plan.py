@@ -14,6 +14,7 @@ from turbine.exceptions import DeclarationError, TurbineError
 from turbine.functions import Expr
 
 if TYPE_CHECKING:
+    from turbine._flow_join import FlowJoin
     from turbine.windows import Window
 
 __all__ = ["FlowPlan", "Node", "columns_of", "named", "schema_behind", "schema_of_window"]
@@ -49,6 +50,7 @@ class FlowPlan:
         after: Steps behind it.
         nodes: What `explain` says of it, without source and sink.
         is_strict: Whether a value that cannot be computed stops the partition.
+        join: The join with a second topic, if there is one, in the place of the window.
     """
 
     source_schema: Any
@@ -58,6 +60,7 @@ class FlowPlan:
     after: tuple[Step, ...] = ()
     nodes: tuple[Node, ...] = field(default=())
     is_strict: bool = False
+    join: "FlowJoin | None" = None
 
     def config(self) -> dict[str, Any]:
         """Describe it to the core."""
@@ -65,6 +68,7 @@ class FlowPlan:
             "before": list(self.before),
             "after": list(self.after),
             "is_strict": self.is_strict,
+            "join": None if self.join is None else self.join.config(),
         }
 
     def __call__(self, batch: Any) -> Any:
@@ -72,12 +76,12 @@ class FlowPlan:
         Run the steps on one batch, as the core does with the rows of a plan without a window.
 
         Raises:
-            DeclarationError: The plan has a window, whose rows come from many batches.
+            DeclarationError: The plan has a window or a join, whose rows come from many batches.
         """
-        if self.window is not None:
+        if self.window is not None or self.join is not None:
             raise DeclarationError(
-                "a plan with a window has no result for one batch: run it on a broker, as with "
-                "turbine.testing"
+                "a plan with a window or a join has no result for one batch: run it on a broker, "
+                "as with turbine.testing"
             )
         return run_steps(self.before, batch, is_strict=self.is_strict)
 

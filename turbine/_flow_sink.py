@@ -1,9 +1,11 @@
 """From a flow to the subscription that runs it, and to the flow behind it."""
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from turbine import _declare
 from turbine._event_time import EVENT_TIME_OPTIONS
+from turbine._flow_join import place
 from turbine.exceptions import DeclarationError
 from turbine.functions import Expr, lit
 
@@ -69,7 +71,13 @@ def declare(flow: "Flow", topic: "str | Topic", key: str | None, options: Any) -
     strict = _declare.one_of(
         "on_compute_error", options.pop("on_compute_error", "null"), ("null", "fail")
     )
+    if flow.is_table:
+        raise DeclarationError(
+            "as_table() is for a join: write stream.join(table.as_table(), on=...)"
+        )
     plan = flow.compiled(is_strict=strict == "fail")
+    if plan.join is not None:
+        plan = dataclasses.replace(plan, join=place(app, plan.join, name, flow.source))
     line = {**options, **_repartition(flow)}
     if plan.window is not None:
         line["window"] = plan.window
@@ -114,7 +122,8 @@ def _key(flow: "Flow", key: str | None) -> str | None:
                 f"{', '.join(flow.schema.names)}"
             )
         return key
-    keys = () if flow.group is None else flow.group.keys
+    join = flow.compiled().join
+    keys = tuple(join.keys) if join else () if flow.group is None else flow.group.keys
     return keys[0] if len(keys) == 1 and keys[0] in flow.schema.names else None
 
 

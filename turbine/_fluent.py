@@ -60,6 +60,18 @@ class Fluent:
         """As `Flow.agg`."""
         return self.flow().agg(*aggregates, **more)
 
+    def as_table(self) -> "Flow":
+        """As `Flow.as_table`."""
+        return self.flow().as_table()
+
+    def join(self, other: Any, **options: Any) -> "Flow":
+        """As `Flow.join`."""
+        return self.flow().join(other, **options)
+
+    def join_asof(self, other: Any, **options: Any) -> "Flow":
+        """As `Flow.join_asof`."""
+        return self.flow().join_asof(other, **options)
+
     def to(self, topic: Any, *, key: str | None = None, **options: Any) -> Any:
         """As `Flow.to`."""
         return self.flow().to(topic, key=key, **options)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from turbine import _declare
 from turbine.exceptions import ConfigError, DeclarationError
@@ -11,10 +11,20 @@ from turbine.functions import Expr
 from turbine.naming import check_topic_name, repartition_topic
 
 if TYPE_CHECKING:
+    from turbine._event_time import EventTime
     from turbine.app import App
+    from turbine.codecs import Format
     from turbine.subscriptions import Subscription
 
-__all__ = ["Repartition", "Stage", "check_shared", "internal_partitions", "repartition", "stages"]
+__all__ = [
+    "Repartition",
+    "Stage",
+    "check_shared",
+    "internal_partitions",
+    "placed",
+    "repartition",
+    "stages",
+]
 
 _SHARED = {
     "partitions": "repartition_partitions",
@@ -122,6 +132,27 @@ def _stage(prefix: str, topic: str, column: str) -> Stage:
     return Stage(f"{topic}-{column}-repartition", topic, to)
 
 
+def placed(
+    app: "App", topic: str, by: tuple[str, str | None], name: str, partitions: int | None
+) -> Repartition:
+    """
+    Give the first stage of one side of a join, whose internal topic is its own.
+
+    Args:
+        app: The app.
+        topic: Topic that is read.
+        by: Column whose value becomes the key, and the expression that gives it, if there is one.
+        name: Name of the plan.
+        partitions: Of the internal topic; None: as many as the other side has, or more.
+
+    Raises:
+        DeclarationError: The internal topic would have a name that Kafka refuses.
+    """
+    column, key = by
+    stage = _stage(app.conf.group, topic, f"{column}-{name}")
+    return Repartition(column=column, partitions=partitions, key=key, stages=(stage,))
+
+
 def check_shared(app: "App", one: "Subscription") -> None:
     """
     Refuse *one* if it shares a stage with another subscription and they want different things.
@@ -165,24 +196,52 @@ def stages(app: "App") -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     # One that is to be exact comes last: what is written once is right for the others too.
     for one in sorted(app.subscriptions.values(), key=lambda one: one.guarantee == "exactly_once"):
-        declared = one.line.repartition
-        for stage in declared.stages if declared else ():
-            time = one.line.event_time
-            found[stage.to] = {
-                "name": stage.name,
-                "to": stage.to,
-                "topic": stage.topic,
-                "column": declared.column if declared else "",
-                "key": None if not declared or not declared.key else json.loads(declared.key),
-                "rows_of": one.name,
-                "value_format": one.value_format.config(),
-                "on_error": one.on_error,
-                "dlq": one.dlq,
-                "tombstones_as_nulls": one.tombstones == "null",
-                "event_time": None if time is None else time.config(),
-                "guarantee": one.guarantee,
-            }
+        for side in _sides(one):
+            for stage in side.declared.stages:
+                found[stage.to] = _config(one, side, stage)
     return list(found.values())
+
+
+class _Side(NamedTuple):
+    """What a subscription reads by another column."""
+
+    declared: Repartition
+    rows_of: str
+    value_format: "Format"
+    event_time: "EventTime | None"
+
+
+def _sides(one: "Subscription") -> list[_Side]:
+    join = one.join
+    if join is not None and join.repartitions is not None:
+        left, right = join.repartitions
+        other = join.right
+        return [
+            _Side(left, one.name, one.value_format, one.line.event_time),
+            _Side(right, one.name_of_right, other.source.value_format, other.event_time),
+        ]
+    declared = one.line.repartition
+    if declared is None:
+        return []
+    return [_Side(declared, one.name, one.value_format, one.line.event_time)]
+
+
+def _config(one: "Subscription", side: _Side, stage: Stage) -> dict[str, Any]:
+    declared, time = side.declared, side.event_time
+    return {
+        "name": stage.name,
+        "to": stage.to,
+        "topic": stage.topic,
+        "column": declared.column,
+        "key": None if not declared.key else json.loads(declared.key),
+        "rows_of": side.rows_of,
+        "value_format": side.value_format.config(),
+        "on_error": one.on_error,
+        "dlq": one.dlq,
+        "tombstones_as_nulls": one.tombstones == "null",
+        "event_time": None if time is None else time.config(),
+        "guarantee": one.guarantee,
+    }
 
 
 def internal_partitions(app: "App", known: Mapping[str, int]) -> dict[str, int]:
@@ -198,14 +257,19 @@ def internal_partitions(app: "App", known: Mapping[str, int]) -> dict[str, int]:
     """
     wanted: dict[str, int] = {}
     for one in app.subscriptions.values():
-        declared = one.line.repartition
-        for stage in declared.stages if declared else ():
-            count = (declared and declared.partitions) or known[stage.topic]
+        sides = _sides(one)
+        # Both sides of a join have as many, whatever their sources have.
+        most = max(
+            (known[stage.topic] for side in sides for stage in side.declared.stages), default=0
+        )
+        for stage, declared in [(stage, s.declared) for s in sides for stage in s.declared.stages]:
+            count = declared.partitions or (known[stage.topic] if one.join is None else most)
             there = known.get(stage.to, count)
             if there != count:
+                option = "repartition_partitions" if one.join is None else "partitions"
                 raise ConfigError(
                     f"the internal topic {stage.to} has {there} partitions, and the subscription "
-                    f"{one.name} wants {count}: declare repartition_partitions={there}, or stop "
+                    f"{one.name} wants {count}: declare {option}={there}, or stop "
                     "the app, let it read the topic to its end and delete it"
                 )
             wanted[stage.to] = count

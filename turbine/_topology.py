@@ -132,8 +132,7 @@ def explain_one(one: "Subscription") -> str:
 
 def _steps(one: "Subscription") -> list[tuple[str, str]]:
     steps = [("reads", ", ".join(one.topics))]
-    repartition = one.line.repartition
-    if repartition is not None:
+    for repartition in one.repartitions:
         by = (
             repartition.column if repartition.key is None else repr(Expr.from_json(repartition.key))
         )
@@ -169,11 +168,10 @@ def _further(one: "Subscription") -> list[tuple[str, str]]:
 
 def _subscription(graph: Topology, one: "Subscription") -> None:
     me = graph.add("subscription" if one.plan is None else "plan", one.name, _steps(one))
-    repartition = one.line.repartition
-    if repartition is None:
-        for topic in one.topics:
+    for topic in one.reads:
+        if not one.repartitions:
             graph.connect(graph.topic(topic), me)
-    else:
+    for repartition in one.repartitions:
         for stage in repartition.stages:
             between = graph.add("repartition", stage.name, [("by", repartition.column)])
             graph.connect(graph.topic(stage.topic), between)

@@ -81,7 +81,8 @@ def _subscription(one: "Subscription", handler: Handler) -> dict[str, Any]:
     return {
         "name": one.name,
         "group": one.group,
-        "topics": list(one.reads),
+        # The other topic of a join goes with its plan.
+        "topics": list(one.reads if one.join is None else one.reads[:1]),
         "partition_key": one.line.partition_key,
         "parallelism": one.line.parallelism,
         "is_repartitioned": one.line.repartition is not None,

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 from turbine import _declare
 from turbine._flow_columns import Origins, rooted
+from turbine._flow_join import FlowJoin, JoinMethods
 from turbine._flow_plan import (
     FlowPlan,
     Node,
@@ -99,7 +100,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Flow:
+class Flow(JoinMethods):
     """
     A plan that is being written. Made by the methods of a stream; see `App.stream`.
 
@@ -108,6 +109,7 @@ class Flow:
         source: Topic that it reads.
         schema: Arrow schema of its rows at this point.
         keyed_by: Column of the source that is the key of its records, if that is known.
+        is_table: Whether of each key the newest row alone counts.
     """
 
     app: "App"
@@ -115,12 +117,14 @@ class Flow:
     schema: Any
     source_schema: Any
     keyed_by: str | None = None
+    is_table: bool = False
     _before: tuple[Mapping[str, Any], ...] = ()
     _after: tuple[Mapping[str, Any], ...] = ()
     _origins: Origins = field(default_factory=dict)
     _group: Group | None = None
     _window: Window | None = None
     _is_aggregated: bool = False
+    _join: FlowJoin | None = None
     _nodes: tuple[Node, ...] = ()
 
     def __repr__(self) -> str:
@@ -231,6 +235,11 @@ class Flow:
         Raises:
             DeclarationError: There is no such column, or the rows are grouped already.
         """
+        if self._join is not None:
+            raise DeclarationError(
+                "group_by() stands behind join(), and its windows would need the time of joined "
+                "rows: write .through('topic', key=..., event_time='column') in between"
+            )
         if self._group is not None:
             raise DeclarationError(
                 "group_by() is there already, and a plan groups once: write .through('topic') "
@@ -393,6 +402,7 @@ class Flow:
             self._after,
             self._nodes,
             is_strict,
+            self._join,
         )
 
     # -- inside ------------------------------------------------------------------------------
@@ -406,6 +416,21 @@ class Flow:
     def is_aggregated(self) -> bool:
         """Whether `agg` was there."""
         return self._is_aggregated
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether `join` was there."""
+        return self._join is not None
+
+    @property
+    def steps(self) -> tuple[Mapping[str, Any], ...]:
+        """What is done to rows in front of a window or join, as the core reads it."""
+        return self._before
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """What `explain` says of it."""
+        return self._nodes
 
     @property
     def origins(self) -> Origins:
@@ -427,7 +452,11 @@ class Flow:
         except DeclarationError as exc:
             raise DeclarationError(f"{node.kind}(): {exc}") from None
         new = self._origins if origins is None else origins
-        steps = "_after" if self._is_aggregated else "_before"
+        if self.is_table:
+            raise DeclarationError(
+                f"{node.kind}() stands behind as_table(): write it in front, as_table() is the last"
+            )
+        steps = "_after" if self._is_aggregated or self._join else "_before"
         changes: dict[str, Any] = {steps: (*getattr(self, steps), step)}
         return self.with_node(node, schema=schema, _origins=new, **changes)
 

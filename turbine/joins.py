@@ -67,6 +67,7 @@ class Join:
 
     Attributes:
         name: Name of its state, unique in the handler.
+        spec: What it does, as the core reads it.
         schema: `pyarrow.Schema` of joined rows.
     """
 
@@ -84,7 +85,7 @@ class Join:
     ) -> None:
         self.name = check_name("join", name)
         left_on = columns("on", on)
-        spec = {
+        self.spec: dict[str, Any] = {
             "name": self.name,
             "kind": kind,
             "left_on": left_on,
@@ -93,7 +94,7 @@ class Join:
             "suffix": suffix,
         }
         self._native = _native.Join(
-            json.dumps(spec), _schema("left", left), _schema("right", right)
+            json.dumps(self.spec), _schema("left", left), _schema("right", right)
         )
         self.schema: pa.Schema = self._native.schema
 

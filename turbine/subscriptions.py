@@ -9,7 +9,7 @@ from turbine import _declare
 from turbine._decoders import is_model
 from turbine._guarantee import guarantee
 from turbine._handlers import Shape, shape_of
-from turbine._line_options import LineOptions, Target, read_line
+from turbine._line_options import Line, LineOptions, Target, read_line
 from turbine._recovery import check_recovery
 from turbine._repartition import check_shared
 from turbine._state_options import StateOptions, read_state
@@ -20,7 +20,9 @@ from turbine.topics import Topic
 from turbine.types import METADATA_COLUMNS, WRITE_METADATA, OnError
 
 if TYPE_CHECKING:
+    from turbine._flow_join import FlowJoin
     from turbine._flow_plan import FlowPlan
+    from turbine._repartition import Repartition
     from turbine.app import App
 
 __all__ = ["Subscription", "Tombstones"]
@@ -118,6 +120,9 @@ class Subscription:
             is_class=isinstance(fn, type),
         )
         self.state = _state(self, line)
+        if self.join is not None:
+            self.line = _joined(self.line, self.join)
+            self.state = StateOptions(is_kept=True, format=self.state.format)
         check_shared(app, self)
         self.guarantee = guarantee(app, processing_guarantee, name=self.name)
         _check_exact(self)
@@ -126,13 +131,34 @@ class Subscription:
 
     @property
     def topics(self) -> tuple[str, ...]:
-        """Names of the topics it is declared for."""
-        return self.source.names
+        """Names of the topics it is declared for; of a join those of the left come first."""
+        join = self.join
+        return self.source.names if join is None else (*self.source.names, join.right.source.name)
+
+    @property
+    def join(self) -> "FlowJoin | None":
+        """The join of its plan with a second topic, if there is one."""
+        return None if self.plan is None else self.plan.join
+
+    @property
+    def repartitions(self) -> "tuple[Repartition, ...]":
+        """What is written once more of each topic, by another column."""
+        if self.join is not None and self.join.repartitions is not None:
+            return self.join.repartitions
+        return () if self.line.repartition is None else (self.line.repartition,)
+
+    @property
+    def name_of_right(self) -> str:
+        """What the core calls the rows of the second topic."""
+        return f"{self.name} right"
 
     @property
     def reads(self) -> tuple[str, ...]:
         """Names of the topics its batches come from: internal ones with ``repartition_by``."""
-        repartition = self.line.repartition
+        repartition, join = self.line.repartition, self.join
+        if join is not None:
+            left = self.source.names if repartition is None else repartition.topics
+            return (*left, join.right.reads)
         return self.topics if repartition is None else repartition.topics
 
     @property
@@ -149,7 +175,7 @@ class Subscription:
     def keeps_state(self) -> bool:
         """Whether something of it is kept in a store."""
         windows = self.line.windows.values()
-        return self.shape.takes_state or any(window.persistent for window in windows)
+        return self.state.is_kept or any(window.persistent for window in windows)
 
     @property
     def group(self) -> str:
@@ -165,6 +191,12 @@ class Subscription:
     def __repr__(self) -> str:
         target = f", writes {self.publish_to}" if self.publish_to else ""
         return f"<Subscription {self.name} reads {self.source}{target}>"
+
+
+def _joined(line: Line, join: "FlowJoin") -> Line:
+    """What the join says of its left."""
+    left = None if join.repartitions is None else join.repartitions[0]
+    return dataclasses.replace(line, event_time=join.event_time, repartition=left)
 
 
 def _check_exact(one: Subscription) -> None:

@@ -254,6 +254,9 @@ class Runtime:
         for subscription in self.app.subscriptions.values():
             if subscription.schema is not None:
                 self._native.set_schema(subscription.name, subscription.schema)
+            if subscription.join is not None:
+                right = subscription.join.right.source_schema
+                self._native.set_schema(subscription.name_of_right, right)
         for agent in self.app.agents.values():
             if isinstance(agent.reads, Channel):
                 continue

@@ -35,6 +35,11 @@ impl Clock {
         self.settle();
     }
 
+    /// What `side` has reached, in ms, and whether it is idle.
+    pub(super) fn of(&self, side: Side) -> (i64, bool) {
+        (self.sides[side.at()], self.idle[side.at()])
+    }
+
     /// `side` is silent: the other does not wait for it.
     pub(super) fn idle(&mut self, side: Side) {
         self.idle[side.at()] = true;

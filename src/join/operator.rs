@@ -252,6 +252,18 @@ impl Operator {
         self.core.clock.current()
     }
 
+    /// The watermark that `side` has shown, in ms.
+    #[must_use]
+    pub fn watermark_of(&self, side: Side) -> i64 {
+        self.core.clock.of(side).0
+    }
+
+    /// Is `side` silent, so that nobody waits for it?
+    #[must_use]
+    pub fn is_idle(&self, side: Side) -> bool {
+        self.core.clock.of(side).1
+    }
+
     /// Rows that are kept, of both sides.
     #[must_use]
     pub fn kept_rows(&self) -> usize {

@@ -15,6 +15,8 @@ impl Space {
     pub const WINDOWS: Self = Self(1);
     /// Timers and expiry of a subscription's keys.
     pub const TIMERS: Self = Self(2);
+    /// Where the inputs of a subscription are, if it has several.
+    pub const INPUTS: Self = Self(3);
 }
 
 /// What the content of a store has seen: the state's own word, beside the one that the broker has.

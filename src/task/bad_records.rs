@@ -7,7 +7,7 @@ use super::{
 use crate::{
     codec::{BadRecord, Decoded},
     config::OnError,
-    types::{OwnedRecord, Records},
+    types::{OwnedRecord, Records, TopicPartition},
 };
 
 /// What the policy made of a poll.
@@ -20,9 +20,9 @@ pub(super) struct Sorted {
 }
 
 /// Applies `policy` to what could not be decoded of `records`; if the partition stops, the batch ends
-/// in front of the first bad record.
+/// in front of the first bad record. `tp` is the partition that they are of.
 pub(super) fn sort_out(
-    status: &Status,
+    (status, tp): (&Status, &TopicPartition),
     policy: OnError,
     records: &dyn Records,
     decoded: &mut Decoded,
@@ -32,41 +32,44 @@ pub(super) fn sort_out(
     let Some(first) = decoded.bad.first() else { return sorted };
     match policy {
         OnError::Fail => {
-            sorted.stop = Some(refusal(status, records, first));
+            sorted.stop = Some(refusal(tp, records, first));
             sorted.next = records.offset(first.index);
             let before = decoded.rows.as_ref().map_or(first.index, |rows| {
                 rows.partition_point(|&row| (row as usize) < first.index)
             });
             decoded.batch = decoded.batch.slice(0, before);
         }
-        OnError::Skip => note_skipped(status, records, &decoded.bad),
+        OnError::Skip => note_skipped((status, tp), records, &decoded.bad),
         OnError::Dlq => {
-            let letter = |bad: &BadRecord| {
-                dead_letter(records, bad.index, &status.tp, Phase::Decode, &bad.message)
-            };
+            let letter =
+                |bad: &BadRecord| dead_letter(records, bad.index, tp, Phase::Decode, &bad.message);
             sorted.letters = decoded.bad.iter().map(letter).collect();
         }
     }
     sorted
 }
 
-fn refusal(status: &Status, records: &dyn Records, bad: &BadRecord) -> String {
+fn refusal(tp: &TopicPartition, records: &dyn Records, bad: &BadRecord) -> String {
     format!(
         "record {} at offset {} cannot be decoded: {}. Nothing is lost: the partition waits in front of it. \
          Mend the record's producer or the model and restart, or declare on_error=\"skip\" or on_error=\"dlq\" to go on without such records",
-        status.tp,
+        tp,
         records.offset(bad.index),
         bad.message
     )
 }
 
-fn note_skipped(status: &Status, records: &dyn Records, bad: &[BadRecord]) {
+fn note_skipped(
+    (status, tp): (&Status, &TopicPartition),
+    records: &dyn Records,
+    bad: &[BadRecord],
+) {
     let Some(first) = bad.first() else { return };
     tracing::warn!(
         target: "turbine.task",
         "{} {}: {} bad record(s) left out, the first at offset {}: {}",
         status.name,
-        status.tp,
+        tp,
         bad.len(),
         records.offset(first.index),
         first.message

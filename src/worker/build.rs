@@ -6,7 +6,8 @@ use super::{
     epochs::Epochs,
     events::Event,
     exact::ledger_parts,
-    group::{Group, Spawn},
+    group::{Group, Queued, Spawn},
+    joined::{self, Right},
     label,
     opening::{Job, Opening},
     parts::Parts,
@@ -17,7 +18,7 @@ use super::{
 };
 use crate::{
     codec::{DecodeOptions, format::Decoders, json::SharedSchema},
-    config::{AgentConfig, Guarantee, OnError, StartAt, SubscriptionConfig},
+    config::{AgentConfig, Format, Guarantee, OnError, StartAt, SubscriptionConfig},
     engine::{
         halt::{Halt, Reason},
         horizon::Point,
@@ -85,15 +86,20 @@ pub(super) fn groups(
         plans.push(Plan { group, tells_ends, is_exact, topics, partitions, start_at });
     }
     for config in &worker.config.subscriptions {
+        let attached = joined::attached(config, known)?;
         let (spawn, resumes) = subscription_spawn(worker, runtime, config, known)?;
         let mut group = group(worker, runtime, config.group.clone(), None, spawn);
         group.resumes = resumes;
         let idle_close = config.event_time.as_ref().and_then(|time| time.idle_close_ms);
-        let (topics, tells_ends) = (config.topics.clone(), idle_close.is_some());
+        // Sides of a join wait for each other as long as there is something to read.
+        let tells_ends = idle_close.is_some() || !attached.0.is_empty();
+        let topics = config.topics.clone();
         // What was written on before its group has joined is not to be missed.
         let start_at = if config.is_repartitioned { StartAt::Earliest } else { start_at };
         let is_exact = config.guarantee == Guarantee::ExactlyOnce;
-        let partitions = count(known, &topics);
+        let right = joined::right(config).map(|side| &side.topic);
+        let partitions = count(known, topics.iter().chain(right));
+        group.attached = attached;
         plans.push(Plan { group, tells_ends, is_exact, topics, partitions, start_at });
     }
     let mut agents: BTreeMap<&str, Vec<&AgentConfig>> = BTreeMap::new();
@@ -179,41 +185,60 @@ pub(super) fn schema_of(worker: &Worker, subscription: &str) -> Option<SchemaRef
     worker.schemas.lock().get(subscription).cloned()
 }
 
+/// What reads values of `format`, the second part of which says whether tombstones are rows of nulls.
+pub(super) fn decoders(
+    worker: &Worker,
+    name: &str,
+    schema: Option<SchemaRef>,
+    (format, tombstones_as_nulls): (Format, bool),
+) -> Result<Decoders> {
+    let options = DecodeOptions { tombstones_as_nulls };
+    let learned = Arc::new(SharedSchema::new(name, worker.metrics.schema_widened.clone()));
+    Decoders::new(format, schema, learned, options, worker.registry.clone())
+}
+
 fn subscription_spawn(
     worker: &Arc<Worker>,
     runtime: &Handle,
     config: &SubscriptionConfig,
     known: &BTreeMap<String, usize>,
 ) -> Result<(Spawn, bool)> {
-    let options = DecodeOptions { tombstones_as_nulls: config.tombstones_as_nulls };
     let schema = schema_of(worker, &config.name);
-    let learned = Arc::new(SharedSchema::new(&config.name, worker.metrics.schema_widened.clone()));
-    let registry = worker.registry.clone();
-    let decoders = Decoders::new(config.value_format.clone(), schema, learned, options, registry)?;
-    let parts = Parts::new(worker, config, schema_of(worker, &config.name).as_ref())?;
+    let format = (config.value_format.clone(), config.tombstones_as_nulls);
+    let decoders = decoders(worker, &config.name, schema.clone(), format)?;
+    let right = Right::new(worker, config)?;
+    let schemas = [schema, right.as_ref().and_then(|right| right.schema.clone())];
+    let parts = Parts::new(worker, config, schemas)?;
     let shelf = Arc::clone(worker.shelf(&config.name)?);
-    let (weak, runtime, config) = (Arc::downgrade(worker), runtime.clone(), config.clone());
+    let (weak, config) = (Arc::downgrade(worker), config.clone());
     let resumes = parts.resumes();
     let (known, keeping) = (known.clone(), parts.keeping());
-    let recipe = Arc::new(Recipe { config, runtime: runtime.clone(), decoders, parts, shelf });
+    let runtime = runtime.clone();
+    let recipe = Arc::new(Recipe { config, runtime, decoders, right, parts, shelf });
     let is_exact = recipe.config.guarantee == Guarantee::ExactlyOnce;
-    let spawn: Spawn = Box::new(move |group, (tp, queue), _, point| {
+    let spawn: Spawn = Box::new(move |group, (tp, queue), sides, point| {
         let worker = weak.upgrade().expect("a worker leaves its groups before it goes");
         if !is_exact && keeping.is_none() {
             return recipe.begin(&worker, tp, queue, Begin { point, ..Begin::default() });
         }
         let name = recipe.config.name.clone();
         let status = status(&worker, &name, tp.clone());
+        if recipe.right.is_some() && sides.is_empty() {
+            return recipe.alone(&worker, status);
+        }
         let label = label(&name, &tp);
         let progress = Progress::new(label.clone(), worker.metrics.restore(&label));
         let partitions = known.get(&*tp.topic).and_then(|&count| i32::try_from(count).ok());
         let (group, recipe, keeping) = (Arc::clone(group), Arc::clone(&recipe), keeping.clone());
+        let mut sides = sides;
         let job: Job = Box::new(move |opening| {
             let keep = |keeping: &Keeping| {
                 keeping.open(&worker, &tp, partitions.unwrap_or_default(), opening)
             };
             let kept = keeping.as_ref().map(keep).transpose()?;
-            if is_exact {
+            if let (Some(kept), Some(side)) = (&kept, sides.pop()) {
+                recipe.open_joined(&worker, &group, [(tp, queue), side], kept, opening)
+            } else if is_exact {
                 recipe.open_exact(&worker, &group, tp, queue, kept, opening)
             } else {
                 recipe.open(&worker, &group, (tp, queue), point, kept, opening)
@@ -226,21 +251,25 @@ fn subscription_spawn(
 }
 
 /// What every task of a subscription is made from.
-struct Recipe {
-    config: SubscriptionConfig,
-    runtime: Handle,
-    decoders: Decoders,
-    parts: Parts,
-    shelf: Arc<Shelf<subscription::Job>>,
+pub(super) struct Recipe {
+    pub(super) config: SubscriptionConfig,
+    pub(super) runtime: Handle,
+    pub(super) decoders: Decoders,
+    /// The other topic, of a join.
+    pub(super) right: Option<Right>,
+    pub(super) parts: Parts,
+    pub(super) shelf: Arc<Shelf<subscription::Job>>,
 }
 
 /// What a task begins with.
 #[derive(Default)]
-struct Begin {
-    point: Option<Point>,
-    store: Option<Arc<dyn Store>>,
-    changelog: Option<Box<dyn ChangelogWriter>>,
-    exact: Option<Exact>,
+pub(super) struct Begin {
+    pub(super) point: Option<Point>,
+    pub(super) store: Option<Arc<dyn Store>>,
+    pub(super) changelog: Option<Box<dyn ChangelogWriter>>,
+    pub(super) exact: Option<Exact>,
+    /// The other input of a join, and where both begin.
+    pub(super) side: Option<(Queued, Vec<i64>)>,
 }
 
 impl Recipe {
@@ -309,57 +338,72 @@ impl Recipe {
     }
 
     /// Begins the task of one partition.
-    fn begin(
+    pub(super) fn begin(
         &self,
         worker: &Arc<Worker>,
         tp: TopicPartition,
         queue: PartitionQueue,
         begin: Begin,
     ) -> Task {
-        let Self { config, runtime, decoders, parts, shelf } = self;
-        let Begin { point, store, changelog, exact } = begin;
-        let status = status(worker, &config.name, tp);
+        let Self { config, runtime, parts, shelf, .. } = self;
+        let Begin { point, store, changelog, exact, side } = begin;
+        let status = status(worker, &config.name, tp.clone());
         let clock = worker.clock.clone();
+        let (side, inputs) = side.map(|side| joined::inputs(&tp, side)).unzip();
         let (held, events) = match parts.open(worker, &status.tp, point, store, changelog) {
-            Ok((held, events)) => (Held { exact, ..held }, events),
+            Ok((held, events)) => (Held { exact, inputs, ..held }, events),
             Err(error) => {
                 status.fail(&error.to_string());
-                let held = Held { exact, ..Held::default() };
+                let held = Held { exact, inputs, ..Held::default() };
                 let task = subscription::Shared::new(status, config.clone(), clock, held);
                 return Task::Subscription(task, Arc::clone(shelf));
             }
         };
-        let now = clock.now();
         let task = subscription::Shared::new(status, config.clone(), clock, held);
-        let made = || -> Result<_> { Ok((decoders.decoder()?, parts.gates()?, parts.plan()?)) };
-        match made() {
-            Ok((decoder, gates, plan)) => {
-                let dead_letters = config.dlq.clone().filter(|_| config.on_error == OnError::Dlq);
-                let (producer, metrics) = (&worker.producer, &worker.metrics);
-                let sink =
-                    Sink::new(Arc::clone(producer), Arc::clone(metrics), gates, dead_letters);
-                let watermark = events.as_ref().and_then(EventClock::watermark);
-                let source = Source {
-                    task: Arc::clone(&task),
-                    queue,
-                    decoder,
-                    shelf: Arc::clone(shelf),
-                    batch_bytes: batch_bytes(worker),
-                    events,
-                    dedup: parts.dedup(),
-                    plan,
-                    silence: Silence::new(parts.idle_close(), now, watermark),
-                    trailing: Trailing::after(if task.commits_each() {
-                        QUIET
-                    } else {
-                        Duration::ZERO
-                    }),
-                };
-                let run = runtime.spawn(source.run(sink));
+        match self.sources(worker, &task, ((tp, queue), side), events) {
+            Ok((sources, sink)) => {
+                let run = runtime.spawn(subscription::read(sources, sink));
                 watch(runtime, Arc::clone(&task), run, |task| &task.status);
             }
             Err(error) => task.status.fail(&error.to_string()),
         }
         Task::Subscription(task, Arc::clone(shelf))
+    }
+
+    /// What reads the inputs of `task`, and what writes its outputs.
+    fn sources(
+        &self,
+        worker: &Worker,
+        task: &Arc<subscription::Shared>,
+        ((tp, queue), side): (Queued, Option<Queued>),
+        events: Option<EventClock>,
+    ) -> Result<(Vec<Source>, Sink)> {
+        let Self { config, decoders, parts, shelf, .. } = self;
+        let plan = parts.plan(worker, &label(&config.name, &tp))?.map(Arc::new);
+        let dead_letters = config.dlq.clone().filter(|_| config.on_error == OnError::Dlq);
+        let (producer, metrics) = (Arc::clone(&worker.producer), Arc::clone(&worker.metrics));
+        let sink = Sink::new(producer, metrics, parts.gates()?, dead_letters);
+        let watermark = events.as_ref().and_then(EventClock::watermark);
+        let quiet = if task.commits_each() { QUIET } else { Duration::ZERO };
+        let source = Source {
+            task: Arc::clone(task),
+            tp,
+            is_repartitioned: config.is_repartitioned,
+            reading: None,
+            queue,
+            decoder: decoders.decoder()?,
+            shelf: Arc::clone(shelf),
+            batch_bytes: batch_bytes(worker),
+            events,
+            dedup: parts.dedup(),
+            plan,
+            silence: Silence::new(parts.idle_close(), worker.clock.now(), watermark),
+            trailing: Trailing::after(quiet),
+        };
+        let sources = match side {
+            Some(side) => self.both(worker, source, side)?,
+            None => vec![source],
+        };
+        Ok((sources, sink))
     }
 }

@@ -29,6 +29,7 @@ mod committers;
 mod exact;
 mod found;
 mod globals;
+mod joined;
 mod look;
 pub mod opening;
 mod parts;

@@ -1,9 +1,9 @@
 //! What a subscription's task is made of, apart from its rows: topics to write, windows, their store.
 
-use super::{Worker, label, restoring::Keeping};
+use super::{Worker, label, positions::InputSpace, restoring::Keeping};
 use crate::{
     codec::{KeyForm, Output, format::encoder, registry::Registry},
-    config::{Format, Guarantee, StoreKind, SubscriptionConfig},
+    config::{Format, Guarantee, JoinConfig, StoreKind, SubscriptionConfig},
     engine::horizon::Point,
     error::{Error, Result},
     state::{SpaceName, Store},
@@ -31,6 +31,8 @@ pub(super) struct Parts {
     config: SubscriptionConfig,
     specs: Vec<WindowSpec>,
     registry: Option<Arc<Registry>>,
+    /// Of the rows that are read, of each topic.
+    schemas: [Option<SchemaRef>; 2],
 }
 
 impl Parts {
@@ -42,7 +44,7 @@ impl Parts {
     pub(super) fn new(
         worker: &Worker,
         config: &SubscriptionConfig,
-        schema: Option<&SchemaRef>,
+        schemas: [Option<SchemaRef>; 2],
     ) -> Result<Self> {
         let specs = config.windows.iter().flat_map(|windows| &windows.specs);
         let read = |spec: &serde_json::Value| {
@@ -50,10 +52,15 @@ impl Parts {
                 .map_err(|e| Error::Config(format!("subscription {}: window: {e}", config.name)))
         };
         let specs = specs.map(read).collect::<Result<_>>()?;
-        let parts = Self { config: config.clone(), specs, registry: worker.registry.clone() };
-        if let (Some(time), Some(schema)) = (&config.event_time, schema) {
-            event_time::check(time, schema)?;
+        let registry = worker.registry.clone();
+        let right = config.plan.as_ref().and_then(|plan| plan.join.as_ref());
+        let times = [config.event_time.as_ref(), right.map(|join| &join.right.event_time)];
+        for (time, schema) in times.into_iter().zip(&schemas) {
+            if let (Some(time), Some(schema)) = (time, schema) {
+                event_time::check(time, schema)?;
+            }
         }
+        let parts = Self { config: config.clone(), specs, registry, schemas };
         let kept = if config.state.is_some() { "state" } else { "a persistent window" };
         let is_on_disk = worker.config.store == StoreKind::Rocksdb;
         if parts.keeps() && is_on_disk && worker.config.state_dir.is_none() {
@@ -64,7 +71,7 @@ impl Parts {
         }
         // What is wrong is said at the start, not with the first partition.
         parts.gates()?;
-        parts.plan()?;
+        parts.plan(worker, "")?;
         KeyForm::of(config.key_format.as_ref())?;
         parts.specs.iter().try_for_each(|spec| Operator::new(spec).map(|_| ()))?;
         Ok(parts)
@@ -82,7 +89,7 @@ impl Parts {
     pub(super) fn gates(&self) -> Result<Gates> {
         let config = &self.config;
         let mut left_out = config.with_metadata.clone();
-        if config.event_time.is_some() {
+        if config.event_time.is_some() || self.join().is_some() {
             left_out.extend(["event_time".to_owned(), "watermark".to_owned()]);
         }
         let output = |topic: &str, format: &Format| -> Result<Output> {
@@ -115,8 +122,16 @@ impl Parts {
     }
 
     /// What is done to rows that no handler takes.
-    pub(super) fn plan(&self) -> Result<Option<Plan>> {
-        self.config.plan.as_ref().map(Plan::new).transpose()
+    pub(super) fn plan(&self, worker: &Worker, label: &str) -> Result<Option<Plan>> {
+        let [left, right] = self.schemas.each_ref().map(Option::as_ref);
+        let metrics = |join: &str| worker.metrics.window(label, join);
+        let plan = |plan| Plan::new(plan, [left, right], &metrics);
+        self.config.plan.as_ref().map(plan).transpose()
+    }
+
+    /// The join of two topics, if the plan has one.
+    pub(super) fn join(&self) -> Option<&JoinConfig> {
+        self.config.plan.as_ref()?.join.as_ref()
     }
 
     /// What tells duplicates from other rows, without memory.
@@ -157,8 +172,13 @@ impl Parts {
     pub(super) fn keeping(&self) -> Option<Keeping> {
         // Windows in memory would have to be read again from somewhere else.
         let can_replay = !self.resumes() || self.is_persistent();
-        let spaces = Self::spaces().to_vec();
-        self.keeps().then(|| Keeping::of_subscription(&self.config, spaces, can_replay))
+        let mut spaces = Self::spaces().to_vec();
+        let inputs = 1 + usize::from(self.join().is_some());
+        // How the rows of two topics came to follow each other is not known any more.
+        let can_replay = can_replay && inputs == 1;
+        spaces.extend((inputs > 1).then(InputSpace::name));
+        let of = |spaces| Keeping::of_subscription(&self.config, spaces, (can_replay, inputs));
+        self.keeps().then(|| of(spaces))
     }
 
     /// Spaces of a subscription's store, as `state::Space` numbers them.
@@ -211,7 +231,7 @@ impl Parts {
                 Some(checkpoints.telling(state).with_windows(self.is_persistent()))
             }
         };
-        Ok((Held { kept, windows, checkpoints, resume, exact: None }, events))
+        Ok((Held { kept, windows, checkpoints, resume, ..Held::default() }, events))
     }
 
     /// What handlers keep in `store`.

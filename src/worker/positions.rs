@@ -1,4 +1,4 @@
-//! Where each input of a task of agents is: kept with its tables, and found again when it begins.
+//! Where each input of a task is that has several: kept with its state, and found again when it begins.
 //!
 //! # Guarantees
 //!
@@ -35,6 +35,12 @@ impl InputSpace {
     pub(super) fn new(tables: usize, inputs: &[TopicPartition]) -> Self {
         let topics = inputs.iter().map(|tp| Arc::clone(&tp.topic)).collect();
         Self { space: Self::space(tables), topics }
+    }
+
+    /// That of a subscription which reads `inputs`.
+    pub(super) fn of_subscription(inputs: &[TopicPartition]) -> Self {
+        let topics = inputs.iter().map(|tp| Arc::clone(&tp.topic)).collect();
+        Self { space: Space::INPUTS, topics }
     }
 
     /// The space behind those of the tables.
@@ -84,8 +90,8 @@ impl InputSpace {
         match gone {
             None => Ok(Some(stored)),
             Some(topic) => Err(Ended::Halted(Halt::of(Reason::ForeignOffsets).because(format!(
-                "the tables were written by agents of {topic} too, and no such agent uses them here. Run \
-                 the program as it was, or give its tables other names to begin them anew"
+                "the state was written by a task that reads {topic} too, and none does here. Run the program as \
+                 it was, or give its tables, or its plan, another name to begin anew"
             )))),
         }
     }
@@ -112,7 +118,18 @@ pub(super) fn begin_each(
     wanted: Vec<(TopicPartition, Option<i64>)>,
     opening: &Opening,
 ) -> Result<Vec<i64>, Ended> {
-    let begin = |(tp, at): (TopicPartition, Option<i64>)| {
+    let start_at = worker.config.start_at;
+    let wanted = wanted.into_iter().map(|(tp, at)| (tp, at, start_at));
+    begin_each_at(group, wanted, opening)
+}
+
+/// As [`begin_each`], where each input says where it starts without an offset.
+pub(super) fn begin_each_at(
+    group: &Group,
+    wanted: impl Iterator<Item = (TopicPartition, Option<i64>, StartAt)>,
+    opening: &Opening,
+) -> Result<Vec<i64>, Ended> {
+    let begin = |(tp, at, start_at): (TopicPartition, Option<i64>, StartAt)| {
         let (start, end) = log(group, &tp, opening)?;
         match at {
             Some(at) if at < start && start < end => {
@@ -121,11 +138,11 @@ pub(super) fn begin_each(
                 Err(Ended::Halted(Halt { local: Some(at), log: Some((start, end)), ..halt }))
             }
             Some(at) => Ok(at.max(start)),
-            None if worker.config.start_at == StartAt::Earliest => Ok(start),
+            None if start_at == StartAt::Earliest => Ok(start),
             None => Ok(end),
         }
     };
-    wanted.into_iter().map(begin).collect()
+    wanted.map(begin).collect()
 }
 
 /// First record of `tp` and its end. Blocks until a broker says.

@@ -62,11 +62,31 @@ impl Task {
 
     /// What to commit for each input, of a task with several.
     pub(super) fn committable_of_each(&self) -> Option<Vec<(TopicPartition, i64)>> {
-        self.shared_inputs()?.committable_of_each()
+        match self.inputs() {
+            Some(_) => {
+                Some(self.position().and_then(|at| self.commit_upto(at)).unwrap_or_default())
+            }
+            None => self.shared_inputs()?.committable_of_each(),
+        }
+    }
+
+    fn commit_upto(&self, number: i64) -> Option<Vec<(TopicPartition, i64)>> {
+        self.inputs()?.upto(number)
+    }
+
+    /// The inputs of a subscription that joins several topics.
+    fn inputs(&self) -> Option<&Arc<subscription::Inputs>> {
+        match self {
+            Self::Subscription(task, _) => task.inputs.as_ref(),
+            _ => None,
+        }
     }
 
     /// Each partition that it reads, and how far its records are done for good.
     pub(super) fn seen(&self) -> Vec<(TopicPartition, Option<i64>)> {
+        if let Some(inputs) = self.inputs() {
+            return inputs.done().into_iter().map(|(tp, at)| (tp, Some(at))).collect();
+        }
         let Some(task) = self.shared_inputs() else {
             let status = self.status();
             return vec![(status.tp.clone(), status.committed().or_else(|| self.position()))];
@@ -78,6 +98,10 @@ impl Task {
 
     /// Each partition that it reads: what is committed of it, and the offset behind the last record fetched.
     pub(super) fn fetched(&self) -> Vec<(TopicPartition, Option<i64>, Option<i64>)> {
+        if let Some(inputs) = self.inputs() {
+            let each = inputs.done().into_iter().zip(inputs.fetched());
+            return each.map(|((tp, done), (_, at))| (tp, Some(done), Some(at))).collect();
+        }
         let Some(task) = self.shared_inputs() else {
             let status = self.status();
             return vec![(status.tp.clone(), status.committed(), status.fetched())];
@@ -88,6 +112,9 @@ impl Task {
 
     /// Each partition that it reads, and where that begins; `at` is where a single one does.
     pub(super) fn begins(&self, at: Option<i64>) -> Vec<(TopicPartition, Option<i64>)> {
+        if let Some(inputs) = self.inputs() {
+            return inputs.begins().into_iter().map(|(tp, at)| (tp, Some(at))).collect();
+        }
         match self.shared_inputs() {
             Some(task) => task.inputs.iter().map(|one| (one.tp.clone(), one.begins)).collect(),
             None => vec![(self.status().tp.clone(), at)],

@@ -218,7 +218,7 @@ impl Source {
         let mut decoded = self.decoder.decode(&records, 0..records.len());
         metrics.bad_records.inc_by(decoded.bad.len() as u64);
         let Sorted { next, letters, stop } =
-            sort_out(&task.status, self.config.on_error, &records, &mut decoded);
+            sort_out((&task.status, &task.status.tp), self.config.on_error, &records, &mut decoded);
         metrics.decode.observe(began.elapsed().as_secs_f64());
         task.status.note_fetched(next);
         let first = records.offset(0);

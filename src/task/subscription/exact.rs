@@ -8,6 +8,7 @@
 
 use super::{encoding::Ready, shared::Shared};
 use crate::{
+    engine::halt::{Halt, Reason},
     state::Delta,
     task::commit::{Commit, Ended, Output},
 };
@@ -58,6 +59,9 @@ pub(super) async fn commit_outputs(task: Arc<Shared>, mut inbox: mpsc::Unbounded
         match committed {
             Ok(()) => {
                 at = Some(next);
+                if let Some(inputs) = &task.inputs {
+                    inputs.forget(next);
+                }
                 task.status.note_committed(next);
                 batches.into_iter().for_each(|batch| done(&task, &batch));
             }
@@ -152,6 +156,11 @@ fn gather(
 async fn make(task: &Shared, mut commit: Commit) -> Result<(), Ended> {
     let Some(exact) = &task.exact else { return Err(Ended::Gone) };
     commit.point = task.point_at(commit.next);
+    if let Some(inputs) = &task.inputs {
+        let unknown =
+            || Halt::of(Reason::StoreFailed).because("the offsets of a commit are unknown");
+        commit.inputs = inputs.of(commit.next).ok_or_else(|| Ended::Halted(unknown()))?;
+    }
     commit.delta.keep_last();
     let (mut records, mut letters) = (0, 0);
     for output in &*commit.outputs {

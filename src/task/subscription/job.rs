@@ -1,6 +1,7 @@
 //! A batch on its way through the handler.
 
 use super::{
+    joined::Told,
     shared::Shared,
     state::{BatchState, Due},
     windows::Feed,
@@ -10,7 +11,7 @@ use crate::{
     engine::tracker::Ticket,
     error::Result,
     kafka::messages::Messages,
-    state::Delta,
+    state::{Delta, Space},
     task::{
         dead_letter::{Phase, dead_letter},
         sink::Outlet,
@@ -72,6 +73,8 @@ pub struct Job {
     pub(super) handed: Option<Instant>,
     /// The state in the hands of its handler.
     pub(super) state: Option<Arc<BatchState>>,
+    /// Whose rows they are, where two topics are joined.
+    pub(super) told: Option<Told>,
     pub(super) outputs: mpsc::UnboundedSender<Outputs>,
     pub(super) place: OwnedSemaphorePermit,
 }
@@ -205,6 +208,10 @@ impl Job {
                 state.discard();
             }
             delta.extend(state.finish(self.extent.ticket)?);
+        }
+        let Extent { first, next, .. } = self.extent;
+        if let Some(inputs) = self.task.inputs.as_ref().filter(|_| first < next) {
+            delta.push(Space::INPUTS, inputs.writes(next));
         }
         Ok(delta)
     }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! rows -> steps -> windows -> steps -> output
+//! rows of the left, of the right -> steps of each -> join -> steps -> output
 //! ```
 //!
 //! # Guarantees
@@ -9,43 +10,96 @@
 //! * A batch never leaves the core; it goes through and is complete before the next one is decoded.
 //! * Steps that cannot work stop the partition in front of the batch, as a failing handler does.
 
-use super::{job::Job, windows::Step};
+use super::{
+    job::Job,
+    joined::{Joined, Told},
+    shared::Shared,
+    windows::Step,
+};
 use crate::{
     codec::metadata::MARK,
     config::PlanConfig,
-    error::Result,
+    error::{Error, Result},
     expr::{OnComputeError, Steps},
+    join::Side,
+    metrics::WindowMetrics,
     task::sink::Outlet,
     window::operator::Cause,
 };
 use arrow::{
     array::RecordBatch,
-    datatypes::{Field, Schema},
+    datatypes::{Field, Schema, SchemaRef},
 };
 use std::{sync::Arc, time::Instant};
 
 /// See the module.
-#[derive(Debug)]
 pub struct Plan {
     before: Steps,
+    join: Option<Joined>,
     after: Steps,
 }
 
 impl Plan {
-    /// Reads what is declared.
+    /// Reads what is declared. `schemas` are those of the rows that are read, of each topic; `metrics` gives
+    /// those of a join by its name.
     ///
     /// # Errors
     ///
-    /// [`crate::error::Error::Declaration`] if it cannot be read.
-    pub fn new(config: &PlanConfig) -> Result<Self> {
+    /// [`Error::Declaration`] if it cannot be read, or does not fit the columns.
+    pub fn new(
+        config: &PlanConfig,
+        schemas: [Option<&SchemaRef>; 2],
+        metrics: &dyn Fn(&str) -> WindowMetrics,
+    ) -> Result<Self> {
         let policy = if config.is_strict { OnComputeError::Fail } else { OnComputeError::Null };
         let steps = |list| Steps::parse(list, policy);
-        Ok(Self { before: steps(&config.before)?, after: steps(&config.after)? })
+        let (before, after) = (steps(&config.before)?, steps(&config.after)?);
+        let unknown = || {
+            Error::Config("both topics of a join need a model: their columns are asked for".into())
+        };
+        let join = |join| {
+            let [Some(left), Some(right)] = schemas else { return Err(unknown()) };
+            Joined::new(join, (&before, policy), [left, right], metrics)
+        };
+        let join = config.join.as_ref().map(join).transpose()?;
+        Ok(Self { before, join, after })
+    }
+
+    /// Takes what it has kept from the state of `task`, in front of the first batch.
+    ///
+    /// # Errors
+    ///
+    /// If that cannot be read.
+    pub fn restore(&self, task: &Shared) -> Result<()> {
+        match (&self.join, &task.kept) {
+            (Some(join), Some(kept)) => join.restore(kept),
+            _ => Ok(()),
+        }
+    }
+
+    /// The watermark that a side of its join had reached, in ms.
+    #[must_use]
+    pub fn watermark(&self, side: Side) -> Option<i64> {
+        self.join.as_ref()?.watermark(side)
+    }
+
+    /// What its join is called.
+    #[must_use]
+    pub fn join_name(&self) -> Option<&str> {
+        self.join.as_ref().map(Joined::name)
+    }
+
+    /// Does its join depend on how far `side` is?
+    pub(super) fn waits_for(&self, side: Side) -> bool {
+        self.join.as_ref().is_some_and(|join| join.waits_for(side))
     }
 
     /// Takes `job` from its rows to its end.
     pub(super) fn run(&self, mut job: Job, cause: Cause) {
-        job.handed = Some(Instant::now());
+        match &self.join {
+            Some(_) => job.hand_over(),
+            None => job.handed = Some(Instant::now()),
+        }
         match self.outputs(&mut job, cause) {
             Ok(batches) => {
                 let batches = batches.into_iter().map(|batch| (Outlet::Main, batch));
@@ -65,6 +119,9 @@ impl Plan {
     fn outputs(&self, job: &mut Job, cause: Cause) -> Result<Vec<RecordBatch>> {
         let nothing = RecordBatch::new_empty(Arc::new(Schema::empty()));
         let rows = std::mem::replace(&mut job.batch, nothing);
+        if let (Some(join), Some(told)) = (&self.join, job.told) {
+            return self.joined(join, job, (told, rows));
+        }
         let mut results = apply(&self.before, rows)?;
         let task = Arc::clone(&job.task);
         if task.windows_come_first() {
@@ -78,13 +135,26 @@ impl Plan {
         results.and_then(|rows| self.finish(rows)).into_iter().collect()
     }
 
+    fn joined(
+        &self,
+        join: &Joined,
+        job: &Job,
+        (told, rows): (Told, RecordBatch),
+    ) -> Result<Vec<RecordBatch>> {
+        let rows = join.before(&self.before, told.side, rows)?;
+        let state = job.state.as_ref().map(|state| state.joins()).transpose()?;
+        let no_state = || Error::State("a join has no state to keep its rows in".into());
+        let results = join.step(told, rows, &mut state.ok_or_else(no_state)?)?;
+        results.into_iter().filter_map(|rows| self.finish(rows)).collect()
+    }
+
     fn finish(&self, rows: RecordBatch) -> Option<Result<RecordBatch>> {
         apply(&self.after, rows).transpose()
     }
 }
 
 /// What the steps leave of `rows`, if that is anything. A batch without rows may have no columns.
-fn apply(steps: &Steps, rows: RecordBatch) -> Result<Option<RecordBatch>> {
+pub(super) fn apply(steps: &Steps, rows: RecordBatch) -> Result<Option<RecordBatch>> {
     if rows.num_rows() == 0 {
         return Ok(None);
     }

@@ -2,6 +2,7 @@
 
 use super::{
     checkpoints::Checkpoints,
+    inputs::Inputs,
     job::{Extent, Job, Outputs},
     replaying::Replaying,
     resume::Resume,
@@ -52,6 +53,8 @@ pub struct Shared {
     pub(super) exact: Option<Exact>,
     /// What is done and not committed, where commits follow each other.
     pub(super) done: Turnstile<Outputs>,
+    /// Its inputs, where there are several.
+    pub inputs: Option<Arc<Inputs>>,
     /// Batches begun and not ended, wherever they are.
     pub(super) open: AtomicUsize,
     /// The first batch that must not take effect any more.
@@ -73,6 +76,8 @@ pub struct Held {
     pub resume: Option<Resume>,
     /// How each batch is committed, if that is promised.
     pub exact: Option<Exact>,
+    /// Its inputs, where there are several.
+    pub inputs: Option<Arc<Inputs>>,
 }
 
 /// The commits of a task that promises exactly once.
@@ -100,7 +105,7 @@ impl Shared {
     /// A task at its beginning.
     #[must_use]
     pub fn new(status: Status, config: SubscriptionConfig, clock: Clock, held: Held) -> Arc<Self> {
-        let Held { kept, windows, checkpoints, resume, exact } = held;
+        let Held { kept, windows, checkpoints, resume, exact, inputs } = held;
         let stored = checkpoints.as_ref().and_then(Checkpoints::stored);
         let begins = resume.as_ref().and_then(Resume::begins_at);
         let stored = stored.filter(|_| begins.is_none());
@@ -108,6 +113,7 @@ impl Shared {
             let exact = exact.as_ref()?;
             begins.or(exact.begins).or(exact.at)
         });
+        let stored = inputs.as_ref().map(|inputs| inputs.begin()).or(stored);
         Arc::new(Self {
             status,
             config,
@@ -119,6 +125,7 @@ impl Shared {
             resume,
             exact,
             done: Turnstile::default(),
+            inputs,
             open: AtomicUsize::new(0),
             halted_at: AtomicU64::new(Ticket::MAX),
             stopping: Notify::new(),

@@ -13,18 +13,27 @@ pub struct Silence {
     moved: Instant,
     /// The watermark at the beginning of the silence.
     watermark: Option<i64>,
+    /// Does silence count in front of the first row too?
+    from_start: bool,
 }
 
 impl Silence {
     /// One that begins `now`, at `watermark`.
     #[must_use]
     pub fn new(limit: Option<Duration>, now: Instant, watermark: Option<i64>) -> Self {
-        Self { limit, since: now, moved: now, watermark }
+        Self { limit, since: now, moved: now, watermark, from_start: false }
+    }
+
+    /// The same where silence counts in front of the first row too.
+    #[must_use]
+    pub fn counting_from_start(self) -> Self {
+        Self { from_start: true, ..self }
     }
 
     /// Records came: it begins anew.
     pub fn broken(&mut self, now: Instant, watermark: Option<i64>) {
-        *self = Self::new(self.limit, now, watermark);
+        let from_start = self.from_start;
+        *self = Self { from_start, ..Self::new(self.limit, now, watermark) };
     }
 
     /// When the watermark is to move next.
@@ -32,13 +41,17 @@ impl Silence {
     pub fn due(&self, now: Instant) -> Option<Instant> {
         // What is over already waits for something else than the clock.
         let due = self.moved + self.limit?;
-        (due > now && self.watermark.is_some()).then_some(due)
+        (due > now && self.counts()).then_some(due)
     }
 
     /// Is it time to move the watermark?
     #[must_use]
     pub fn is_over(&self, now: Instant) -> bool {
-        self.watermark.is_some() && self.limit.is_some_and(|limit| now >= self.moved + limit)
+        self.counts() && self.limit.is_some_and(|limit| now >= self.moved + limit)
+    }
+
+    fn counts(&self) -> bool {
+        self.watermark.is_some() || self.from_start
     }
 
     /// Where the watermark is `now`.
@@ -75,5 +88,7 @@ mod tests {
         {
             assert!(silence.due(now).is_none() && !silence.is_over(now + Duration::from_secs(99)));
         }
+        let silence = Silence::new(Some(Duration::from_secs(5)), now, None).counting_from_start();
+        assert!(silence.is_over(now + Duration::from_secs(5)));
     }
 }

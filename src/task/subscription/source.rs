@@ -1,4 +1,7 @@
 //! The reading side: polls and decodes one partition, one batch ahead of the handler.
+//!
+//! A task that joins two topics has two of them, each with the time of its rows and its silence; their batches
+//! take turns.
 
 use super::{
     encoding::encode_outputs,
@@ -7,6 +10,7 @@ use super::{
     job::{Content, Extent, Job, Outputs},
     origins::{Bare, decode_rows, origins},
     plan::Plan,
+    reading::Reading,
     shared::Shared,
     silence::Silence,
     windows::Step,
@@ -37,7 +41,7 @@ use arrow::{
     datatypes::{Int64Type, Schema},
 };
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::{
@@ -55,6 +59,12 @@ const RECHECK: Duration = Duration::from_millis(500);
 pub struct Source {
     /// What is shared with the rest of the task.
     pub task: Arc<Shared>,
+    /// The partition.
+    pub tp: TopicPartition,
+    /// Is it one of a topic that a first stage writes?
+    pub is_repartitioned: bool,
+    /// Which input it is of a task that joins two.
+    pub reading: Option<Reading>,
     /// The partition's records.
     pub queue: PartitionQueue,
     /// Bytes to rows.
@@ -68,33 +78,36 @@ pub struct Source {
     /// What leaves duplicates out, if it is asked for.
     pub dedup: Option<Dedup>,
     /// What is done to rows where no handler takes them.
-    pub plan: Option<Plan>,
+    pub plan: Option<Arc<Plan>>,
     /// How long nothing has come.
     pub silence: Silence,
     /// When to go on behind the last record.
     pub trailing: Trailing,
 }
 
+/// Runs the loops of a task until it drains or fails: one for each of its `sources`, of which there is one or,
+/// in a join, one a side; and what writes.
+pub async fn read(mut sources: Vec<Source>, sink: Sink) {
+    let Some(last) = sources.pop() else { return };
+    let (outputs, inbox) = mpsc::unbounded_channel();
+    let task = Arc::clone(&last.task);
+    // They end when the last job, which holds the other end of the channel, is gone.
+    if task.exact.is_some() {
+        let (ready, waiting) = mpsc::unbounded_channel();
+        start(&task, encode_outputs(Arc::clone(&task), sink, inbox, ready));
+        start(&task, commit_outputs(Arc::clone(&task), waiting));
+    } else {
+        start(&task, write_outputs(Arc::clone(&task), sink, inbox));
+    }
+    sources.into_iter().for_each(|one| start(&task, one.read_batches(outputs.clone())));
+    last.read_batches(outputs).await;
+}
+
+fn start(task: &Arc<Shared>, part: impl Future<Output = ()> + Send + 'static) {
+    watch(&Handle::current(), Arc::clone(task), tokio::spawn(part), |task| &task.status);
+}
+
 impl Source {
-    /// Runs both loops until the task drains or fails.
-    pub async fn run(self, sink: Sink) {
-        let (outputs, inbox) = mpsc::unbounded_channel();
-        let task = Arc::clone(&self.task);
-        // They end when the last job, which holds the other end of the channel, is gone.
-        if self.task.exact.is_some() {
-            let (ready, waiting) = mpsc::unbounded_channel();
-            self.start(encode_outputs(Arc::clone(&task), sink, inbox, ready));
-            self.start(commit_outputs(task, waiting));
-        } else {
-            self.start(write_outputs(task, sink, inbox));
-        }
-        self.read_batches(outputs).await;
-    }
-
-    fn start(&self, part: impl Future<Output = ()> + Send + 'static) {
-        watch(&Handle::current(), Arc::clone(&self.task), tokio::spawn(part), |task| &task.status);
-    }
-
     async fn read_batches(mut self, outputs: mpsc::UnboundedSender<Outputs>) {
         let places = Arc::new(Semaphore::new(PLACES));
         let _counts_as_open = self.task.hold_open();
@@ -148,7 +161,12 @@ impl Source {
             settled.as_mut().enable();
             let room = self.batch_bytes.saturating_sub(records.bytes());
             let rows = config.batch_size - records.len();
-            retry_later(&self.task.status, self.queue.take(&mut records, rows, room))?;
+            let moved = self.moved();
+            tokio::pin!(moved);
+            if !self.waits_for_other() {
+                retry_later(&self.task.status, self.queue.take(&mut records, rows, room))?;
+                self.tell_end(records.is_empty());
+            }
             let full = records.len() >= config.batch_size || records.bytes() >= self.batch_bytes;
             if !records.is_empty() {
                 let wait = Duration::from_millis(config.batch_timeout_ms);
@@ -166,6 +184,7 @@ impl Source {
             let timer = if records.is_empty() { self.task.next_timer() } else { None };
             tokio::select! {
                 () = self.queue.arrived() => {}
+                () = &mut moved => {}
                 () = &mut hungry, if !records.is_empty() => {}
                 () = self.task.stopping.notified() => {}
                 () = reach(&self.task.clock, deadline) => {}
@@ -224,13 +243,12 @@ impl Source {
     ) {
         let began = Instant::now();
         let task = &self.task;
-        let end = task.tracker.lock().end();
-        if let Some(reason) = order_broken(&records, end, &task.status.tp) {
+        if let Some(reason) = order_broken(&records, self.begun(), &self.tp) {
             return task.status.fail(&reason);
         }
         let metrics = &task.status.metrics;
         metrics.records_in.inc_by(records.len() as u64);
-        let is_written_on = task.config.is_repartitioned;
+        let is_written_on = self.is_repartitioned;
         let origins = if is_written_on { origins(&records) } else { Vec::new() };
         let mut decoded = if is_written_on {
             decode_rows(&mut *self.decoder, &records, &origins)
@@ -239,12 +257,12 @@ impl Source {
         };
         let bare = Bare::all(&records);
         let all: &dyn Records = if is_written_on { &bare } else { &records };
-        if let Err(error) = add_metadata(&mut decoded, all, &task.status.tp, &task.config) {
+        if let Err(error) = add_metadata(&mut decoded, all, &self.tp, &task.config) {
             return task.status.fail(&error.to_string());
         }
         metrics.bad_records.inc_by(decoded.bad.len() as u64);
         let Sorted { next, letters, stop } =
-            sort_out(&task.status, task.config.on_error, &records, &mut decoded);
+            sort_out((&task.status, &self.tp), task.config.on_error, &records, &mut decoded);
         metrics.decode.observe(began.elapsed().as_secs_f64());
         task.status.note_fetched(next);
         let first = records.offset(0);
@@ -273,18 +291,22 @@ impl Source {
                 events.reach(watermark);
             }
             let latest = latest(&batch);
-            let ticket = task.tracker.lock().begin(first, next);
-            task.open.fetch_add(1, Ordering::AcqRel);
             let after = self.events.as_ref().and_then(EventClock::watermark);
+            let _turn = self.reading.as_ref().map(|one| one.inputs.turn());
+            let (ticket, first, next) = self.begin(first, next);
             let has_rows = batch.num_rows() > 0;
             let only_progress = !has_rows && after > before;
             // Word that a source is silent does not end the silence.
             if has_rows || after > before || !is_written_on {
                 self.silence.broken(task.clock.now(), after);
             }
+            // Word of a silent side, without rows, does not make it one that is waited for.
+            let told = self.told(after.filter(|_| has_rows || after > before), false);
+            let (before, after) = if told.is_some() { (None, None) } else { (before, after) };
             let job = Job {
                 content: if only_progress { Content::Progress } else { Content::Rows },
                 extent: Extent { ticket, first, next, before, after, latest },
+                told,
                 late: Vec::new(),
                 batch,
                 task: Arc::clone(task),
@@ -348,17 +370,20 @@ impl Source {
     fn closes_by_clock(&self) -> bool {
         self.silence.is_over(self.task.clock.now())
             && self.queue.is_at_end()
-            && self.task.waits_for_watermark()
+            && match (&self.reading, &self.plan) {
+                (Some(one), Some(plan)) => plan.waits_for(one.side),
+                _ => self.task.waits_for_watermark(),
+            }
     }
 
     /// Where reading goes on behind what is no record, if it is time to go there. What is only read again ends
     /// with a record.
     fn trailing(&self) -> Option<i64> {
         let reached = self.queue.reached().filter(|_| self.task.repeats().is_none());
-        self.trailing.look(reached, self.task.begun(), Instant::now())
+        self.trailing.look(reached, self.begun(), Instant::now())
     }
 
-    fn watermark(&self) -> Option<i64> {
+    pub(super) fn watermark(&self) -> Option<i64> {
         self.events.as_ref().and_then(EventClock::watermark)
     }
 
@@ -390,16 +415,20 @@ impl Source {
             events.reach(watermark);
         }
         let after = self.watermark();
-        let Some((ticket, first, next)) = self.task.begin_nothing(upto) else { return };
+        let _turn = self.reading.as_ref().map(|one| one.inputs.turn());
+        let Some((ticket, first, next)) = self.begin_nothing(upto) else { return };
         if upto.is_some() {
             self.task.status.note_fetched(next);
         }
         let began = Instant::now();
-        let cause =
-            if matches!(content, Content::Silence) { Cause::Idle } else { Cause::Watermark };
+        let is_silent = matches!(content, Content::Silence);
+        let told = self.told(after.filter(|_| is_silent), is_silent);
+        let (before, after) = if told.is_some() { (None, None) } else { (before, after) };
+        let cause = if is_silent { Cause::Idle } else { Cause::Watermark };
         let job = Job {
             content,
             extent: Extent { ticket, first, next, before, after, latest: None },
+            told,
             late: Vec::new(),
             batch: RecordBatch::new_empty(Arc::new(Schema::empty())),
             task: Arc::clone(&self.task),

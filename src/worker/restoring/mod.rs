@@ -45,6 +45,8 @@ pub(super) struct Keeping {
     pub(super) spaces: Vec<SpaceName>,
     pub(super) log: Log,
     pub(super) policy: GapPolicy,
+    /// Topics that one task reads.
+    inputs: usize,
 }
 
 /// The state of one task, and what belongs to it.
@@ -62,11 +64,11 @@ pub(super) struct Kept {
 }
 
 impl Keeping {
-    /// That of a subscription with a store.
+    /// That of a subscription with a store, whose tasks read so many topics.
     pub(super) fn of_subscription(
         config: &SubscriptionConfig,
         spaces: Vec<SpaceName>,
-        can_replay: bool,
+        (can_replay, inputs): (bool, usize),
     ) -> Self {
         let names = spaces.iter().map(|space| Arc::from(space.name())).collect();
         let log = config.changelog.as_deref();
@@ -80,6 +82,7 @@ impl Keeping {
                 halt_if_exceeds: config.halt_if_gap_exceeds,
                 can_replay,
             },
+            inputs,
         }
     }
 
@@ -91,12 +94,12 @@ impl Keeping {
         tables: Tables,
     ) -> Self {
         let policy = GapPolicy { on_gap: OnGap::Replay, halt_if_exceeds: None, can_replay: false };
-        let log = Log::Tables(tables);
-        Self { owner: owner.to_owned(), name: name.to_owned(), spaces, log, policy }
+        let (inputs, log) = (tables.topics.len(), Log::Tables(tables));
+        Self { owner: owner.to_owned(), name: name.to_owned(), spaces, log, policy, inputs }
     }
 
     fn has_several_inputs(&self) -> bool {
-        matches!(&self.log, Log::Tables(Tables { topics, .. }) if topics.len() > 1)
+        self.inputs > 1
     }
 
     /// Opens the store of the task that reads `tp`, a topic of so many partitions. Blocks for the disk.

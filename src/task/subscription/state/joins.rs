@@ -34,6 +34,11 @@ impl BatchState {
 }
 
 impl JoinState {
+    /// Those of a partition, in front of its first batch.
+    pub(in crate::task::subscription) fn of(kept: &Arc<Kept>) -> Self {
+        Self(Arc::clone(kept))
+    }
+
     /// Tells the state of one partition from others.
     #[must_use]
     pub fn task(&self) -> Weak<TaskState> {
