@@ -23,8 +23,7 @@ import brokers
 from common import Program, drop_topics, make_topics
 from confluent_kafka import ConsumerGroupState
 from confluent_kafka.admin import AdminClient
-from nexmark.batch import BATCH
-from nexmark.queries import QUERIES, STAGES
+from nexmark.queries import NAMES, STAGES
 from nexmark.queue import Queue, fill
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from run import LOOK_S, Ends
@@ -116,10 +115,10 @@ def _wait_for_partitions(program: Program, address: str) -> None:
 def main() -> int:
     """Fill, measure, print."""
     given = _arguments()
-    names = list(QUERIES) if given.only is None else given.only.split(",")
-    unknown = [name for name in names if name not in QUERIES or name not in BATCH]
+    names = NAMES if given.only is None else given.only.split(",")
+    unknown = [name for name in names if name not in NAMES]
     if unknown:
-        raise SystemExit(f"no query {unknown[0]}: there are {', '.join(QUERIES)}")
+        raise SystemExit(f"no query {unknown[0]}: there are {', '.join(NAMES)}")
     work = Path(tempfile.mkdtemp(prefix="turbine-nexmark-"))
     broker = brokers.Given(given.kafka) if given.kafka else brokers.start("kafka", work)
     columns = (TextColumn("{task.description:24}"), BarColumn(), TimeElapsedColumn())
@@ -188,7 +187,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--events", type=int, default=3_000_000, help="queued events (3,000,000)")
     parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds (3)")
-    parser.add_argument("--only", help=f"queries, by comma: {','.join(QUERIES)} (all)")
+    parser.add_argument("--only", help=f"queries, by comma: {','.join(NAMES)} (all)")
     parser.add_argument("--limit", type=float, default=300.0, help="longest round, in s (300)")
     parser.add_argument("--kafka", metavar="HOST:PORT", help="use this Kafka, start none")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every single row, too")

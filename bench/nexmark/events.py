@@ -12,10 +12,13 @@ from typing import Any
 
 import turbine
 
-__all__ = ["FIRST_MS", "Auction", "Bid", "Person", "ends", "events"]
+__all__ = ["FIRST_MS", "SIDE_ROWS", "Auction", "Bid", "Person", "Side", "ends", "events", "side"]
 
 FIRST_MS = 1_735_689_585_000
 """15 s before 2025-01-01T00:00:00Z, so that a short run sees two days."""
+
+SIDE_ROWS = 1_000
+"""Of the side input of q13."""
 
 _DAY_MS = 86_400_000
 _CHANNELS = ("apple", "google", "facebook", "baidu")
@@ -63,6 +66,14 @@ class Bid(turbine.Record):
     url: str
     date_time: int
     extra: str
+
+
+class Side(turbine.Record):
+    """A row of the side input of q13."""
+
+    key: int
+    value: str
+    date_time: int
 
 
 class _Site:
@@ -164,17 +175,36 @@ def events(
             yield "bid", site.bid(time_ms)
 
 
-def ends(last_ms: int, count: int = 10) -> list[dict[str, Any]]:
-    """Bids of nobody, days behind everything, that let windows close, also those behind others."""
+def side() -> list[dict[str, Any]]:
+    """Rows of the side input, in front of all events."""
     return [
-        {
-            "auction": 1,
-            "bidder": 1,
-            "price": 1,
-            "channel": "end",
-            "url": "",
-            "date_time": last_ms + (n + 1) * 3 * _DAY_MS,
-            "extra": "",
-        }
-        for n in range(count)
+        {"key": key, "value": f"value-{key}", "date_time": FIRST_MS - 1} for key in range(SIDE_ROWS)
     ]
+
+
+def ends(last_ms: int, count: int = 10, kind: str = "bid") -> list[dict[str, Any]]:
+    """
+    Make rows of nobody, days behind everything, that let windows close, also those behind others.
+
+    Args:
+        last_ms: Time of the last event.
+        count: How many, three days from one to the next.
+        kind: ``"bid"``, ``"auction"``, ``"person"`` or ``"side"``.
+    """
+    times = [last_ms + (n + 1) * 3 * _DAY_MS for n in range(count)]
+    return [_end(kind, time_ms) for time_ms in times]
+
+
+def _end(kind: str, time_ms: int) -> dict[str, Any]:
+    at = {"date_time": time_ms, "extra": ""}
+    if kind == "bid":
+        row = {"auction": 1, "bidder": 1, "price": 1, "channel": "end", "url": ""}
+    elif kind == "auction":
+        row = {"id": 1, "item_name": "end", "description": "", "initial_bid": 1, "reserve": 1}
+        at |= {"expires": time_ms, "seller": 1, "category": 1}
+    elif kind == "person":
+        row = {"id": 1, "name": "end", "email_address": "", "credit_card": "", "city": ""}
+        at |= {"state": ""}
+    else:
+        return {"key": -1, "value": "end", "date_time": time_ms}
+    return row | at

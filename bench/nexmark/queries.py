@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 import turbine
-from nexmark.events import Bid
+from nexmark.events import Auction, Bid, Person, Side
+from nexmark.joined import JOINED, JOINED_STAGES, Streams
 from turbine.aggregates import ArgMax, CollectSet, CountDistinct, Largest, Last, Mean
 from turbine.flows import (
     col,
@@ -27,7 +28,7 @@ from turbine.flows import (
 from turbine.functions import format_ts, hour, length, regex_extract, replace
 from turbine.windows import calendar
 
-__all__ = ["QUERIES", "STAGES", "declare"]
+__all__ = ["NAMES", "QUERIES", "STAGES", "declare"]
 
 Query = Callable[[Any, str], Any]
 """Declares a query: the stream of bids, and the topic that its rows go to."""
@@ -230,11 +231,13 @@ QUERIES: dict[str, Query] = {
     query.__name__: query
     for query in (q0, q1, q2, q5, q7, q10, q11, q12, q14, q15, q16, q17, q18, q19, q21, q22)
 }
-"""The queries by their names."""
+"""The queries without a join, by their names."""
 
-
-STAGES = {"q5": ("counts", "ranks")}
+STAGES = {"q5": ("counts", "ranks"), **JOINED_STAGES}
 """Topics of one partition between the steps of a query: what is behind the output's name."""
+
+NAMES = sorted([*QUERIES, *JOINED], key=lambda name: int(name[1:]))
+"""All queries that are here."""
 
 
 def declare(app: turbine.App, name: str, bids: str, out: str) -> None:
@@ -244,10 +247,18 @@ def declare(app: turbine.App, name: str, bids: str, out: str) -> None:
     Args:
         app: The app.
         name: Of the query, as ``"q5"``.
-        bids: Topic of the bids.
+        bids: Topic of the bids; those of auctions, people and the side input have ``-auctions``,
+            ``-people`` and ``-side`` behind its name.
         out: Topic that the rows go to.
     """
     for stage in STAGES.get(name, ()):
         app.topic(f"{out}-{stage}", partitions=1)
     time = "timestamp" if name == "q12" else "date_time"
-    QUERIES[name](app.stream(bids, model=Bid, event_time=time), out)
+    stream = app.stream(bids, model=Bid, event_time=time)
+    if name in QUERIES:
+        QUERIES[name](stream, out)
+        return
+    auctions = app.stream(f"{bids}-auctions", model=Auction, event_time=time)
+    people = app.stream(f"{bids}-people", model=Person, event_time=time)
+    side = app.stream(f"{bids}-side", model=Side, event_time=time)
+    JOINED[name](Streams(app, stream, auctions, people, side), out)

@@ -11,8 +11,8 @@ import pyarrow as pa
 from common import PARTITIONS, make_topics
 from confluent_kafka import Producer
 
-from nexmark.batch import BATCH, KEYS
-from nexmark.events import ends, events
+from nexmark.batch import BATCH, CHANGES
+from nexmark.events import ends, events, side
 
 __all__ = ["Queue", "fill"]
 
@@ -28,8 +28,7 @@ class Queue:
     Topics full of events.
 
     Attributes:
-        topic: Topic of the bids; those of auctions and people have ``-auctions`` and ``-people``
-            behind its name.
+        topic: Topic of the bids; the others are called after it, see `nexmark.queries.declare`.
         counts: How many rows of each kind there are.
         rows: Rows that each query gives, as DuckDB counts them.
     """
@@ -49,7 +48,8 @@ def fill(bootstrap: str, topic: str, count: int, advance: Callable[[int], object
         count: How many events.
         advance: Told how many more were written, now and then.
     """
-    names = {"bid": topic, "auction": f"{topic}-auctions", "person": f"{topic}-people"}
+    others = {"auction": "auctions", "person": "people", "side": "side"}
+    names = {"bid": topic} | {kind: f"{topic}-{name}" for kind, name in others.items()}
     make_topics(bootstrap, *names.values())
     producer = Producer(
         {
@@ -78,11 +78,14 @@ def fill(bootstrap: str, topic: str, count: int, advance: Callable[[int], object
 
 def _all(count: int) -> Iterator[tuple[str, dict[str, Any]]]:
     last_ms = 0
+    for row in side():
+        yield "side", row
     for kind, row in events(count, events_per_second=EVENTS_PER_SECOND):
         last_ms = row["date_time"]
         yield kind, row
-    for row in ends(last_ms):
-        yield "bid", row
+    for kind in ("bid", "auction", "person", "side"):
+        for row in ends(last_ms, kind=kind):
+            yield kind, row
 
 
 def _produce(producer: Producer, topic: str, row: dict[str, Any], partition: int) -> None:
@@ -103,13 +106,11 @@ def _counted(tables: dict[str, list[pa.Table]]) -> dict[str, int]:
     # Windows of what only closes others are not all closed.
     horizon_ms = connection.sql("SELECT max(date_time) FROM bid WHERE channel <> 'end'")
     end_ms = horizon_ms.fetchall()[0][0] + _TWO_DAYS_MS
-    return {name: _rows(connection, name, sql, end_ms) for name, sql in BATCH.items()}
+    return {name: _rows(connection, name, end_ms) for name in BATCH}
 
 
-def _rows(connection: duckdb.DuckDBPyConnection, name: str, sql: str, end_ms: int) -> int:
-    if name in KEYS:
-        sql = "SELECT * FROM bid"  # of a table, each row changes one
-    relation = connection.sql(sql)
+def _rows(connection: duckdb.DuckDBPyConnection, name: str, end_ms: int) -> int:
+    relation = connection.sql(BATCH[CHANGES.get(name, name)])
     if "end" in relation.columns:
         relation = relation.filter(f'"end" < {end_ms}')
     count: int = relation.aggregate("count(*)").fetchall()[0][0]

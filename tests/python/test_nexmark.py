@@ -12,6 +12,7 @@ import pytest
 
 import turbine
 from support.fixtures import Consume, MakeApp, MakeTopic, Produce
+from support.kafka import Cluster
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
 nexmark: Any = importlib.import_module("nexmark.events")
@@ -28,9 +29,22 @@ def bids_of(seed: int) -> tuple[list[dict[str, Any]], int]:
     return [*bids, *nexmark.ends(last_ms)], last_ms + 2 * 86_400_000
 
 
-def computed(bids: list[dict[str, Any]], sql: str) -> list[dict[str, Any]]:
+def everything_of(seed: int) -> tuple[dict[str, list[dict[str, Any]]], int]:
+    """Rows of each kind, with those that close windows, and a time behind the others."""
+    rows: dict[str, list[dict[str, Any]]] = {"bid": [], "auction": [], "person": []}
+    for kind, row in nexmark.events(EVENTS, seed=seed):
+        rows[kind].append(row)
+    last_ms = max(mine[-1]["date_time"] for mine in rows.values())
+    rows["side"] = nexmark.side()
+    for kind, mine in rows.items():
+        mine.extend(nexmark.ends(last_ms, kind=kind))
+    return rows, last_ms + 2 * 86_400_000
+
+
+def computed(bids: list[dict[str, Any]], sql: str, **others: Any) -> list[dict[str, Any]]:
     connection = duckdb.connect()
-    connection.register("bid", pa.Table.from_pylist(bids))
+    for kind, rows in {"bid": bids, **others}.items():
+        connection.register(kind, pa.Table.from_pylist(rows))
     relation = connection.sql(sql)
     return [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
 
@@ -96,6 +110,41 @@ async def test_every_query_without_a_join_gives_what_duckdb_gives(
             wanted = before(wanted, end_ms)
             least = len(bids) if name in batch.KEYS else len(wanted)
             got = await asyncio.to_thread(consume, out, least)
+            found = before(settled(name, [one.json for one in got]), end_ms)
+            if sorted_rows(found) != sorted_rows(wanted) or len(wanted) < 2:
+                wrong[name] = (found[:3], wanted[:3])
+    assert not wrong
+
+
+@pytest.mark.timeout(120)
+async def test_every_query_with_a_join_gives_what_duckdb_gives(
+    cluster: Cluster,
+    app_factory: MakeApp,
+    make_topic: MakeTopic,
+    produce: Produce,
+    consume: Consume,
+) -> None:
+    app = app_factory()
+    source = make_topic("bids", partitions=2, config={"retention.ms": "-1"})
+    topics = {"bid": source}
+    for kind, name in {"auction": "auctions", "person": "people", "side": "side"}.items():
+        topics[kind] = f"{source}-{name}"
+    for topic in list(topics.values())[1:]:
+        cluster.make_topic_named(topic, 2, {"retention.ms": "-1"})
+    outs = {name: make_topic(name, partitions=1) for name in queries.JOINED}
+    for name, out in outs.items():
+        queries.declare(app, name, source, out)
+    rows, end_ms = everything_of(seed=11)
+    for kind, mine in rows.items():
+        for partition in (0, 1):
+            produce(topics[kind], mine[partition::2], partition=partition)
+    wrong = {}
+    async with app.running():
+        for name, out in outs.items():
+            others = {kind: mine for kind, mine in rows.items() if kind != "bid"}
+            wanted = before(computed(rows["bid"], batch.BATCH[name], **others), end_ms)
+            changes = computed(rows["bid"], batch.BATCH[batch.CHANGES.get(name, name)], **others)
+            got = await asyncio.to_thread(consume, out, len(before(changes, end_ms)))
             found = before(settled(name, [one.json for one in got]), end_ms)
             if sorted_rows(found) != sorted_rows(wanted) or len(wanted) < 2:
                 wrong[name] = (found[:3], wanted[:3])
