@@ -18,6 +18,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from turbine._memory import keep_memory_small
 from turbine.logs import write_logs
 from turbine.worker import Runtime
 
@@ -50,6 +51,7 @@ def run_process(
     Raises:
         TurbineError: The worker could not start.
     """
+    keep_memory_small()
     return asyncio.run(_run(app, http=http, on_start=on_start))
 
 

@@ -46,6 +46,9 @@ pub(crate) fn client(brokers: &str, user: &BTreeMap<String, String>) -> ClientCo
     config
 }
 
+/// Most bytes of a partition in one answer; a batch that is larger comes whole.
+const MOST_FETCHED_BYTES: usize = 1 << 20;
+
 /// A member of consumer group `group`, whose queues together hold about `buffer_bytes`.
 pub(crate) fn consumer(
     brokers: &str,
@@ -68,6 +71,8 @@ pub(crate) fn consumer(
             },
         )
         .set("queued.max.messages.kbytes", each_kb.to_string())
+        // An answer comes on top of what waits.
+        .set("fetch.message.max.bytes", (each_kb * 1024).min(MOST_FETCHED_BYTES).to_string())
         .set("queued.min.messages", "30000")
         // The default second of back-off after a full queue would leave a fast handler idle.
         .set("fetch.queue.backoff.ms", "2")
@@ -198,6 +203,19 @@ mod tests {
         assert_eq!(config.get("message.timeout.ms"), Some("10000"));
         assert_eq!(config.get("delivery.timeout.ms"), None);
         config.create_native_config().expect("librdkafka takes them");
+    }
+
+    /// What comes in one answer waits beside what is queued: a small budget makes both small.
+    #[test]
+    fn a_small_budget_makes_answers_small() {
+        let fetched = |buffer_bytes| {
+            let user = BTreeMap::new();
+            let config = consumer("localhost:1", &user, "g", StartAt::Earliest, 4, buffer_bytes);
+            config.get("fetch.message.max.bytes").map(str::to_owned)
+        };
+        assert_eq!(fetched(64 << 20).as_deref(), Some("1048576"));
+        assert_eq!(fetched(4 << 20).as_deref(), Some("349184"));
+        assert_eq!(fetched(1).as_deref(), Some("262144"));
     }
 
     /// A setting that would break a guarantee is refused with the reason.

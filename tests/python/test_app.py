@@ -97,6 +97,35 @@ def test_importing_the_package_imports_nothing_heavy(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_a_worker_of_agents_loads_no_columns_and_keeps_its_memory_small(tmp_path: Path) -> None:
+    done = python(
+        """
+        import ctypes, sys
+        import turbine.worker
+        from turbine import faust
+        from turbine._memory import keep_memory_small
+
+        app = faust.App("orders")
+        table = app.Table("counts", default=int)
+
+        @app.agent(app.topic("orders"))
+        async def agent(stream):
+            async for taken in stream.take(10, within=1):
+                table[taken[0]] += 1
+
+        agent.decoders()
+        columns = {"pyarrow", "numpy"} & set(sys.modules)
+        assert not columns, columns
+        assert app.conf.fetch_buffer_bytes < 8 << 20
+        keep_memory_small()
+        is_small = ctypes.CDLL(None).prctl(42, 0, 0, 0, 0)
+        assert is_small or not sys.platform.startswith("linux")
+        """,
+        tmp_path,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 # -- modules -----------------------------------------------------------------------------------
 
 

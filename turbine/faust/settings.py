@@ -20,9 +20,17 @@ _PREFIXES = ("FAUST_", "F_")
 
 
 class Settings(native.Settings):
-    """As `turbine.Settings`, with the variables and the one default of Faust that programs need."""
+    """
+    As `turbine.Settings`, with the variables of Faust and the defaults that its programs need.
 
-    _defaults: ClassVar[Mapping[str, object]] = {"web_bind": "0.0.0.0"}  # noqa: S104 - as Faust does
+    Buffers are smaller: agents take records one by one, and have enough to do with fewer.
+    """
+
+    _defaults: ClassVar[Mapping[str, object]] = {
+        "web_bind": "0.0.0.0",  # noqa: S104 - as Faust does
+        "fetch_buffer_bytes": 4 << 20,
+        "produce_buffer_bytes": 4 << 20,
+    }
 
     def __init__(self, **keywords: object) -> None:
         # None stands for "not given" in all signatures of Faust.
