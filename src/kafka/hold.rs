@@ -24,6 +24,8 @@ use std::{
 /// Longest wait for a partition to be ready for a seek: the rebalance that brought it may still run.
 const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
 const SEEK_POLL: Duration = Duration::from_millis(5);
+/// Pause before a broker is asked again where a partition begins.
+const START_PAUSE: Duration = Duration::from_millis(100);
 
 /// Where a partition begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,11 +107,7 @@ impl GroupConsumer {
         offset: Option<i64>,
         is_theirs: &dyn Fn() -> bool,
     ) -> Result<()> {
-        let at = match (offset, self.start_at()) {
-            (Some(offset), _) => Offset::Offset(offset),
-            (None, StartAt::Earliest) => Offset::Beginning,
-            (None, StartAt::Latest) => Offset::End,
-        };
+        let Some(at) = offset.or_else(|| self.start(tp, is_theirs)) else { return Ok(()) };
         let deadline = Instant::now() + SEEK_TIMEOUT;
         loop {
             let mut held = self.held().0.lock();
@@ -130,10 +128,27 @@ impl GroupConsumer {
         }
     }
 
-    fn seek(&self, tp: &TopicPartition, at: Offset) -> Result<Result<(), RDKafkaErrorCode>> {
+    /// Where a group without offsets starts; none once the partition `is_theirs` no more. Blocks until a broker says.
+    ///
+    /// The client could be told to find that out by itself. But it drops the answer if anything else happens to the
+    /// partition meanwhile, asks again half a second later, and then goes where that answer says although it was
+    /// told of another offset since.
+    fn start(&self, tp: &TopicPartition, is_theirs: &dyn Fn() -> bool) -> Option<i64> {
+        while is_theirs() {
+            if let Some((first, end)) = self.log(tp) {
+                return Some(if self.start_at() == StartAt::Earliest { first } else { end });
+            }
+            tracing::warn!(target: "turbine.kafka", "{tp}: no broker says where it begins; trying again");
+            std::thread::sleep(START_PAUSE);
+        }
+        None
+    }
+
+    fn seek(&self, tp: &TopicPartition, at: i64) -> Result<Result<(), RDKafkaErrorCode>> {
         let what = || format!("beginning to read {tp}");
         let mut list = TopicPartitionList::new();
-        list.add_partition_offset(&tp.topic, tp.partition, at).map_err(|e| failed(what(), &e))?;
+        list.add_partition_offset(&tp.topic, tp.partition, Offset::Offset(at))
+            .map_err(|e| failed(what(), &e))?;
         let ms = i32::try_from(SEEK_TIMEOUT.as_millis()).unwrap_or(i32::MAX);
         // SAFETY: a live consumer and a live list; the error is ours and destroyed once.
         let code = unsafe {

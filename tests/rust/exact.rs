@@ -3,13 +3,18 @@
 use parking_lot::Mutex;
 use std::{
     collections::BTreeMap,
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     time::{Duration, Instant},
 };
 use turbine::{
     broker::{Broker, BrokerConfig},
     config::StartAt,
     engine::{halt::Reason, identity::Identity},
+    faults::{Action, Direction, Target},
     kafka::{
         consumer::{Attached, Begin, Committed, GroupConsumer, GroupOffset, Listener, Membership},
         flight::Flight,
@@ -179,6 +184,43 @@ fn who_is_late_neither_releases_nor_holds_a_partition() {
     member.release(&tp(), Some(1), &|| true).unwrap();
     assert!(member.hold_again(&tp(), Duration::ZERO, &|| false).is_none());
     assert_eq!(all.take(1, TIMEOUT), [(1, "second".to_owned())]);
+    all.queues.lock().clear();
+    member.leave();
+}
+
+/// Where the beginning is was asked for, and the partition had somebody else's offset before the answer came.
+#[test]
+fn who_has_asked_for_the_beginning_and_is_late_does_not_move_the_partition() {
+    let broker = broker();
+    let writer = transactional(&broker, "writer");
+    writer.begin().unwrap();
+    let values: Vec<String> = (0..50).map(|n| n.to_string()).collect();
+    write(&writer, "t", &values.iter().map(String::as_str).collect::<Vec<_>>());
+    writer.commit().unwrap();
+    let (member, all) = join(&broker, "g", Begin::Held);
+    let target = Target::named("ListOffsets", None, None).unwrap();
+    let held = broker.add_fault(target, Action::Hold(Direction::Requests), None).unwrap();
+    let (asked, is_theirs) = (AtomicBool::new(false), AtomicBool::new(true));
+    std::thread::scope(|scope| {
+        let late = scope.spawn(|| {
+            member.release(&tp(), None, &|| {
+                asked.store(true, Ordering::SeqCst);
+                is_theirs.load(Ordering::SeqCst)
+            })
+        });
+        let end = Instant::now() + TIMEOUT;
+        while !asked.load(Ordering::SeqCst) || held.hits() == 0 {
+            assert!(Instant::now() < end, "nobody has asked where the beginning is");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        is_theirs.store(false, Ordering::SeqCst);
+        member.release(&tp(), Some(40), &|| true).unwrap();
+        held.remove();
+        late.join().unwrap().unwrap();
+    });
+    let wanted: Vec<_> = (40..50).map(|n| (n, n.to_string())).collect();
+    // The client asks again after half a second, if it does.
+    assert_eq!(all.take(11, Duration::from_secs(1)), wanted);
     all.queues.lock().clear();
     member.leave();
 }
