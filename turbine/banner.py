@@ -35,7 +35,7 @@ def subscription_rows(app: "App") -> list[dict[str, Any]]:
     return [
         {
             "name": one.name,
-            "reads": str(one.source),
+            "reads": str(one.source) if one.join is None else ", ".join(one.topics),
             "publishes_to": one.publish_to,
             "model": getattr(one.model, "__name__", None),
             "batch_size": one.batch_size,

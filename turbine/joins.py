@@ -17,7 +17,7 @@ class Paid:
 A join works in Rust, column by column. What it keeps is part of the state of the handler, and so of
 its commit: it is restored, moves with its partition, and is exact under exactly-once. The rows of a
 key have to be in one partition: the topic is keyed by ``on``, or read with ``repartition_by=``.
-`docs/guides/joins.md` is the guide.
+Two topics are joined by a plan: `turbine.flows.Flow.join`. `docs/guides/joins.md` is the guide.
 """
 
 import json
