@@ -48,9 +48,9 @@ class Fluent:
         """As `Flow.explode`."""
         return self.flow().explode(column, keep_empty=keep_empty)
 
-    def sql(self, query: str) -> "Flow":
+    def sql(self, query: str, **others: Any) -> "Flow":
         """As `Flow.sql`."""
-        return self.flow().sql(query)
+        return self.flow().sql(query, **others)
 
     def window(self, window: "Window") -> "Flow":
         """As `Flow.window`."""

@@ -1,11 +1,11 @@
 """
-``.sql("SELECT ...")``: one query over one stream, to the same plan that the methods of a flow make.
+``.sql("SELECT ...")``: one query over a stream, to the same plan that the methods of a flow make.
 
 The dialect is DuckDB's. A window is a member of GROUP BY: ``tumble('10s')``, ``hop('10s', '2s')``
 or ``session('10s')``; its bounds are the columns ``window_start_ms`` and ``window_end_ms``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from turbine import aggregates, windows
@@ -20,6 +20,7 @@ except ImportError:
     ) from None
 
 from turbine._sql_expr import expression, refuse
+from turbine._sql_join import joined
 from turbine.functions import col
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["plan_of"]
 
 _ABSENT = {
-    "joins": "a join has a method of its own, or write the other side as a table of an agent",
     "distinct": "leave rows out with dedup= of to()",
     "order": "a stream has the order of its partitions",
     "limit": "a stream has no end",
@@ -67,19 +67,21 @@ _KNOWN = (
 )
 
 
-def plan_of(flow: "Flow", text: str) -> "Flow":
+def plan_of(flow: "Flow", text: str, others: Mapping[str, Any]) -> "Flow":
     """
     Put the steps of a query behind *flow*.
 
     Args:
         flow: The rows that it reads.
-        text: ``SELECT ... FROM topic [WHERE ...] [GROUP BY ... [HAVING ...]]``.
+        text: ``SELECT ... FROM topic [JOIN ...] [WHERE ...] [GROUP BY ... [HAVING ...]]``.
+        others: What it may join, by the names that it has for them.
 
     Raises:
         DeclarationError: It is no such query, or something of it is not there.
     """
     query = _parsed(text)
     _check(query, flow.source.name)
+    flow = joined(flow, query, others)
     if (where := query.args.get("where")) is not None:
         flow = flow.filter(expression(_without_aliases(where.this, query.selects, flow)))
     if query.args.get("group") is None and not any(one.find(exp.AggFunc) for one in query.selects):

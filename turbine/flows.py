@@ -200,7 +200,7 @@ class Flow(JoinMethods):
         step = {"explode": column, "keep_empty": keep_empty}
         return self._step(step, Node("explode", str(column)), {**self._origins, column: None})
 
-    def sql(self, query: str) -> "Flow":
+    def sql(self, query: str, **others: Any) -> "Flow":
         """
         Write the steps as a query: ``SELECT user, count(*) AS n FROM clicks GROUP BY user``.
 
@@ -208,13 +208,14 @@ class Flow(JoinMethods):
             query: One SELECT of DuckDB's dialect from this stream, with WHERE, GROUP BY and HAVING;
                 ``tumble('10s')``, ``hop('10s', '2s')`` and ``session('10s')`` in GROUP BY are its
                 windows.
+            **others: Flows and streams that it joins, by the names that it has for them.
 
         Raises:
             DeclarationError: Something of it is not there; or sqlglot is not installed.
         """
         from turbine._sql import plan_of
 
-        return plan_of(self, query)
+        return plan_of(self, query, others)
 
     # -- groups ------------------------------------------------------------------------------
 

@@ -153,7 +153,7 @@ REFUSED = [
     ("DELETE FROM clicks", "write SELECT"),
     ("SELECT ms FROM other", "the one that it is written on"),
     ("SELECT ms FROM (SELECT * FROM clicks)", "the one that it is written on"),
-    ("SELECT ms FROM clicks JOIN b USING (ms)", "a join has a method"),
+    ("SELECT ms FROM clicks JOIN b USING (ms)", "b is not known"),
     ("SELECT ms FROM clicks ORDER BY ms", "the order of its partitions"),
     ("SELECT ms FROM clicks LIMIT 3", "has no end"),
     ("SELECT DISTINCT ms FROM clicks", "dedup="),
@@ -182,4 +182,103 @@ REFUSED = [
 def test_what_a_plan_cannot_do_is_refused_with_the_next_step(query: str, reason: str) -> None:
     with pytest.raises(DeclarationError, match=reason) as raised:
         stream().sql(query)
+    assert "\n" not in str(raised.value)
+
+
+class Order(turbine.Record):
+    id: str
+    amount: int
+    ts: int
+
+
+class Payment(turbine.Record):
+    id: str
+    amount: int
+    method: str
+    ts: int
+
+
+JOINED = [
+    """
+    SELECT o.id, method, o.amount, p.amount AS paid, p.ts - o.ts AS wait
+    FROM orders o JOIN payments p ON o.id = p.id AND p.ts BETWEEN o.ts - 100 AND o.ts + 300
+    WHERE p.method <> 'cash' AND wait <> 7
+    """,
+    """
+    SELECT p.id, p.amount - o.amount AS more, o.ts AS since, method
+    FROM payments p ASOF LEFT JOIN orders o ON p.ts >= o.ts AND p.id = o.id
+    """,
+    """
+    SELECT o.id, p.method, o.ts FROM orders o
+    LEFT JOIN payments p ON p.id = o.id AND o.ts BETWEEN p.ts - 50 AND p.ts
+    """,
+]
+
+
+async def test_joins_as_text_give_what_duckdb_gives(
+    app_factory: MakeApp, make_topic: MakeTopic, produce: Produce, consume: Consume
+) -> None:
+    app = app_factory()
+    topics = {name: make_topic(name, partitions=2) for name in ("orders", "payments")}
+    outs = [make_topic(f"out{n}", partitions=1) for n in range(len(JOINED))]
+    orders = [{"id": f"o{n * 7 % 23}", "amount": n, "ts": 1_000 + n * 11} for n in range(90)]
+    payments = [
+        {
+            "id": f"o{n * 5 % 29}",
+            "amount": n * 3,
+            "method": ("card", "cash")[n % 2],
+            "ts": n * 13 + 7,
+        }
+        for n in range(110)
+    ]
+    for query, out in zip(JOINED, outs, strict=True):
+        left, right = ("payments", "orders") if "ASOF" in query else ("orders", "payments")
+        streams = {
+            "orders": app.stream(topics["orders"], model=Order, event_time="ts"),
+            "payments": app.stream(topics["payments"], model=Payment, event_time="ts"),
+        }
+        text = query.replace(f"FROM {left}", f'FROM "{topics[left]}"')
+        streams[left].sql(text, **{right: streams[right]}).to(out)
+    end = {"id": "end", "amount": 0, "method": "", "ts": 10_000_000}
+    for name, rows in (("orders", orders), ("payments", payments)):
+        for partition in (0, 1):
+            produce(topics[name], [*rows[partition::2], end], partition=partition)
+    connection = duckdb.connect()
+    connection.register("orders", pa.Table.from_pylist(orders))
+    connection.register("payments", pa.Table.from_pylist(payments))
+    async with app.running():
+        for query, out in zip(JOINED, outs, strict=True):
+            wanted = connection.sql(query)
+            expected = [dict(zip(wanted.columns, row, strict=True)) for row in wanted.fetchall()]
+            got = [one.json for one in await asyncio.to_thread(consume, out, len(expected))]
+            found = [row for row in got if row["id"] != "end"]
+            assert len(expected) > 10
+            assert sorted(map(repr, found)) == sorted(map(repr, expected))
+
+
+REFUSED_JOINS = [
+    ("SELECT o.id FROM orders o JOIN p ON o.id = p.id", "how far their event times"),
+    ("SELECT o.id FROM orders o FULL JOIN p ON o.id = p.id", "how='full'"),
+    ("SELECT o.id FROM orders o CROSS JOIN p", "ASOF JOIN"),
+    ("SELECT amount FROM orders o JOIN p ON o.id = p.id AND p.ts BETWEEN o.ts AND o.ts", "both"),
+    ("SELECT * FROM orders o ASOF JOIN p ON o.id = p.id AND o.ts >= p.ts", "name the columns"),
+    ("SELECT o.method FROM orders o ASOF JOIN p ON o.id = p.id AND o.ts >= p.ts", "no such"),
+    ("SELECT q.method FROM orders o ASOF JOIN p ON o.id = p.id AND o.ts >= p.ts", "o and p"),
+    ("SELECT p.id FROM orders o ASOF LEFT JOIN p ON o.id = p.id AND o.ts >= p.ts", "take o.id"),
+    ("SELECT o.id FROM orders o ASOF JOIN p ON o.id = p.id AND o.ts > p.ts", "a.ts >= b.ts"),
+    ("SELECT o.id FROM orders o ASOF JOIN p ON o.id = p.id", "a.ts >= b.ts"),
+    ("SELECT o.id FROM orders o JOIN p USING (id) JOIN p q USING (id)", "one JOIN"),
+    ("SELECT method, count(*) AS n FROM orders JOIN t USING (id) GROUP BY method", r"\.through"),
+    ("SELECT o.id FROM orders o JOIN n USING (id)", "with a model"),
+]
+
+
+@pytest.mark.parametrize(("query", "reason"), REFUSED_JOINS)
+def test_a_join_that_cannot_be_is_refused_with_the_next_step(query: str, reason: str) -> None:
+    app = turbine.App("a")
+    payments = app.stream("payments", model=Payment, event_time="ts")
+    with pytest.raises(DeclarationError, match=reason) as raised:
+        app.stream("orders", model=Order, event_time="ts").sql(
+            query, p=payments, t=payments.as_table(), n=3
+        )
     assert "\n" not in str(raised.value)
