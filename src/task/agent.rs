@@ -149,6 +149,13 @@ impl Shared {
         self.inputs.iter().map(Input::position).collect()
     }
 
+    /// Offset up to which input `which` is stored, where there are cuts.
+    pub fn stored_of(&self, which: usize) -> Option<i64> {
+        let cuts = self.cuts.as_ref()?;
+        let each = cuts.stored_each().and_then(|each| each.get(which).copied());
+        each.or_else(|| cuts.stored().filter(|_| self.inputs.len() == 1))
+    }
+
     /// Records that agents have and have not finished.
     pub fn in_flight(&self) -> usize {
         self.inputs.iter().map(Input::in_flight).sum()

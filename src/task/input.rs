@@ -61,7 +61,8 @@ impl Input {
     }
 
     /// Offset that is safe to commit as far as handlers go.
-    pub(super) fn position(&self) -> Option<i64> {
+    #[must_use]
+    pub fn position(&self) -> Option<i64> {
         let of_lane = |lane: &Lane| {
             let live: Vec<_> = lane.live.lock().clone();
             live.iter().for_each(|cursor| cursor.apply());

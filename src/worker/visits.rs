@@ -14,10 +14,10 @@ use std::{
 /// How often it is looked whether a cut is over.
 const LOOK: Duration = Duration::from_millis(2);
 
-/// How far agents are in a partition, beside its end.
+/// How far agents are in a partition, beside its end. Of a task with several inputs: in all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ahead {
-    /// Offset behind the last record, where no transaction is open in front of it.
+    /// Offset behind the last record, where no transaction is open in front of it; of several inputs the sum.
     pub end: i64,
     /// Is every record done that is in front of it?
     pub is_done: bool,
@@ -37,8 +37,8 @@ impl Worker {
         }
     }
 
-    /// Asks the broker where `tp` ends. None if the partition is not here, while agents have records of it, and
-    /// while a transaction is open in it.
+    /// Asks the broker where `tp` ends, and what else its task reads. None if the partition is not here or another
+    /// one leads its task, while agents have records of it, and while a transaction is open in it.
     ///
     /// # Errors
     ///
@@ -49,15 +49,18 @@ impl Worker {
         let Some(group) = groups.iter().find(|group| group.tasks.lock().contains_key(tp)) else {
             return Ok(None);
         };
-        let end = self.logs.bounds(tp)?.end;
-        let member = Arc::clone(group);
-        let stable = member.member.get().and_then(|member| member.log(tp));
-        let (_, stable) = stable.ok_or(Error::Stopped)?;
-        if stable < end || task.in_flight() > 0 {
-            return Ok(None);
+        let mut all = Ahead { end: 0, is_done: true };
+        for (index, input) in task.inputs.iter().enumerate() {
+            let end = self.logs.bounds(&input.tp)?.end;
+            let log = group.member.get().and_then(|member| member.log(&input.tp));
+            let (_, stable) = log.ok_or(Error::Stopped)?;
+            if stable < end {
+                return Ok(None);
+            }
+            let done = input.position().max(input.fetched()).max(task.stored_of(index));
+            all.end += end;
+            all.is_done &= done >= Some(end);
         }
-        let stored = task.cuts.as_ref().and_then(crate::task::cut::Cuts::stored);
-        let done = task.position().max(task.status.fetched()).max(stored);
-        Ok(Some(Ahead { end, is_done: done >= Some(end) }))
+        Ok((task.in_flight() == 0).then_some(all))
     }
 }

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Producer
 
 from support.wait import eventually_async as eventually
 from turbine import App
@@ -141,6 +142,45 @@ async def test_marks_of_transactions_behind_the_last_record_are_silence_too(
     await turbine_worker(app)
     await turbine_clock.advance(60)
     assert [value for *_, value in closed(out)] == [1]
+
+
+# An open transaction leaves no clock of tests idle: this one runs by the world's.
+async def test_one_silent_topic_of_two_closes_nothing_while_the_other_has_records_to_come(
+    turbine_app: NewApp, turbine_topics: NewTopic, turbine_worker: StartWorker
+) -> None:
+    def topic(name: str) -> TopicHandle:
+        return turbine_topics(name, partitions=1, value_type=str)
+
+    words, others, out = topic("a-words"), topic("b-words"), turbine_topics("out")
+    app, control = (turbine_app(table_cleanup_interval=0.02) for _ in range(2))
+    table = counting(app, words, out, size_s=0.1)
+
+    @app.agent(others, value_type=str, name="others")
+    async def count(stream: Any) -> None:
+        async for word in stream:
+            table[word] += 1
+
+    alone, told = topic("alone"), turbine_topics("told")
+    counting(control, alone, told, size_s=0.1)
+    writer = Producer(
+        {"bootstrap.servers": app.conf.bootstrap, "transactional.id": f"late-{others.name}"}
+    )
+    writer.init_transactions(10)
+    writer.begin_transaction()
+    writer.produce(others.name, b"b", timestamp=MINUTE * 1_000)
+    assert writer.flush(10) == 0
+    await words.put(Sent("a", None, MINUTE))
+    workers = [await turbine_worker(app), await turbine_worker(control)]
+    await eventually(lambda: table.table.newest == MINUTE)
+    for n in (1, 2):
+        # As long as it takes to close two windows, one after the other.
+        await alone.put(Sent("a", None, MINUTE + n))
+        await eventually(partial(lambda n: len(closed(told)) == n, n))
+    assert closed(out) == []
+    writer.commit_transaction(10)
+    await eventually(lambda: closed(out) == [("a", MINUTE, 1), ("b", MINUTE, 1)])
+    for worker in workers:
+        await worker.stop()
 
 
 async def test_an_owner_that_comes_back_learns_what_was_closed_meanwhile(
