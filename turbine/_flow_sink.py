@@ -32,6 +32,7 @@ _OPTIONS = frozenset(
         "write_tombstones",
     }
 )
+_OF_ONE_TOPIC = ("dedup", "tombstones")
 _EVERYTHING = "everything"
 """Names the internal topic of a plan whose rows are all one group."""
 
@@ -77,6 +78,7 @@ def declare(flow: "Flow", topic: "str | Topic", key: str | None, options: Any) -
         )
     plan = flow.compiled(is_strict=strict == "fail")
     if plan.join is not None:
+        _check_of_one_topic(options)
         plan = dataclasses.replace(plan, join=place(app, plan.join, name, flow.source))
     line = {**options, **_repartition(flow)}
     if plan.window is not None:
@@ -94,6 +96,15 @@ def declare(flow: "Flow", topic: "str | Topic", key: str | None, options: Any) -
     app._check_free("plan", one.name)  # noqa: SLF001 - the app's own part
     app.subscriptions[one.name] = one
     return one
+
+
+def _check_of_one_topic(options: Any) -> None:
+    for option in _OF_ONE_TOPIC:
+        if options.get(option) is not None:
+            raise DeclarationError(
+                f"to({option}={options[option]!r}) is about the rows of one topic, and a join has "
+                f"two: write .through('topic', key=..., {option}=...) in front of join()"
+            )
 
 
 def next_flow(flow: "Flow", topic: "str | Topic", key: str | None, options: Any) -> "Flow":

@@ -1,4 +1,4 @@
-"""Joins ORDERS and PAYMENTS in full into OUT, in small batches, as GUARANTEE promises."""
+"""Joins ORDERS and PAYMENTS in full into OUT as GUARANTEE promises; with REPARTITION by a copy."""
 
 import os
 
@@ -26,9 +26,13 @@ app = turbine.App(
 )
 orders = app.stream(os.environ["ORDERS"], model=Order, event_time="ts", out_of_orderness=0.05)
 payments = app.stream(os.environ["PAYMENTS"], model=Payment, event_time="ts", out_of_orderness=0.05)
-orders.join(payments, on="order", how="full", within="50ms", repartition=False).to(
-    os.environ["OUT"], name="paid", batch_size=20
-)
+orders.join(
+    payments,
+    on="order",
+    how="full",
+    within="50ms",
+    repartition="REPARTITION" in os.environ,
+).to(os.environ["OUT"], name="paid", batch_size=20)
 
 
 if __name__ == "__main__":
