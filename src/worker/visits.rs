@@ -6,10 +6,7 @@ use crate::{
     task::cut::Visit,
     types::TopicPartition,
 };
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 /// How often it is looked whether a cut is over.
 const LOOK: Duration = Duration::from_millis(2);
