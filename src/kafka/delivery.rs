@@ -5,6 +5,7 @@ use super::{
     failed_code,
     flight::Flight,
     raw::ticket_of,
+    spread::Spread,
     stage::Flying,
     trouble::Trouble,
 };
@@ -67,7 +68,9 @@ pub(super) struct Shared {
     /// Set by a refusal of the coordinator that no call tells of.
     pub(super) early: AtomicBool,
     /// Is what is enqueued to go out, though more might come?
-    pub(super) hasty: AtomicBool,
+    pub(super) hasty: Mutex<bool>,
+    pub(super) calmed: Condvar,
+    pub(super) spread: Spread,
     /// Nobody has asked for its lines for debugging; some are read here.
     pub(super) is_quiet: AtomicBool,
     pub(super) acknowledged: IntCounter,
@@ -85,10 +88,18 @@ impl Shared {
             trouble: Trouble::default(),
             disturbed: AtomicBool::new(false),
             early: AtomicBool::new(false),
-            hasty: AtomicBool::new(false),
+            hasty: Mutex::new(false),
+            calmed: Condvar::new(),
+            spread: Spread::default(),
             is_quiet: AtomicBool::new(false),
             acknowledged,
         }
+    }
+
+    /// From now on what is enqueued waits until somebody says that all of it is there.
+    pub(super) fn calm(&self) {
+        *self.hasty.lock() = false;
+        self.calmed.notify_all();
     }
 
     /// Gives `bytes` of room back.
@@ -124,6 +135,7 @@ pub(super) unsafe extern "C" fn on_delivery(
     let ok = message.err == rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
     if ok {
         shared.acknowledged.inc();
+        shared.spread.note(message.rkt.addr(), message.partition);
     }
     let failure = || failed_code("writing a record", RDKafkaErrorCode::from(message.err));
     let opaque = message._private;

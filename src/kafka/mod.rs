@@ -35,6 +35,7 @@ mod raw;
 mod reached;
 mod rows;
 pub mod settings;
+mod spread;
 mod stage;
 pub mod transaction;
 mod trouble;

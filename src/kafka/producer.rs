@@ -14,9 +14,8 @@ use super::{
     delivery::{Shared, Ticket, on_delivery, on_error, on_log},
     failed, failed_code,
     flight::Flight,
-    outgoing::Outgoing,
+    outgoing::{Load, Outgoing},
     raw::{Full, Topic, enqueue, last_error, opaque_of, parts, produce_full, ticket_of},
-    rows::AT_ONCE,
     settings,
     stage::{Stage, Which},
 };
@@ -35,6 +34,8 @@ use std::{
 
 /// What the client library keeps for a record beside its bytes, about.
 pub(super) const RECORD_OVERHEAD: usize = 200;
+/// The client library's own limit of a request, less than what a broker takes.
+const REQUEST_BYTES: usize = 1_000_000;
 /// Larger records go to the client library at once, which says at once that one is too large.
 const MOST_STAGED: usize = 64 << 10;
 /// How often room for what was sent is looked for at the end.
@@ -50,8 +51,10 @@ pub struct Producer {
     epoch: Mutex<Arc<Flight>>,
     /// Where records wait that are sent one by one; those of a transaction need none.
     pub(super) stage: Option<Arc<Stage>>,
-    /// As many bytes of a transaction wait for its end; see [`Shared::bytes`].
-    most_held: usize,
+    /// Most bytes that leave in one request to a partition.
+    request_bytes: usize,
+    /// Most of a transaction that is enqueued at a time.
+    most_held: Load,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -129,6 +132,7 @@ impl Producer {
             shared: Arc::clone(&shared),
             epoch: Mutex::new(Flight::new(|_| ())),
             stage: stage.clone(),
+            request_bytes: setting(config, "batch.size").unwrap_or(REQUEST_BYTES),
             most_held: most_held(config),
             threads: Mutex::default(),
         });
@@ -215,7 +219,6 @@ impl Producer {
         let flight = self.board(flight);
         let size = |b: Option<&[u8]>| b.map_or(0, <[u8]>::len);
         let bytes = size(record.key) + size(record.value) + RECORD_OVERHEAD;
-        self.make_room();
         let ticket = Box::new(Ticket {
             flight: Arc::clone(&flight),
             answer: answer.unwrap_or_default(),
@@ -308,22 +311,30 @@ impl Producer {
         old.seal();
     }
 
-    /// Lets records of a transaction go that fill the client library's queue: nobody would say so before the last one.
-    pub(super) fn make_room(&self) {
-        let is_held = self.stage.is_none() && !self.shared.hasty.load(Ordering::Acquire);
-        if is_held && self.shared.bytes.load(Ordering::Acquire) >= self.most_held {
-            self.hasten();
-        }
+    /// As much of a transaction as leaves at once: one request to each partition. While that is on its way what else is
+    /// there waits, and the client library's thread polls without a pause.
+    #[must_use]
+    pub fn load(&self) -> Load {
+        let bytes = self.shared.spread.over_all(self.request_bytes);
+        Load { bytes: bytes.min(self.most_held.bytes), ..self.most_held }
     }
 
-    /// Everything of a transaction is enqueued: it goes out now, see [`settings::transactional`].
+    /// Everything of a transaction that is to go together is enqueued: it goes out now, see [`settings::transactional`].
     pub fn hasten(&self) {
-        self.shared.hasty.store(true, Ordering::Release);
+        *self.shared.hasty.lock() = true;
         // SAFETY: a live handle; the queue is ours until it is given back.
         unsafe {
             let queue = rd::rd_kafka_queue_get_main(self.rk.as_ptr());
             rd::rd_kafka_queue_yield(queue);
             rd::rd_kafka_queue_destroy(queue);
+        }
+    }
+
+    /// Blocks until what is enqueued waits again, which is as soon as what went out is answered.
+    pub fn calm(&self) {
+        let mut hasty = self.shared.hasty.lock();
+        while *hasty && !self.shared.stopping.load(Ordering::Acquire) {
+            self.shared.calmed.wait_for(&mut hasty, FULL_POLL);
         }
     }
 
@@ -389,13 +400,15 @@ impl Drop for Producer {
     }
 }
 
-/// Half of what the queue of a client with `config` takes, less what is handed over together.
-fn most_held(config: &ClientConfig) -> usize {
-    let setting = |name| config.get(name).and_then(|text| text.trim().parse::<usize>().ok());
-    let bytes = setting("queue.buffering.max.kbytes").map_or(0, |kib| kib.saturating_mul(1024));
-    let messages = setting("queue.buffering.max.messages").unwrap_or(0);
-    let least = messages.saturating_mul(RECORD_OVERHEAD).min(bytes) / 2;
-    least.saturating_sub(AT_ONCE * RECORD_OVERHEAD)
+/// Half of what the queue of a client with `config` takes.
+fn most_held(config: &ClientConfig) -> Load {
+    let half = |name| setting(config, name).unwrap_or(0) / 2;
+    let kib = half("queue.buffering.max.kbytes");
+    Load { bytes: kib.saturating_mul(1024), records: half("queue.buffering.max.messages") }
+}
+
+fn setting(config: &ClientConfig, name: &str) -> Option<usize> {
+    config.get(name)?.trim().parse().ok()
 }
 
 struct PollHandle(ptr::NonNull<rd::rd_kafka_t>);
@@ -407,11 +420,14 @@ fn poll_until_stopped(handle: &PollHandle, shared: &Shared) {
     while !shared.stopping.load(Ordering::Acquire) {
         // SAFETY: live until the producer has joined this thread.
         unsafe {
-            // A flush polls as well; if another thread flushed, each would wait for answers that the other one has.
-            if shared.hasty.load(Ordering::Acquire) && rd::rd_kafka_outq_len(rk) > 0 {
-                rd::rd_kafka_flush(rk, POLL_MS);
-            } else {
+            if !*shared.hasty.lock() {
                 rd::rd_kafka_poll(rk, POLL_MS);
+                continue;
+            }
+            // A flush polls as well; if another thread flushed, each would wait for answers that the other one has.
+            rd::rd_kafka_flush(rk, POLL_MS);
+            if rd::rd_kafka_outq_len(rk) == 0 {
+                shared.calm();
             }
         }
     }

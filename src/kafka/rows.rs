@@ -15,15 +15,16 @@ use crate::{
 };
 use rdkafka::{bindings as rd, types::RDKafkaErrorCode};
 use std::{
+    ops::Range,
     ptr,
     sync::{Arc, atomic::Ordering},
 };
 
 /// Rows that are handed over together. Each needs a description; few of them stay in the processor's cache.
-pub(super) const AT_ONCE: usize = 512;
+const AT_ONCE: usize = 512;
 
 impl Producer {
-    /// Enqueues all rows in order; the flight keeps their bytes, librdkafka reads them in place.
+    /// Enqueues the rows `which` in order; the flight keeps their bytes, librdkafka reads them in place.
     /// Returns the rows that were refused at once, with the reason; they are not in the flight.
     ///
     /// # Errors
@@ -33,10 +34,11 @@ impl Producer {
         &self,
         topic: &str,
         rows: &Rows,
+        which: Range<usize>,
         flight: &Arc<Flight>,
     ) -> Result<Vec<(usize, Error)>> {
         let handle = self.topic(topic)?;
-        let count = rows.ends.len();
+        let count = which.len();
         if count == 0 {
             return Ok(Vec::new());
         }
@@ -46,15 +48,14 @@ impl Producer {
                 std::thread::sleep(FULL_POLL);
             }
         }
-        let bytes = rows.bytes.len() + rows.key_bytes.len() + count * RECORD_OVERHEAD;
+        let bytes = rows.size_of(which.clone()) + count * RECORD_OVERHEAD;
         flight.board(count);
         flight.hold(rows.bytes.clone());
         self.shared.bytes.fetch_add(bytes, Ordering::AcqRel);
         let room = BatchRoom { shared: Arc::clone(&self.shared), bytes };
         let (mut raw, mut refused) = (Vec::with_capacity(count.min(AT_ONCE)), Vec::new());
-        for from in (0..count).step_by(AT_ONCE) {
-            self.make_room();
-            raw_rows(&mut raw, rows, from..(from + AT_ONCE).min(count), flight);
+        for from in which.clone().step_by(AT_ONCE) {
+            raw_rows(&mut raw, rows, from..(from + AT_ONCE).min(which.end), flight);
             self.produce_rows(handle, &mut raw, (from, &rows.extras));
             let codes = raw.iter().map(|message| message.err).enumerate();
             let failed = codes

@@ -101,7 +101,8 @@ impl Producer {
     /// [`Refusal`].
     pub fn begin(&self) -> Result<(), Refusal> {
         self.shared.disturbed.store(false, Ordering::Release);
-        self.shared.hasty.store(false, Ordering::Release);
+        self.shared.calm();
+        self.shared.spread.learn();
         self.call("beginning a transaction", || unsafe {
             rd::rd_kafka_begin_transaction(self.rk.as_ptr())
         })

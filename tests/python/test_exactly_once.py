@@ -16,6 +16,7 @@ from support.fixtures import Consume, MakeApp, MakeTopic, MakeWorker, Produce
 from support.kafka import Cluster
 from support.wait import eventually
 from support.wait import eventually_async as until
+from turbine._native import FaultProxy
 from turbine.context import Context
 
 EXACT: dict[str, Any] = {"processing_guarantee": "exactly_once"}
@@ -120,6 +121,36 @@ async def test_a_handler_that_fails_leaves_nothing_of_its_batch(
     assert got == list(range(len(got)))
     assert len(got) <= 55
     assert cluster.committed(app.subscriptions["fails"].group, topics[0]) == {0: len(got)}
+
+
+async def test_a_commit_of_many_requests_is_one_transaction(
+    broker: str,
+    app_factory: MakeApp,
+    make_topic: MakeTopic,
+    topics: tuple[str, str],
+    produce: Produce,
+    consume: Consume,
+    cluster: Cluster,
+) -> None:
+    last, proxy = make_topic("last", partitions=1), FaultProxy(broker)
+    app = app_factory(broker=f"kafka://{proxy.address}", kafka={"batch.size": "4000"})
+
+    @app.subscribe(
+        topics[0], publish_to=topics[1], side_outputs={"last": last}, batch_size=1_000, **EXACT
+    )
+    def fill(batch: pa.RecordBatch, ctx: Context) -> pa.RecordBatch:
+        ctx.emit("last", batch.slice(999))
+        text = ["x" * (9_000 if n == 500 else n % 90) for n in batch["n"].to_pylist()]
+        return batch.append_column("text", pa.array(text))
+
+    # What is sent last is refused once, when everything in front of it is there: all of it comes again.
+    refused = proxy.fail("Produce", "MESSAGE_TOO_LARGE", topic=last)
+    produce(topics[0], [{"n": n} for n in range(1_000)])
+    async with app.running():
+        assert await numbers(consume, topics[1], 1_000) == list(range(1_000))
+        assert await numbers(consume, last, 1) == [999]
+    assert (refused.hits, cluster.count(topics[1])) == (1, 2 * 1_001)  # each time with a marker
+    proxy.close()
 
 
 async def test_guarantees_mix_in_one_app(

@@ -55,7 +55,7 @@ fn records_of_a_topic_keep_the_order_of_the_calls_however_they_are_sent() {
             next += 1;
         }
         let rows = Rows { bytes: "ab".into(), ends: vec![1, 2], ..Rows::default() };
-        assert!(producer.send_rows("t", &rows, &flight).unwrap().is_empty());
+        assert!(producer.send_rows("t", &rows, 0..2, &flight).unwrap().is_empty());
         next += 2;
     }
     flight.seal();

@@ -1,6 +1,11 @@
 //! One attempt of a commit: its records on their way, its changes on the disk.
 
-use super::{CommitLog, Gate, ledger::Commit, output::Output};
+use super::{
+    CommitLog, Gate,
+    ledger::Commit,
+    output::Output,
+    parts::{Parts, Slice},
+};
 use crate::{
     engine::commit::Answer as Verdict,
     error::{Error, Result},
@@ -22,6 +27,10 @@ const LOOK: Duration = Duration::from_millis(50);
 pub(super) struct Attempt {
     begun: Verdict,
     refused: Option<Error>,
+    /// What goes to the changelog.
+    log: Vec<Output>,
+    parts: Parts,
+    /// Told when the part that was sent last is acknowledged.
     landed: Option<mpsc::Receiver<Result<()>>>,
     /// Single records of the commit that somebody wants to know the place of.
     asked: Vec<(usize, Arc<Answer>)>,
@@ -34,11 +43,20 @@ pub(super) struct Attempt {
 impl Attempt {
     /// One whose transaction has begun, or not; `mark` is where the state will be at, if anything changes.
     pub(super) fn new(begun: Verdict, mark: Option<Mark>) -> Self {
-        let (asked, logged) = (Vec::new(), None);
-        Self { begun, refused: None, landed: None, asked, logged, mark, pending: None }
+        Self {
+            begun,
+            refused: None,
+            log: Vec::new(),
+            parts: Parts::default(),
+            landed: None,
+            asked: Vec::new(),
+            logged: None,
+            mark,
+            pending: None,
+        }
     }
 
-    /// Sends everything that `commit` writes.
+    /// Sends of what `commit` writes as much as leaves at once; [`Attempt::flush`] sends the rest.
     ///
     /// # Errors
     ///
@@ -50,13 +68,28 @@ impl Attempt {
         log: Option<&dyn CommitLog>,
     ) -> Result<()> {
         let (Verdict::Ok, Some(mark)) = (self.begun, self.mark) else { return Ok(()) };
+        // In front of the outputs: what is there within the same millisecond is registered with the
+        // coordinator in one request. Also for a commit that changes nothing: whoever restores follows offsets
+        // and tokens, and would not get over one that is not there.
+        let records =
+            log.map_or(Ok(Vec::new()), |log| log.records(&commit.delta, commit.from, &mark));
+        self.log = records.inspect_err(|error| self.refused = Some(error.clone()))?;
+        let part = self.next_part(producer, commit);
+        self.send_part(producer, commit, part)
+    }
+
+    fn next_part(&mut self, producer: &Producer, commit: &Commit) -> Vec<Slice> {
+        self.parts.next(self.log.iter().chain(commit.outputs.iter()), producer.load())
+    }
+
+    fn send_part(&mut self, producer: &Producer, commit: &Commit, part: Vec<Slice>) -> Result<()> {
         let (landed, inbox) = mpsc::sync_channel(1);
         let flight = Flight::new(move |result| {
             // An attempt that was given up does not listen.
             let _ = landed.send(result);
         });
         self.landed = Some(inbox);
-        let sent = self.enqueue(producer, &flight, commit, mark, log);
+        let sent = self.enqueue(producer, &flight, commit, part);
         flight.seal();
         producer.hasten();
         if let Err(error) = &sent {
@@ -70,24 +103,20 @@ impl Attempt {
         producer: &Producer,
         flight: &Arc<Flight>,
         commit: &Commit,
-        mark: Mark,
-        log: Option<&dyn CommitLog>,
+        part: Vec<Slice>,
     ) -> Result<()> {
-        // In front of the outputs: what is there within the same millisecond is registered with the
-        // coordinator in one request. Also for a commit that changes nothing: whoever restores follows offsets
-        // and tokens, and would not get over one that is not there.
-        for record in
-            log.map_or(Ok(Vec::new()), |log| log.records(&commit.delta, commit.from, &mark))?
-        {
-            let answer = Arc::new(Answer::default());
-            record.send(producer, flight, Some(Arc::clone(&answer)))?;
-            self.logged = Some(answer);
-        }
-        for (i, output) in commit.outputs.iter().enumerate() {
+        for (i, which) in part {
+            let Some(place) = i.checked_sub(self.log.len()) else {
+                let answer = Arc::new(Answer::default());
+                self.log[i].send(producer, flight, Some(Arc::clone(&answer)))?;
+                self.logged = Some(answer);
+                continue;
+            };
+            let output = &commit.outputs[place];
             let answer = matches!(output, Output::Record { told: Some(_), .. })
                 .then(|| Arc::new(Answer::default()));
-            output.send(producer, flight, answer.clone())?;
-            self.asked.extend(answer.map(|answer| (i, answer)));
+            output.send_some(which, producer, flight, answer.clone())?;
+            self.asked.extend(answer.map(|answer| (place, answer)));
             failpoint!("commit::mid_produce");
         }
         Ok(())
@@ -113,20 +142,36 @@ impl Attempt {
         Ok(())
     }
 
-    /// Waits for the acknowledgement of every record; also says what went wrong.
-    pub(super) fn flush(&mut self, producer: &Producer, gate: &Gate) -> (Verdict, Option<String>) {
+    /// Sends what is left of `commit`, and waits for the acknowledgement of every record; also says what went wrong.
+    pub(super) fn flush(
+        &mut self,
+        producer: &Producer,
+        commit: Option<&Commit>,
+        gate: &Gate,
+    ) -> (Verdict, Option<String>) {
         if self.begun != Verdict::Ok {
             return (self.begun, None);
         }
-        let landed = match &self.landed {
-            Some(landed) => wait(landed, gate),
-            None => Ok(Ok(())),
-        };
-        match (landed, &self.refused) {
-            (Ok(Ok(())), None) => (Verdict::Ok, None),
-            (Ok(Ok(())), Some(error)) => (Verdict::Abortable, Some(error.to_string())),
-            (Ok(Err(error)), _) => (after_failure(producer), Some(error.to_string())),
-            (Err(_), _) => (Verdict::Unknown, Some("outputs were not acknowledged in time".into())),
+        let until = Instant::now() + FLUSH_TIMEOUT;
+        loop {
+            let landed =
+                self.landed.as_ref().map_or(Ok(Ok(())), |landed| wait(landed, gate, until));
+            match (landed, &self.refused) {
+                (Ok(Ok(())), None) => {}
+                (Ok(Ok(())), Some(error)) => return (Verdict::Abortable, Some(error.to_string())),
+                (Ok(Err(error)), _) => return (after_failure(producer), Some(error.to_string())),
+                (Err(_), _) => {
+                    let late = "outputs were not acknowledged in time".into();
+                    return (Verdict::Unknown, Some(late));
+                }
+            }
+            let rest = commit.map(|commit| (commit, self.next_part(producer, commit)));
+            let Some((commit, part)) = rest.filter(|(_, part)| !part.is_empty()) else {
+                return (Verdict::Ok, None);
+            };
+            producer.calm();
+            // What is refused is said by the next round.
+            let _ = self.send_part(producer, commit, part);
         }
     }
 
@@ -155,11 +200,11 @@ impl Attempt {
 fn wait(
     landed: &mpsc::Receiver<Result<()>>,
     gate: &Gate,
+    until: Instant,
 ) -> Result<Result<()>, mpsc::RecvTimeoutError> {
-    let began = Instant::now();
     loop {
         let answer = landed.recv_timeout(LOOK);
-        let is_over = gate.is_closed() || began.elapsed() >= FLUSH_TIMEOUT;
+        let is_over = gate.is_closed() || Instant::now() >= until;
         if is_over || !matches!(answer, Err(mpsc::RecvTimeoutError::Timeout)) {
             return answer;
         }

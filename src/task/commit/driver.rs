@@ -338,7 +338,7 @@ impl Driver {
         let (Some(attempt), Some(producer)) = (&mut self.attempt, &self.producer) else {
             return Answer::Unknown;
         };
-        let (answer, trouble) = attempt.flush(producer, &self.gate);
+        let (answer, trouble) = attempt.flush(producer, self.commit.as_ref(), &self.gate);
         let was_early = producer.was_early();
         self.metrics.early.inc_by(u64::from(was_early));
         self.spacing.learn(was_early);

@@ -21,6 +21,7 @@ mod link;
 mod log;
 mod outbox;
 mod output;
+mod parts;
 mod retry;
 mod spacing;
 mod standing;

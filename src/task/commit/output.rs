@@ -5,13 +5,13 @@ use crate::{
     kafka::{
         answer::Answer,
         flight::Flight,
-        outgoing::{Outgoing, Rows},
+        outgoing::{Load, Outgoing, Rows},
         producer::Producer,
     },
     types::{Header, OwnedRecord},
 };
 use bytes::Bytes;
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 use twox_hash::XxHash3_64;
 
 /// Records for one topic.
@@ -122,7 +122,19 @@ impl Output {
         }
     }
 
-    /// Enqueues the records in `flight`. With `answer`, a single record is told there.
+    /// Where the records end that begin with `from` and for which `load` has room.
+    #[must_use]
+    pub fn fill(&self, from: usize, load: &mut Load) -> usize {
+        let fits = |&i: &usize| {
+            load.take(match self {
+                Self::Rows { rows, .. } => rows.size_of(i..i + 1),
+                Self::Record { .. } => self.bytes(),
+            })
+        };
+        from + (from..self.len()).take_while(fits).count()
+    }
+
+    /// Enqueues all records in `flight`. With `answer`, a single record is told there.
     ///
     /// # Errors
     ///
@@ -133,9 +145,24 @@ impl Output {
         flight: &Arc<Flight>,
         answer: Option<Arc<Answer>>,
     ) -> Result<()> {
+        self.send_some(0..self.len(), producer, flight, answer)
+    }
+
+    /// Enqueues the records `which`, as [`Output::send`] does all.
+    ///
+    /// # Errors
+    ///
+    /// As [`Output::send`].
+    pub fn send_some(
+        &self,
+        which: Range<usize>,
+        producer: &Producer,
+        flight: &Arc<Flight>,
+        answer: Option<Arc<Answer>>,
+    ) -> Result<()> {
         match self {
             Self::Rows { topic, rows } => {
-                let refused = producer.send_rows(topic, rows, flight)?;
+                let refused = producer.send_rows(topic, rows, which, flight)?;
                 match refused.into_iter().next() {
                     Some((row, error)) => {
                         Err(Error::Encode(format!("row {row} of the output: {error}")))

@@ -44,6 +44,8 @@ app = turbine.App(
     kafka={
         "session.timeout.ms": int(os.environ.get("SESSION_MS", "3000")),
         "heartbeat.interval.ms": 300,
+        # So that a commit goes out in several parts.
+        "batch.size": 4_000,
         **INSTANCE,
     },
 )
