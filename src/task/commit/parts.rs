@@ -24,18 +24,19 @@ impl Parts {
         let mut part = Vec::new();
         for output in outputs.skip(self.output) {
             let (from, count) = (self.record, output.len());
-            let mut to = output.fill(from, &mut load);
-            if part.is_empty() && to == from {
-                to = count.min(from + 1);
-            }
+            let to = output.fill(from, &mut load);
+            // One that does not fit goes alone.
+            let is_large = part.is_empty() && to == from && from < count;
+            let to = if is_large { from + 1 } else { to };
             if from < to {
                 part.push((self.output, from..to));
             }
-            self.record = to;
-            if to < count {
+            let is_whole = to == count;
+            (self.output, self.record) =
+                if is_whole { (self.output + 1, 0) } else { (self.output, to) };
+            if is_large || !is_whole {
                 break;
             }
-            (self.output, self.record) = (self.output + 1, 0);
         }
         part
     }
