@@ -6,8 +6,8 @@ The same handlers on the same queue, with ``at_least_once`` and with ``exactly_o
 than 8 ms more, in the median, from a batch whose handler is done to one that is committed
 (exactly-once: outputs, offset and state) or acknowledged (at-least-once: outputs).
 
-Before the first round each side runs once without being counted: a broker that has just started
-compiles what it does, and whoever comes first would wait for that.
+Before the first round each guarantee runs once without being counted: a broker that has just
+started compiles what it does, and whoever comes first would wait for that.
 
 These times come from runs of their own, whose handlers rest before each batch: without rest both
 sides are as late as their queues are long (``queued``). They are read off the worker's histograms,
