@@ -124,15 +124,13 @@ async def test_a_handler_that_fails_leaves_nothing_of_its_batch(
 
 
 async def test_a_commit_of_many_requests_is_one_transaction(
-    broker: str,
     app_factory: MakeApp,
-    make_topic: MakeTopic,
     topics: tuple[str, str],
     produce: Produce,
     consume: Consume,
     cluster: Cluster,
 ) -> None:
-    last, proxy = make_topic("last", partitions=1), FaultProxy(broker)
+    last, proxy = cluster.make_topic("last", 1), FaultProxy(cluster.address)
     app = app_factory(broker=f"kafka://{proxy.address}", kafka={"batch.size": "4000"})
 
     @app.subscribe(
@@ -143,7 +141,7 @@ async def test_a_commit_of_many_requests_is_one_transaction(
         text = ["x" * (9_000 if n == 500 else n % 90) for n in batch["n"].to_pylist()]
         return batch.append_column("text", pa.array(text))
 
-    # What is sent last is refused once, when everything in front of it is there: all of it comes again.
+    # What is sent last is refused once, when everything before it is there: all of it comes again.
     refused = proxy.fail("Produce", "MESSAGE_TOO_LARGE", topic=last)
     produce(topics[0], [{"n": n} for n in range(1_000)])
     async with app.running():
