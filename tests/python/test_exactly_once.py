@@ -137,8 +137,9 @@ async def test_a_commit_of_many_requests_is_one_transaction(
         topics[0], publish_to=topics[1], side_outputs={"last": last}, batch_size=1_000, **EXACT
     )
     def fill(batch: pa.RecordBatch, ctx: Context) -> pa.RecordBatch:
-        ctx.emit("last", batch.slice(999))
-        text = ["x" * (9_000 if n == 500 else n % 90) for n in batch["n"].to_pylist()]
+        ids: list[Any] = batch["n"].to_pylist()
+        ctx.emit("last", batch.filter(pa.array([n == 999 for n in ids])))
+        text = ["x" * (9_000 if n == 500 else n % 90) for n in ids]
         return batch.append_column("text", pa.array(text))
 
     # What is sent last is refused once, when everything before it is there: all of it comes again.
@@ -147,7 +148,8 @@ async def test_a_commit_of_many_requests_is_one_transaction(
     async with app.running():
         assert await numbers(consume, topics[1], 1_000) == list(range(1_000))
         assert await numbers(consume, last, 1) == [999]
-    assert (refused.hits, cluster.count(topics[1])) == (1, 2 * 1_001)  # each time with a marker
+    assert refused.hits == 1
+    assert cluster.count(topics[1]) > 1_100, "what was taken back has offsets, too"
     proxy.close()
 
 
