@@ -1,6 +1,9 @@
 """What ``turbine reset`` does, apart from reading its options."""
 
 import contextlib
+import json
+import secrets
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,6 +16,8 @@ if TYPE_CHECKING:
     from turbine.app import App
 
 __all__ = ["Step", "plan"]
+
+_GENERATIONS = 1 << 32
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ def plan(
         name: A subscription, or ``agents``; None means all.
         mode: ``reset``, ``adopt-local`` or ``rewind``.
         partitions: ``TOPIC:NUMBER``, for the last two; empty means all that have state.
-        to_earliest: Set offsets to the oldest records instead of forgetting them.
+        to_earliest: Begin at the oldest records, wherever the app begins otherwise.
         with_changelog: Delete changelogs too.
 
     Raises:
@@ -74,7 +79,8 @@ def plan(
     with local_state(app) as state:
         if mode == "reset":
             _refuse_partitions(partitions)
-            steps = _reset(admin, state, units, to_earliest=to_earliest)
+            start_at = app.conf.start_at
+            steps = _reset(admin, state, units, start_at=start_at, to_earliest=to_earliest)
             steps += _changelogs(admin, units, with_changelog=with_changelog)
         else:
             wanted = [parse_partition(text) for text in partitions]
@@ -103,57 +109,73 @@ def _refuse_partitions(partitions: Sequence[str]) -> None:
 
 
 def _reset(
-    admin: "Admin", state: "LocalState | None", units: Sequence[Unit], *, to_earliest: bool
+    admin: "Admin",
+    state: "LocalState | None",
+    units: Sequence[Unit],
+    *,
+    start_at: str,
+    to_earliest: bool,
 ) -> list[Step]:
     steps = []
+    groups: dict[str, list[Unit]] = {}
+    has_state = set()
     for unit in units:
+        groups.setdefault(unit.group, []).append(unit)
         tasks = _marks(state, unit)
         if tasks and state is not None:
+            has_state.add(unit.group)
             newest = max(mark[0] for mark in tasks.values())
             where = f"{len(tasks)} partitions, newest offset {newest}"
             steps.append(
                 Step("state", unit.name, unit.topic, f"delete {where}", _remover(state, unit))
             )
-    groups: dict[str, list[Unit]] = {}
-    for unit in units:
-        groups.setdefault(unit.group, []).append(unit)
+    there = set(admin.list_topics())
     for group, members in groups.items():
-        committed = {unit.topic: _committed(admin, unit) for unit in members}
-        if not any(committed.values()) and not to_earliest:
-            continue
-        text = ", ".join(f"{topic} {_span(found)}" for topic, found in committed.items() if found)
-        steps.append(
-            _earliest(admin, group, [unit.topic for unit in members])
-            if to_earliest
-            else Step("offsets", group, text, "forget", _group_remover(admin, group))
-        )
+        found = [admin.group_offsets(group, unit.topic).values() for unit in members]
+        texts = [text for each in found for _, text in each]
+        is_begun = group in has_state or not all(map(_is_beginning, texts))
+        if is_begun or to_earliest:
+            known = [unit for unit in members if unit.topic in there]
+            oldest = to_earliest or start_at == "earliest"
+            starts = {unit.topic: _starts(admin, unit, is_oldest=oldest) for unit in known}
+            steps.append(_begin(admin, group, starts))
     return steps
 
 
-def _group_remover(admin: "Admin", group: str) -> Callable[[], object]:
-    return lambda: admin.delete_group(group)
+def _starts(admin: "Admin", unit: Unit, *, is_oldest: bool) -> dict[int, int]:
+    # What the app has written on itself is not to be missed.
+    which = 0 if is_oldest or unit.is_internal else 1
+    return {partition: ends[which] for partition, ends in admin.watermarks(unit.topic).items()}
 
 
-def _remover(state: "LocalState", unit: Unit) -> Callable[[], object]:
-    return lambda: state.remove(unit.owner, unit.topic)
-
-
-def _earliest(admin: "Admin", group: str, topics: Sequence[str]) -> Step:
-    oldest = {
-        topic: {partition: start for partition, (start, _) in admin.watermarks(topic).items()}
-        for topic in topics
-    }
+def _begin(admin: "Admin", group: str, starts: dict[str, dict[int, int]]) -> Step:
+    """Commit where all begins anew, and a generation: state of any other is void."""
 
     def run() -> None:
         from turbine._native import receipt
 
+        generation, now_ms = secrets.randbelow(_GENERATIONS - 1) + 1, int(time.time() * 1_000)
         admin.delete_group(group)
-        for topic, starts in oldest.items():
-            offsets = {partition: (start, receipt(start)) for partition, start in starts.items()}
+        for topic, each in starts.items():
+            beside = {at: receipt(at, 0, 0, generation, now_ms) for at in each.values()}
+            offsets = {partition: (at, beside[at]) for partition, at in each.items()}
             admin.set_group_offsets(group, topic, offsets)
 
-    text = ", ".join(f"{topic} {_span(starts)}" for topic, starts in oldest.items())
-    return Step("offsets", group, text, "set to the oldest records", run)
+    text = ", ".join(f"{topic} {_span(each)}" for topic, each in starts.items())
+    return Step("offsets", group, text, "begin anew there; state of all machines is void", run)
+
+
+def _is_beginning(text: str) -> bool:
+    """Whether a reset has put *text* beside an offset, and nobody has committed since."""
+    prefix, _, fields = text.partition("{")
+    if prefix != "turbine:1:":
+        return False
+    said = json.loads("{" + fields)
+    return "g" in said and "x" not in said and said.get("t", 0) != 0
+
+
+def _remover(state: "LocalState", unit: Unit) -> Callable[[], object]:
+    return lambda: state.remove(unit.owner, unit.topic)
 
 
 def _changelogs(admin: "Admin", units: Sequence[Unit], *, with_changelog: bool) -> list[Step]:
@@ -196,7 +218,9 @@ def _adopt(
         ) -> None:
             from turbine._native import receipt
 
-            offsets = {partition: (at, receipt(at, token, digest))}
+            place = (unit.owner, unit.topic, partition)
+            generation = 0 if state is None else state.generation(*place)
+            offsets = {partition: (at, receipt(at, token, digest, generation))}
             admin.set_group_offsets(unit.group, unit.topic, offsets)
             if state is not None:
                 state.adopt(unit.owner, unit.topic, partition, identity)

@@ -31,6 +31,7 @@ class Unit:
         group: Its consumer group.
         topic: The topic read.
         changelogs: Topics that its state may be written to.
+        is_internal: Whether the app writes the topic itself: it is read from its beginning.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Unit:
     group: str
     topic: str
     changelogs: tuple[str, ...]
+    is_internal: bool = False
 
 
 def units_of(app: "App") -> list[Unit]:
@@ -49,7 +51,8 @@ def _subscriptions(app: "App") -> Iterator[Unit]:
     for one in app.subscriptions.values():
         changelog = f"{one.group}-changelog"
         for topic in one.reads:
-            yield Unit(one.name, one.name, one.group, topic, (changelog,))
+            is_internal = one.line.repartition is not None
+            yield Unit(one.name, one.name, one.group, topic, (changelog,), is_internal)
 
 
 def _agents(app: "App") -> Iterator[Unit]:

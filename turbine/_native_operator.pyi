@@ -25,10 +25,14 @@ class LocalState:
         self, owner: str, topic: str, partition: int, identity: tuple[str | None, str | None]
     ) -> None:
         """Take the content for one of the input with these ids of cluster and topic."""
+    def generation(self, owner: str, topic: str, partition: int) -> int:
+        """Which reset the content is behind; 0: none."""
     def forget(self, owner: str, topic: str, partition: int) -> None:
         """Forget what the content comes from: it is built anew."""
     def remove(self, owner: str, topic: str) -> None:
         """Remove the content of every partition."""
 
-def receipt(position: int, token: int = 0, digest: int = 0) -> str:
+def receipt(
+    position: int, token: int = 0, digest: int = 0, generation: int = 0, time_ms: int = 0
+) -> str:
     """The text beside an offset that an operator commits."""

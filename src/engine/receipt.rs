@@ -26,7 +26,7 @@ pub struct Receipt {
     pub hash: u64,
     /// The clock as the handlers of its last batch saw it, in ms since the epoch.
     pub time_ms: i64,
-    /// Changes when an operator resets or rewinds; state of another generation is not of this input.
+    /// Changes when an operator resets; state of another generation is void, on whichever machine it is.
     pub generation: u32,
 }
 
@@ -89,6 +89,22 @@ impl Receipt {
     #[must_use]
     pub fn plain(position: i64, token: u64) -> Self {
         Self { point: Point::plain(position), token, hash: 0, time_ms: 0, generation: 0 }
+    }
+
+    /// The text of a commit without a transaction: as short as what is to be said.
+    #[must_use]
+    pub fn without_token(point: Point, generation: u32) -> String {
+        match generation {
+            0 => point.to_metadata(),
+            _ => Self { generation, point, ..Self::plain(point.position, 0) }.to_metadata(),
+        }
+    }
+
+    /// Has an operator put it there, and nobody committed since? Then no record in front of it counts, and there is
+    /// no state. Such a commit has a time and no token; those of workers have both or neither.
+    #[must_use]
+    pub fn is_beginning(&self) -> bool {
+        self.generation != 0 && self.token == 0 && self.time_ms != 0
     }
 
     /// The first record whose results are not out yet.

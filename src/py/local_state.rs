@@ -90,6 +90,17 @@ impl LocalState {
         Ok(py.detach(|| self.with(adopt))?)
     }
 
+    fn generation(
+        &self,
+        py: Python<'_>,
+        owner: &str,
+        topic: &str,
+        partition: i32,
+    ) -> PyResult<u32> {
+        let known = py.detach(|| self.with(|db| local(db, owner, topic, partition)))?.identity;
+        Ok(known.map_or(0, |known| known.generation))
+    }
+
     fn forget(&self, py: Python<'_>, owner: &str, topic: &str, partition: i32) -> PyResult<()> {
         Ok(py.detach(|| self.with(|db| db.forget(owner, topic, partition)))?)
     }
@@ -146,7 +157,8 @@ fn verdict(local: &Local, remote: &Remote) -> serde_json::Value {
 
 /// The text beside a committed offset, of a commit that an operator makes.
 #[pyfunction]
-#[pyo3(signature = (position, token = 0, digest = 0))]
-pub fn receipt(position: i64, token: u64, digest: u64) -> String {
-    Receipt { hash: digest, ..Receipt::plain(position, token) }.to_metadata()
+#[pyo3(signature = (position, token = 0, digest = 0, generation = 0, time_ms = 0))]
+pub fn receipt(position: i64, token: u64, digest: u64, generation: u32, time_ms: i64) -> String {
+    let plain = Receipt::plain(position, token);
+    Receipt { hash: digest, generation, time_ms, ..plain }.to_metadata()
 }

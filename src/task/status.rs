@@ -8,7 +8,7 @@ use crate::{
     types::TopicPartition,
 };
 use parking_lot::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 
 /// Where a task is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +72,7 @@ pub struct Status {
     waiting: Mutex<Option<String>>,
     committed: AtomicI64,
     fetched: AtomicI64,
+    generation: AtomicU32,
     is_void: AtomicBool,
     is_taken: AtomicBool,
     on_failure: OnFailure,
@@ -94,6 +95,7 @@ impl Status {
             waiting: Mutex::default(),
             committed: AtomicI64::new(-1),
             fetched: AtomicI64::new(-1),
+            generation: AtomicU32::new(0),
             is_void: AtomicBool::new(false),
             is_taken: AtomicBool::new(false),
             on_failure,
@@ -223,6 +225,16 @@ impl Status {
     /// Offset behind the last record fetched.
     pub fn fetched(&self) -> Option<i64> {
         Some(self.fetched.load(Ordering::Relaxed)).filter(|&o| o >= 0)
+    }
+
+    /// Notes of which generation its state is, see [`crate::engine::receipt::Receipt::generation`].
+    pub fn note_generation(&self, generation: u32) {
+        self.generation.store(generation, Ordering::Relaxed);
+    }
+
+    /// The generation that stands beside its offsets where no transaction writes them.
+    pub fn generation(&self) -> u32 {
+        self.generation.load(Ordering::Relaxed)
     }
 
     /// Notes the offset that the broker has.

@@ -12,16 +12,13 @@ use super::{
     group::{Group, Queued, Spawn},
     label,
     opening::{Job, Opening},
-    positions::{InputSpace, begin_each, committed_of_each},
+    positions::{InputSpace, begin_each, committed_of_each, together},
     restoring::{Keeping, Kept, committed},
     task::Task,
 };
 use crate::{
     config::{AgentConfig, Guarantee, TableConfig},
-    engine::{
-        halt::{Halt, Reason},
-        inputs::Positions,
-    },
+    engine::halt::{Halt, Reason},
     error::Result,
     state::{MemoryStore, Space, SpaceName, Store},
     task::{
@@ -90,6 +87,8 @@ struct Begin {
     each: Option<Vec<i64>>,
     /// Commits in transactions, if they are exactly-once.
     ledger: Option<Arc<Ledger>>,
+    /// What stands beside offsets that no transaction writes.
+    generation: u32,
 }
 
 /// What the agents of group `owner` keep, if the app has tables.
@@ -197,7 +196,7 @@ impl Recipe {
         });
         let begin = || begin_each(&self.worker, group, wanted.collect(), opening);
         let each = is_shared.then(begin).transpose()?;
-        Ok(Some(Begin { store, at: live.at, each, ledger: Some(ledger) }))
+        Ok(Some(Begin { store, at: live.at, each, ledger: Some(ledger), generation: 0 }))
     }
 
     fn at_least(
@@ -214,7 +213,8 @@ impl Recipe {
         self.space().stored(&*kept.store)?;
         let committed = committed(group, tp, opening)?;
         let at = kept.bring_back(&self.worker, committed, None, opening)?;
-        Ok(Some(Begin { store: kept.store, at, each: None, ledger: None }))
+        let generation = kept.generation();
+        Ok(Some(Begin { store: kept.store, at, each: None, ledger: None, generation }))
     }
 
     /// The same with several inputs. As with one, the state says where they are; the group, where it does not.
@@ -225,17 +225,16 @@ impl Recipe {
         opening: &Opening,
     ) -> Result<Begin, NoLedger> {
         let committed = committed_of_each(group, &self.inputs, opening)?;
-        let known = self.inputs.iter().zip(&committed);
-        let known = known.filter_map(|(tp, at)| Some((Arc::clone(&tp.topic), (*at)?)));
-        let number = Positions(known.collect()).number();
+        let number = together(&self.inputs, &committed);
         let at = kept.bring_back(&self.worker, number, None, opening)?;
         let stored = self.space().stored(&*kept.store)?;
         let wanted = self.inputs.iter().zip(committed).map(|(tp, committed)| {
             let stored = stored.as_ref().and_then(|stored| stored.of(&tp.topic));
-            (tp.clone(), stored.or(committed))
+            (tp.clone(), stored.or(committed.map(|one| one.offset)))
         });
         let each = begin_each(&self.worker, group, wanted.collect(), opening)?;
-        Ok(Begin { store: kept.store, at, each: Some(each), ledger: None })
+        let generation = kept.generation();
+        Ok(Begin { store: kept.store, at, each: Some(each), ledger: None, generation })
     }
 
     /// The task of a partition; with cuts, if there is something to `begin` them with.
@@ -245,6 +244,9 @@ impl Recipe {
         let each = begin.as_ref().and_then(|begin| begin.each.as_deref());
         let inputs = self.inputs(each);
         let status = status(worker, &self.name(), tp.clone());
+        if let Some(begin) = &begin {
+            status.note_generation(begin.generation);
+        }
         let made = begin.map(|begin| cuts(worker, begin)).transpose();
         let (cuts, begin) = match made {
             Ok(made) => made.unzip(),

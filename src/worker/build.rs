@@ -293,6 +293,9 @@ impl Recipe {
             begin.changelog = kept.log_writer(worker);
         }
         let task = self.begin(worker, tp, queue, begin);
+        if let Some(kept) = &kept {
+            task.status().note_generation(kept.generation());
+        }
         let begins = task.starts_at().or(begins);
         Ok((task, begins))
     }

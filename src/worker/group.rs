@@ -8,7 +8,7 @@ use super::{
     task::Task,
 };
 use crate::{
-    engine::horizon::Point,
+    engine::{horizon::Point, receipt::Receipt},
     error::{Act, Result},
     failpoints::failpoint,
     kafka::{
@@ -290,19 +290,25 @@ impl Group {
                 }
             }
         };
-        let point =
-            |one: GroupOffset| Some((one.tp, Point::from_metadata(one.offset, &one.metadata)?));
+        let point = |one: GroupOffset| {
+            let point = Point::from_metadata(one.offset, &one.metadata)?;
+            (!point.is_plain()).then_some((one.tp, point))
+        };
         Ok(found.into_iter().filter_map(point).collect())
     }
 }
 
 /// What is committed for a task that is at `point`.
 fn due(task: &Task, point: &Point) -> Vec<GroupOffset> {
+    let generation = task.status().generation();
     let Some(each) = task.committable_of_each() else {
-        let (tp, metadata) = (task.status().tp.clone(), point.to_metadata());
+        let (tp, metadata) = (task.status().tp.clone(), Receipt::without_token(*point, generation));
         return vec![GroupOffset { tp, offset: point.offset, metadata }];
     };
-    let plain = |(tp, offset)| GroupOffset { tp, offset, metadata: String::new() };
+    let plain = |(tp, offset)| {
+        let metadata = Receipt::without_token(Point::plain(offset), generation);
+        GroupOffset { tp, offset, metadata }
+    };
     each.into_iter().map(plain).collect()
 }
 

@@ -12,19 +12,19 @@ use super::{
     group::{Group, Queued},
     label,
     opening::Opening,
-    positions::{InputSpace, begin_each_at, committed_of_each},
+    positions::{InputSpace, begin_each_at, committed_of_each, together},
     restoring::Kept,
     task::Task,
 };
 use crate::{
     codec::format::Decoders,
     config::{Guarantee, SideConfig, StartAt, SubscriptionConfig},
-    engine::inputs::Positions,
+    engine::receipt::Receipt,
     error::{Error, Result},
     join::Side,
     kafka::consumer::Attached,
     task::{
-        commit::{Ended, Ledger},
+        commit::{Ended, Ledger, Live},
         status::Status,
         subscription::{
             Exact, Held, Inputs, Plan, Reading, Shared, Silence, Source, event_time::EventClock,
@@ -135,22 +135,24 @@ impl Recipe {
         opening: &Opening,
     ) -> Result<(Task, Option<i64>), Ended> {
         let tps = [tp.clone(), side.0.clone()];
-        let (exact, committed) = match self.config.guarantee {
+        let (exact, committed, is_reset) = match self.config.guarantee {
             Guarantee::ExactlyOnce => {
-                let (exact, committed) = self.ledger(worker, group, &tps, kept, opening)?;
-                (Some(exact), committed)
+                let (exact, live) = self.ledger(worker, group, &tps, kept, opening)?;
+                let is_reset = live.receipt.as_ref().is_some_and(Receipt::is_beginning);
+                (Some(exact), live.inputs, is_reset)
             }
             Guarantee::AtLeastOnce => {
                 let committed = committed_of_each(group, &tps, opening)?;
-                let known = tps.iter().zip(&committed);
-                let known = known.filter_map(|(tp, at)| Some((Arc::clone(&tp.topic), (*at)?)));
-                let number = Positions(known.collect()).number();
+                let number = together(&tps, &committed);
                 kept.bring_back(worker, number, None, opening)?;
-                (None, committed)
+                let receipt = number.and_then(|number| number.receipt);
+                let is_reset = receipt.is_some_and(|receipt| receipt.is_beginning());
+                let offsets = committed.into_iter().map(|one| Some(one?.offset));
+                (None, offsets.collect(), is_reset)
             }
         };
         let start_at = worker.config.start_at;
-        let each = self.begins((group, opening), &tps, (kept, committed), start_at)?;
+        let each = self.begins((group, opening), &tps, (kept, committed, is_reset), start_at)?;
         let mut begin = Begin { store: Some(Arc::clone(&kept.store)), ..Begin::default() };
         begin.changelog = if exact.is_none() { kept.log_writer(worker) } else { None };
         let at = exact.as_ref().and_then(|exact| exact.at);
@@ -159,6 +161,7 @@ impl Recipe {
         if let Some(at) = at {
             task.status().note_committed(at);
         }
+        task.status().note_generation(kept.generation());
         Ok((task, None))
     }
 
@@ -170,7 +173,7 @@ impl Recipe {
         tps: &[TopicPartition; 2],
         kept: &Kept,
         opening: &Opening,
-    ) -> Result<(Exact, Vec<Option<i64>>), Ended> {
+    ) -> Result<(Exact, Live), Ended> {
         let name = &self.config.name;
         let mut parts = ledger_parts(worker, group, &tps[0], name, Some(name), &opening.gate);
         parts.link.sides = tps[1..].to_vec();
@@ -179,7 +182,7 @@ impl Recipe {
         parts.catch_up = Box::new(kept.recover(worker, opening));
         let (ledger, live) = Ledger::boot(parts)?;
         kept.begin_exact()?;
-        Ok((Exact { ledger, at: live.at, begins: None, replaying: None }, live.inputs))
+        Ok((Exact { ledger, at: live.at, begins: None, replaying: None }, live))
     }
 
     /// Where each topic begins: where the state is, or where the group is. Without the state that belongs to
@@ -188,11 +191,11 @@ impl Recipe {
         &self,
         (group, opening): (&Group, &Opening),
         tps: &[TopicPartition; 2],
-        (kept, committed): (&Kept, Vec<Option<i64>>),
+        (kept, committed, is_reset): (&Kept, Vec<Option<i64>>, bool),
         start_at: StartAt,
     ) -> Result<Vec<i64>, Ended> {
         let stored = InputSpace::of_subscription(tps).stored(&*kept.store)?;
-        let is_lost = stored.is_none() && committed.iter().any(Option::is_some);
+        let is_lost = stored.is_none() && !is_reset && committed.iter().any(Option::is_some);
         if is_lost {
             tracing::error!(
                 target: "turbine.state",

@@ -6,7 +6,7 @@
 //! * Tables that were written together with a topic that is not read any more are not gone on with: the
 //!   records of that topic would be missing, or counted twice once it comes back.
 
-use super::{Worker, group::Group, opening::Opening};
+use super::{Worker, group::Group, opening::Opening, restoring::Committed};
 use crate::{
     config::StartAt,
     engine::{
@@ -103,8 +103,20 @@ pub(super) fn committed_of_each(
     group: &Group,
     inputs: &[TopicPartition],
     opening: &Opening,
-) -> Result<Vec<Option<i64>>, Ended> {
+) -> Result<Vec<Option<Committed>>, Ended> {
     inputs.iter().map(|tp| super::restoring::committed(group, tp, opening)).collect()
+}
+
+/// What is committed of all inputs together: their number, with what stands beside the first.
+pub(super) fn together(
+    inputs: &[TopicPartition],
+    committed: &[Option<Committed>],
+) -> Option<Committed> {
+    let known = inputs.iter().zip(committed);
+    let known = known.filter_map(|(tp, at)| Some((Arc::clone(&tp.topic), at.as_ref()?.offset)));
+    let offset = Positions(known.collect()).number()?;
+    let receipt = committed.first().copied().flatten().and_then(|one| one.receipt);
+    Some(Committed { offset, receipt })
 }
 
 /// Where each input begins to be read: at the offset that is wanted, or where a group without offsets does.

@@ -15,6 +15,7 @@ use turbine::{
     engine::{
         halt::Reason,
         inputs::{KEY, Positions},
+        receipt::Receipt,
     },
     error::Result,
     metrics::Metrics,
@@ -441,11 +442,24 @@ fn gap(
     if let Some(at) = at {
         store.commit(&delta(&[("a", Some("old"))]), mark(at, 0)).unwrap();
     }
-    let replay = Arc::default();
     let metrics = Metrics::new();
-    let mut recover = Recover {
+    let mut recover = recover(deltas, &store, policy, &metrics);
+    let done = recover.catch_up(at, (20, 7, 9), None);
+    let text = metrics.text(0);
+    assert!(text.contains("turbine_eos_state_gap_events{worker=\"totals-p0\"} 1"), "{text}");
+    let planned = *recover.replay.lock();
+    (store, done.map(|()| planned).map_err(|halt| halt.reason))
+}
+
+fn recover(
+    deltas: &Deltas,
+    store: &Arc<dyn Store>,
+    policy: GapPolicy,
+    metrics: &Metrics,
+) -> Recover {
+    Recover {
         logs: Arc::new(deltas.world.logs()),
-        store: Arc::clone(&store),
+        store: Arc::clone(store),
         sources: Sources {
             tp: deltas.world.topic.clone(),
             snapshots: None,
@@ -454,16 +468,27 @@ fn gap(
         },
         progress: Arc::new(progress()),
         is_wanted: Arc::new(|| true),
+        generation: Arc::default(),
         policy,
         metrics: metrics.gaps("totals-p0"),
         changelog: Some(deltas.changelog.clone()),
-        replay: Arc::clone(&replay),
-    };
-    let done = recover.catch_up(at, 20, 7, 9);
-    let text = metrics.text(0);
-    assert!(text.contains("turbine_eos_state_gap_events{worker=\"totals-p0\"} 1"), "{text}");
-    let planned = *replay.lock();
-    (store, done.map(|()| planned).map_err(|halt| halt.reason))
+        replay: Arc::default(),
+    }
+}
+
+/// There is nothing to look for, and nothing is missing.
+#[test]
+fn behind_a_reset_there_is_no_gap() {
+    let deltas = Deltas::new();
+    let policy = GapPolicy { on_gap: OnGap::Replay, halt_if_exceeds: Some(1), can_replay: true };
+    let (store, _) = stores().remove(0);
+    store.commit(&delta(&[("a", Some("old"))]), mark(50, 0)).unwrap();
+    let metrics = Metrics::new();
+    let reset = Receipt { generation: 5, time_ms: 1, ..Receipt::plain(20, 0) };
+    let done = recover(&deltas, &store, policy, &metrics).catch_up(None, (20, 0, 0), Some(&reset));
+    assert_eq!(done.map_err(|halt| halt.reason), Ok(()));
+    assert_eq!(store.mark().unwrap().map(|mark| mark.next), Some(20));
+    assert_eq!(content(&*store, Space(0)), map(&[]));
 }
 
 #[test]

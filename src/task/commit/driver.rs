@@ -2,6 +2,7 @@
 
 use super::{
     attempt::Attempt,
+    catch_up::CatchUp,
     ledger::{Commit, Ended},
     link::{Gate, Link},
     retry::{pause, token},
@@ -37,26 +38,6 @@ use std::{
 const INIT_TIMEOUT: Duration = Duration::from_secs(8);
 
 const LOOK: Duration = Duration::from_millis(20);
-
-/// Brings the state of a task to what is committed.
-pub trait CatchUp: Send {
-    /// Brings it from offset `from` (none: from nothing) to exactly `to`, where its mark has `token` and
-    /// `hash`. Blocks.
-    ///
-    /// # Errors
-    ///
-    /// Why that is not possible; the partition stands still then.
-    fn catch_up(&mut self, from: Option<i64>, to: i64, token: u64, hash: u64) -> Result<(), Halt>;
-}
-
-/// For tasks that keep nothing.
-pub struct NothingToCatchUp;
-
-impl CatchUp for NothingToCatchUp {
-    fn catch_up(&mut self, _: Option<i64>, _: i64, _: u64, _: u64) -> Result<(), Halt> {
-        Ok(())
-    }
-}
 
 /// See the module.
 pub(super) struct Driver {
@@ -127,7 +108,9 @@ impl Driver {
             Effect::RollForward => Some(self.roll_forward()),
             Effect::Discard => Some(self.discard()),
             Effect::CatchUp { from, to, token, hash } => {
-                let caught_up = self.catch_up.catch_up(from, to, token, hash);
+                let beside = self.machine.receipt().copied();
+                let to = (to, token, hash);
+                let caught_up = self.catch_up.catch_up(from, to, beside.as_ref());
                 let caught_up = caught_up.and_then(|()| self.note_identity());
                 Some(caught_up.map_or_else(Event::StoreFailed, |()| Event::CaughtUp))
             }

@@ -9,6 +9,7 @@
 use super::driver::Driver;
 use crate::{
     engine::{
+        horizon::Point,
         inputs::log_of,
         receipt::{Metadata, Receipt},
     },
@@ -35,8 +36,8 @@ impl Driver {
             return Ok((None, self.link.member.log(&self.link.tp)));
         }
         let at = self.inputs.iter().flatten().sum();
-        let text = found.first().and_then(Option::as_ref).map_or("", |one| one.metadata.as_str());
-        Ok((Some((at, metadata(at, text))), self.log(&inputs, at)))
+        let found: Vec<_> = found.iter().map(Option::as_ref).collect();
+        Ok((Some((at, metadata(at, &found))), self.log(&inputs, at)))
     }
 
     /// The log of the first input, or of one whose offset is not in its log, as the number `at` sees it.
@@ -75,8 +76,17 @@ impl Driver {
     }
 }
 
-/// The receipt of number `at`, unless offsets were set since it was written.
-fn metadata(at: i64, text: &str) -> Metadata {
+/// The receipt of number `at`, unless offsets were set since it was written. It stands beside the first offset; a
+/// reset writes one beside each, about that alone.
+fn metadata(at: i64, found: &[Option<&GroupOffset>]) -> Metadata {
+    let text = found.first().copied().flatten().map_or("", |one| one.metadata.as_str());
+    let read = |one: &&GroupOffset| Metadata::read(one.offset, &one.metadata).receipt().copied();
+    let was_reset = |one: &&GroupOffset| read(one).is_some_and(|it| it.is_beginning());
+    if let Some(one) = found.first().copied().flatten().as_ref().and_then(read)
+        && found.iter().flatten().all(was_reset)
+    {
+        return Metadata::Receipt(Receipt { point: Point::plain(at), ..one });
+    }
     match Metadata::read(at, text) {
         Metadata::Receipt(receipt) if receipt.position() != at => Metadata::Foreign,
         other => other,
@@ -90,10 +100,26 @@ mod tests {
     #[test]
     fn a_receipt_beside_offsets_that_were_set_since_is_foreign() {
         let receipt = Receipt::plain(30, 7);
-        assert_eq!(metadata(30, &receipt.to_metadata()), Metadata::Receipt(receipt));
+        let seen = |at, text: &str| metadata(at, &[Some(&offset(at - 10, text)), None]);
+        assert_eq!(seen(30, &receipt.to_metadata()), Metadata::Receipt(receipt));
         for moved in [29, 31] {
-            assert_eq!(metadata(moved, &receipt.to_metadata()), Metadata::Foreign);
+            assert_eq!(seen(moved, &receipt.to_metadata()), Metadata::Foreign);
         }
-        assert_eq!(metadata(30, ""), Metadata::Empty);
+        assert_eq!(seen(30, ""), Metadata::Empty);
+    }
+
+    #[test]
+    fn a_reset_of_each_input_is_one_of_all() {
+        let reset = |at| Receipt { generation: 5, time_ms: 9, ..Receipt::plain(at, 0) };
+        let set = |at: i64| offset(at, &reset(at).to_metadata());
+        let (first, second, plain) = (set(10), set(20), offset(20, ""));
+        assert_eq!(metadata(30, &[Some(&first), Some(&second)]), Metadata::Receipt(reset(30)));
+        assert_eq!(metadata(10, &[Some(&first), None]), Metadata::Receipt(reset(10)));
+        assert_eq!(metadata(30, &[Some(&first), Some(&plain)]), Metadata::Foreign);
+    }
+
+    fn offset(offset: i64, text: &str) -> GroupOffset {
+        let tp = TopicPartition::new("t", 0);
+        GroupOffset { tp, offset, metadata: text.to_owned() }
     }
 }

@@ -2,7 +2,8 @@
 
 use super::{
     CommitLog,
-    driver::{CatchUp, Driver, Outcome},
+    catch_up::CatchUp,
+    driver::{Driver, Outcome},
     link::{Gate, Link},
     outbox::Outbox,
     spacing::Spacing,

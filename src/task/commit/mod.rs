@@ -14,6 +14,7 @@
 //! What a commit contains (`task::subscription`, `task::agent`), how a gap is closed ([`CatchUp`]).
 
 mod attempt;
+mod catch_up;
 mod driver;
 mod inputs;
 mod ledger;
@@ -27,7 +28,7 @@ mod spacing;
 mod standing;
 mod turns;
 
-pub use driver::{CatchUp, NothingToCatchUp};
+pub use catch_up::{CatchUp, NothingToCatchUp};
 pub use ledger::{Commit, Ended, Ledger, LedgerParts, Live};
 pub use link::{Gate, Link, MakeProducer, Member, transactional_id};
 pub use log::CommitLog;

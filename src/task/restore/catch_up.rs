@@ -3,7 +3,10 @@
 use super::{Goal, Progress, Restore, Sources, bring_back};
 use crate::{
     config::OnGap,
-    engine::halt::{Halt, Reason},
+    engine::{
+        halt::{Halt, Reason},
+        receipt::Receipt,
+    },
     error::Error,
     kafka::log_reader::Logs,
     metrics::GapMetrics,
@@ -14,7 +17,10 @@ use crate::{
     },
 };
 use parking_lot::Mutex;
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
 
 /// A replay that is to be done: the handler sees records again, and what it gives out is compared, not written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +56,8 @@ pub struct Recover {
     pub progress: Arc<Progress>,
     /// Is the state still wanted?
     pub is_wanted: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// Gets the generation that is committed: snapshots have to be of it.
+    pub generation: Arc<AtomicU32>,
     /// What is done about a gap.
     pub policy: GapPolicy,
     /// Counts gaps.
@@ -61,12 +69,21 @@ pub struct Recover {
 }
 
 impl CatchUp for Recover {
-    fn catch_up(&mut self, from: Option<i64>, to: i64, token: u64, hash: u64) -> Result<(), Halt> {
+    fn catch_up(
+        &mut self,
+        from: Option<i64>,
+        (to, token, hash): (i64, u64, u64),
+        beside: Option<&Receipt>,
+    ) -> Result<(), Halt> {
         let failed = |error: Error| Halt::of(Reason::StoreFailed).because(error.to_string());
         if from.is_none() {
             self.store.clear().map_err(failed)?;
         }
         let goal = Goal { to, token, hash, is_exact: true };
+        self.generation.store(beside.map_or(0, |one| one.generation), Ordering::Relaxed);
+        if from.is_none() && beside.is_some_and(Receipt::is_beginning) {
+            return self.begin(goal).map_err(failed);
+        }
         let restore = Restore {
             logs: &self.logs,
             store: &*self.store,
@@ -82,6 +99,14 @@ impl CatchUp for Recover {
 }
 
 impl Recover {
+    /// Everything was reset: there is no state, and nothing to look for.
+    fn begin(&self, goal: Goal) -> crate::error::Result<()> {
+        if let Some(changelog) = &self.changelog {
+            changelog.begins_with(Origin::Nothing);
+        }
+        self.store.commit(&Delta::default(), goal.mark(-1))
+    }
+
     fn close_gap(&self, mark: Option<Mark>, goal: Goal) -> Result<(), Halt> {
         let log = self.logs.bounds(&self.sources.tp).ok().map(|bounds| (bounds.start, bounds.end));
         let at = mark.map(|mark| mark.next);

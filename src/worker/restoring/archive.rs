@@ -9,7 +9,13 @@ use crate::{
     },
     task::restore::Snapshots,
 };
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
 use tokio::runtime::Handle;
 
 /// The snapshots of one task.
@@ -18,6 +24,8 @@ pub(in crate::worker) struct FromArchive {
     pub(in crate::worker) unit: Unit,
     /// The input that they have to be of.
     pub(in crate::worker) identity: Identity,
+    /// The generation that they have to be of; 0 if it is not known.
+    pub(in crate::worker) generation: Arc<AtomicU32>,
     /// Partitions of the topic.
     pub(in crate::worker) partitions: i32,
     /// Names of the spaces, in their order.
@@ -35,9 +43,14 @@ impl Snapshots for FromArchive {
         upto: Option<i64>,
     ) -> Result<Option<Mark>> {
         let identity = self.identity.clone();
+        let generation = self.generation.load(Ordering::Relaxed);
         let refuse = Refuse(Arc::new(move |note: &[u8]| {
-            let reason = Identity::from_note(note)?.refuses(&identity)?;
-            Some(format!("{}: {}", reason.code(), reason.sentence()))
+            let known = Identity::from_note(note)?;
+            if let Some(reason) = known.refuses(&identity) {
+                return Some(format!("{}: {}", reason.code(), reason.sentence()));
+            }
+            let is_void = generation != 0 && known.generation != generation;
+            is_void.then(|| "it is of the state as it was before a reset".to_owned())
         }));
         let (partitions, refuse) = (Some(self.partitions), Some(refuse));
         let wanted = Wanted { id: None, upto, partitions, refuse };

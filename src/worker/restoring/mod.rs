@@ -8,9 +8,10 @@ use crate::{
     engine::{
         halt::{Halt, Reason},
         identity::Identity,
+        receipt::{Metadata, Receipt},
     },
     error::{Error, Result},
-    kafka::{flight::Flight, outgoing::Outgoing, producer::Producer},
+    kafka::{consumer::GroupOffset, flight::Flight, outgoing::Outgoing, producer::Producer},
     state::{Delta, Mark, SpaceName, Store, TaskName, snapshot::Unit},
     task::{
         changelog::{Changelog, Origin, Source},
@@ -27,7 +28,11 @@ use archive::FromArchive;
 use parking_lot::Mutex;
 use std::{
     path::PathBuf,
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+        mpsc,
+    },
     time::Duration,
 };
 
@@ -61,6 +66,23 @@ pub(super) struct Kept {
     tp: TopicPartition,
     /// The input as it was when the store was opened.
     identity: Identity,
+    /// Of which generation its state is, once that is known.
+    generation: Arc<AtomicU32>,
+}
+
+/// What a group has committed for a partition.
+#[derive(Clone, Copy)]
+pub(super) struct Committed {
+    pub(super) offset: i64,
+    /// What stands beside it, if that is ours.
+    pub(super) receipt: Option<Receipt>,
+}
+
+impl From<GroupOffset> for Committed {
+    fn from(one: GroupOffset) -> Self {
+        let receipt = Metadata::read(one.offset, &one.metadata).receipt().copied();
+        Self { offset: one.offset, receipt }
+    }
 }
 
 impl Keeping {
@@ -145,15 +167,17 @@ impl Keeping {
                 Some(Changelog::keys(topics, topic, tp.partition))
             }
         };
+        let generation = Arc::default();
         Ok(Kept {
             store,
             changelog,
             replay: Arc::default(),
             progress: Arc::clone(&opening.progress),
-            snapshots: self.snapshots(worker, &task, &identity),
+            snapshots: self.snapshots(worker, &task, (&identity, &generation)),
             keeping: self.clone(),
             tp: tp.clone(),
             identity,
+            generation,
         })
     }
 
@@ -161,7 +185,7 @@ impl Keeping {
         &self,
         worker: &Worker,
         task: &TaskName,
-        identity: &Identity,
+        (identity, generation): (&Identity, &Arc<AtomicU32>),
     ) -> Option<Arc<dyn Snapshots>> {
         let snapshots = worker.snapshots()?;
         let staging =
@@ -175,6 +199,7 @@ impl Keeping {
                 partition: task.partition,
             },
             identity: identity.clone(),
+            generation: Arc::clone(generation),
             partitions: task.partitions,
             spaces: self.spaces.clone(),
             staging: staging.join("restoring"),
@@ -205,11 +230,11 @@ pub(super) fn committed(
     group: &Group,
     tp: &TopicPartition,
     opening: &Opening,
-) -> Result<Option<i64>, Ended> {
+) -> Result<Option<Committed>, Ended> {
     while !opening.gate.is_closed() {
         let member = group.member.get();
         match member.map(|member| member.committed(std::slice::from_ref(tp))) {
-            Some(Ok(found)) => return Ok(found.first().map(|one| one.offset)),
+            Some(Ok(mut found)) => return Ok(found.pop().map(Committed::from)),
             Some(Err(error)) => {
                 tracing::warn!(target: "turbine.state", "{tp}: {error}; trying again");
             }
@@ -236,6 +261,7 @@ impl Kept {
             sources: self.sources(),
             progress: Arc::clone(&self.progress),
             is_wanted: Arc::new(move || !gate.is_closed()),
+            generation: Arc::clone(&self.generation),
             policy: self.keeping.policy,
             metrics: worker.metrics.gaps(&label(&self.keeping.name, &self.tp)),
             changelog: self.changelog.clone(),
@@ -270,15 +296,16 @@ impl Kept {
     }
 
     /// Brings the state of an at-least-once task back as far as it can be found; where reading begins, none if
-    /// nothing was ever committed. `committed` is the offset of the group, `again` the one that windows in memory
+    /// nothing was ever committed. `committed` is what the group has, `again` the one that windows in memory
     /// begin at if nothing is found. Blocks until a broker answers.
     pub(super) fn bring_back(
         &self,
         worker: &Worker,
-        committed: Option<i64>,
+        beside: Option<Committed>,
         again: Option<i64>,
         opening: &Opening,
     ) -> Result<Option<i64>, Ended> {
+        let committed = beside.map(|one| one.offset);
         let goal = committed.map(|to| Goal { to, token: 0, hash: 0, is_exact: false });
         let sources = self.sources();
         let is_wanted = || !opening.gate.is_closed();
@@ -289,6 +316,9 @@ impl Kept {
             is_wanted: &is_wanted,
         };
         self.check_identity(committed)?;
+        if self.begins_anew(beside).map_err(halted)? {
+            return Ok(committed);
+        }
         loop {
             if !is_wanted() {
                 return Err(Ended::Gone);
@@ -313,6 +343,36 @@ impl Kept {
         }
     }
 
+    /// Of which generation the state is; 0 before any reset.
+    pub(super) fn generation(&self) -> u32 {
+        self.generation.load(Ordering::Relaxed)
+    }
+
+    /// Forgets a state that was reset on another machine; true if nothing in front of the committed offset counts.
+    fn begins_anew(&self, committed: Option<Committed>) -> Result<bool> {
+        let known = self.store.note()?.and_then(|note| Identity::from_note(&note));
+        let known = known.map(|known| known.generation);
+        let receipt = committed.and_then(|one| one.receipt);
+        let now = receipt.map(|receipt| receipt.generation).or(known);
+        self.generation.store(now.unwrap_or(0), Ordering::Relaxed);
+        // A commit of before there was any reset, or of other software, proves nothing.
+        let is_void = receipt.is_some_and(|one| one.generation != 0)
+            && known.is_some_and(|known| Some(known) != now);
+        if is_void && self.store.mark()?.is_some() {
+            tracing::warn!(
+                target: "turbine.state",
+                "{} {}: the state on this machine is of before a reset and is forgotten", self.keeping.name, self.tp
+            );
+            self.store.clear()?;
+        }
+        let begins = self.store.mark()?.is_none() && receipt.is_some_and(|one| one.is_beginning());
+        if begins {
+            self.begin_log()?;
+            self.note_identity()?;
+        }
+        Ok(begins)
+    }
+
     /// A state that is here must be one of this input.
     fn check_identity(&self, committed: Option<i64>) -> Result<(), Ended> {
         let known = || Ok((self.store.mark()?, self.store.note()?));
@@ -329,8 +389,8 @@ impl Kept {
 
     fn note_identity(&self) -> Result<()> {
         let known = self.store.note()?.and_then(|note| Identity::from_note(&note));
-        let generation = known.as_ref().map_or(0, |known| known.generation);
-        let now = Identity { generation, ..self.identity.clone() }.or(known.clone());
+        let now = Identity { generation: self.generation(), ..self.identity.clone() };
+        let now = now.or(known.clone());
         if known.as_ref() == Some(&now) { Ok(()) } else { self.store.set_note(&now.to_note()) }
     }
 
