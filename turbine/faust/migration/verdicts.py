@@ -50,14 +50,14 @@ NOTES: dict[str, dict[str, Verdict]] = {
         "Service": _better("An exception in a task is logged and counted, and ends nothing."),
         "Monitor": _better("Read from the core's metrics: nothing is counted a record in Python."),
         "Sensor": _differs(
-            "on_table_..., on_commit_... and on_assignment_... are never called: read app.monitor."
+            "on_commit_... and on_assignment_... are never called: read app.monitor."
         ),
         "livecheck": _missing("Use turbine.testing."),
     },
     "app": {
         "LiveCheck": _missing("Use turbine.testing."),
         "agent": _better("Failing events are left out as in Faust; on_error= chooses otherwise."),
-        "cache": _differs("In the memory of the worker; redis:// is named and not used."),
+        "cache": _differs("memory:// or one redis://; others are named, and replaced by memory."),
         "command": _better("Runs inside a client; what it sent is acknowledged when it ends."),
         "crontab": _better("Follows changes of the clock; tz= and timezone= both work."),
         "monitor": _better("Read from the core's metrics; also /metrics."),
