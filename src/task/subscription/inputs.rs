@@ -8,14 +8,13 @@
 //! * Batches of all inputs get their numbers, and go through the plan, one after the other: whoever does that
 //!   holds [`Inputs::turn`].
 //! * For each number that may be committed the offsets that it is made of are known until that has happened.
-//! * An input that is further in event time waits for the others, as long as they have something to read: the
-//!   memory that waits for the side that is behind is that of a batch.
+//! * A batch waits until the other input has one too, or is at its end; the one with the earlier records goes
+//!   first. So rows meet what was written before them, and no more than a batch waits for the side behind.
 
 use crate::{
     engine::inputs::{KEY, Positions},
     state::Writes,
     types::TopicPartition,
-    window::watermark::NONE,
 };
 use parking_lot::{Mutex, MutexGuard};
 use std::{
@@ -25,8 +24,9 @@ use std::{
 };
 use tokio::sync::Notify;
 
-/// An input that has given nothing for so long, although there is something, is not waited for any more.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// An input that has given nothing for so long, and is not at its end, is not waited for any more: its broker may
+/// be gone.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// See the module.
 pub struct Inputs {
@@ -44,25 +44,28 @@ struct Inner {
     at: Vec<i64>,
     /// The same for each number that is not committed, and the last one that is.
     past: BTreeMap<i64, Vec<i64>>,
-    reading: Vec<Reading>,
+    next: Vec<Next>,
 }
 
-/// How far an input is read.
-struct Reading {
-    watermark: i64,
-    is_at_end: bool,
-    since: Instant,
+/// What comes next of an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// Nobody knows, since then.
+    Unknown(Instant),
+    /// Records with timestamps from the first to the last of these, in ms.
+    Batch(i64, i64),
+    /// Nothing.
+    End,
 }
 
 impl Inputs {
     /// Inputs that begin at these offsets; the first one leads.
     #[must_use]
     pub fn new(tps: Vec<TopicPartition>, begins: Vec<i64>) -> Arc<Self> {
-        let reading = || Reading { watermark: NONE, is_at_end: false, since: Instant::now() };
         let inner = Inner {
             at: begins.clone(),
             past: [(begins.iter().sum(), begins.clone())].into(),
-            reading: tps.iter().map(|_| reading()).collect(),
+            next: vec![Next::Unknown(Instant::now()); tps.len()],
         };
         Arc::new(Self {
             tps,
@@ -146,29 +149,39 @@ impl Inputs {
         }
     }
 
-    /// Input `which` has been read up to `watermark`, and to its end if `is_at_end`.
-    pub(super) fn note(&self, which: usize, watermark: Option<i64>, is_at_end: bool) {
-        let mut inner = self.inner.lock();
-        let one = &mut inner.reading[which];
-        let watermark = one.watermark.max(watermark.unwrap_or(NONE));
-        let is_news = watermark > one.watermark || is_at_end && !one.is_at_end;
-        *one = Reading { watermark, is_at_end, since: Instant::now() };
-        drop(inner);
-        if is_news {
+    /// Input `which` has records of these timestamps, from the first to the last, in ms.
+    pub(super) fn offer(&self, which: usize, (first, last): (i64, i64)) {
+        self.set(which, Next::Batch(first, last));
+    }
+
+    /// What input `which` has offered is through.
+    pub(super) fn taken(&self, which: usize) {
+        self.set(which, Next::Unknown(Instant::now()));
+    }
+
+    /// Input `which` has nothing more to read.
+    pub(super) fn ended(&self, which: usize) {
+        self.set(which, Next::End);
+    }
+
+    fn set(&self, which: usize, next: Next) {
+        let before = std::mem::replace(&mut self.inner.lock().next[which], next);
+        if before != next {
             self.moved.notify_waiters();
         }
     }
 
-    /// Is input `which` to wait for another one that is behind in time and has something to read? Of two that
-    /// are equally far the one goes on that `goes_first`.
-    pub(super) fn must_wait(&self, which: usize, goes_first: bool) -> bool {
+    /// May input `which` go on with what it has offered? Of two batches that overlap in time the one goes on of
+    /// the input that `goes_first`.
+    pub(super) fn may_go(&self, which: usize, goes_first: bool) -> bool {
         let inner = self.inner.lock();
-        let own = inner.reading[which].watermark;
-        let is_behind =
-            |other: &Reading| other.watermark < own || (other.watermark == own && !goes_first);
-        let mut others = inner.reading.iter().enumerate().filter(|(index, _)| *index != which);
-        others.any(|(_, other)| {
-            !other.is_at_end && is_behind(other) && other.since.elapsed() < PATIENCE
+        let Next::Batch(first, last) = inner.next[which] else { return true };
+        let mut others = inner.next.iter().enumerate().filter(|(index, _)| *index != which);
+        others.all(|(_, other)| match *other {
+            Next::End => true,
+            Next::Unknown(since) => since.elapsed() >= PATIENCE,
+            Next::Batch(_, until) if goes_first => first <= until,
+            Next::Batch(from, _) => from > last,
         })
     }
 }
@@ -184,35 +197,40 @@ mod tests {
     }
 
     #[test]
-    fn the_input_that_is_ahead_waits_until_the_other_has_nothing_to_read() {
+    fn a_batch_waits_for_the_other_input_until_that_has_one_or_is_at_its_end() {
         let inputs = inputs();
-        assert!(!inputs.must_wait(0, true) && inputs.must_wait(1, false), "one begins");
-        inputs.note(0, Some(100), false);
-        assert!(inputs.must_wait(0, true) && !inputs.must_wait(1, false));
-        inputs.note(1, Some(100), false);
-        assert!(!inputs.must_wait(0, true) && inputs.must_wait(1, false), "one of two goes first");
-        inputs.note(0, Some(200), false);
-        inputs.note(1, Some(100), true);
-        assert!(!inputs.must_wait(0, true), "the other has nothing more");
+        inputs.offer(0, (100, 200));
+        assert!(!inputs.may_go(0, false), "nobody knows what the other one has");
+        inputs.offer(1, (50, 60));
+        assert!(!inputs.may_go(0, false) && inputs.may_go(1, true), "it was written before");
+        inputs.taken(1);
+        assert!(!inputs.may_go(0, false), "there may be more of it");
+        inputs.offer(1, (150, 300));
+        assert!(!inputs.may_go(0, false) && inputs.may_go(1, true), "they overlap");
+        inputs.offer(1, (201, 300));
+        assert!(inputs.may_go(0, false) && !inputs.may_go(1, true), "it was written later");
+        inputs.ended(1);
+        assert!(inputs.may_go(0, false));
     }
 
     proptest! {
         /// However the inputs take turns: numbers grow without holes, each is made of the offsets that there
-        /// were, and at any time one of the inputs may go on.
+        /// were, and of two batches one may go on.
         #[test]
         fn numbers_are_those_of_the_offsets(
-            steps in prop::collection::vec((0..2_usize, 1..20_i64, 0..50_i64), 0..40), cut in 0..40_usize,
+            steps in prop::collection::vec((0..2_usize, 1..20_i64, 0..50_i64, 0..9_i64), 0..40), cut in 0..40_usize,
         ) {
             let inputs = inputs();
             let (mut at, mut number) = ([10, 5], 15);
-            for (step, (which, by, watermark)) in steps.into_iter().enumerate() {
+            for (step, (which, by, from, length)) in steps.into_iter().enumerate() {
                 at[which] += by;
                 let (first, next) = inputs.advance(which, at[which]);
                 prop_assert_eq!((first, next), (number, number + by));
                 number = next;
                 prop_assert_eq!(inputs.of(number), Some(at.to_vec()));
-                inputs.note(which, Some(watermark), false);
-                prop_assert!(!(inputs.must_wait(0, true) && inputs.must_wait(1, false)));
+                inputs.offer(which, (from, from + length));
+                inputs.offer(1 - which, (20, 25));
+                prop_assert!(inputs.may_go(0, true) != inputs.may_go(1, false));
                 if step == cut {
                     inputs.forget(number);
                     prop_assert_eq!(inputs.of(15), None);

@@ -3,8 +3,14 @@
 //! A source that is alone has the offsets of its partition and waits for nobody.
 
 use super::{inputs::Inputs, joined::Told, source::Source};
-use crate::{engine::tracker::Ticket, join::Side};
-use std::sync::{Arc, atomic::Ordering};
+use crate::{engine::tracker::Ticket, join::Side, kafka::messages::Messages, types::Records as _};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+/// How often who waits for the other input looks again, should a wake-up be lost.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// An input of a task that joins two.
 pub struct Reading {
@@ -14,7 +20,7 @@ pub struct Reading {
     pub which: usize,
     /// The side of the join that its rows are.
     pub side: Side,
-    /// Does it go on where both are equally far in time?
+    /// Does it go on where batches of both overlap in time?
     pub goes_first: bool,
 }
 
@@ -52,23 +58,42 @@ impl Source {
         Some(Told { side, watermark, is_silent })
     }
 
-    /// Is the other input of a join behind this one in time, with something to read?
-    pub(super) fn waits_for_other(&self) -> bool {
-        self.reading.as_ref().is_some_and(|one| one.inputs.must_wait(one.which, one.goes_first))
-    }
-
-    /// Tells the other input of a join how far this one is; `is_empty` if nothing was there to be taken.
-    pub(super) fn tell_end(&self, is_empty: bool) {
-        if let Some(one) = &self.reading {
-            one.inputs.note(one.which, self.watermark(), is_empty && self.queue.is_at_end());
+    /// Tells the other input of a join that this one has nothing more, if that is so: nothing was there to be taken.
+    pub(super) fn tell_end(&self) {
+        if let Some(one) = self.reading.as_ref().filter(|_| self.queue.is_at_end()) {
+            one.inputs.ended(one.which);
         }
     }
 
-    /// Resolves when the other input of a join has gone on.
-    pub(super) async fn moved(&self) {
-        match &self.reading {
-            Some(one) => one.inputs.moved.notified().await,
-            None => std::future::pending().await,
+    /// Waits until it is the turn of `records`: the other input of a join has nothing that was written before them.
+    /// False if the task is to stop meanwhile.
+    pub(super) async fn in_step(&self, records: &Messages) -> bool {
+        let Some(one) = &self.reading else { return true };
+        let times = || (0..records.len()).map(|i| records.timestamp_ms(i));
+        let span = times().min().zip(times().max());
+        one.inputs.offer(one.which, span.unwrap_or_default());
+        loop {
+            let moved = one.inputs.moved.notified();
+            tokio::pin!(moved);
+            moved.as_mut().enable();
+            if !self.task.status.is_live() {
+                return false;
+            }
+            if one.inputs.may_go(one.which, one.goes_first) {
+                return true;
+            }
+            tokio::select! {
+                () = moved => {}
+                () = self.task.stopping.notified() => {}
+                () = tokio::time::sleep(LOOK) => {}
+            }
+        }
+    }
+
+    /// The records whose turn it was are through.
+    pub(super) fn stepped(&self) {
+        if let Some(one) = &self.reading {
+            one.inputs.taken(one.which);
         }
     }
 }

@@ -130,7 +130,11 @@ impl Source {
                 Ok(false) => return,
                 Err(error) => return self.task.status.fail(&error.to_string()),
             }
+            if !self.in_step(&records).await {
+                return;
+            }
             self.take(records, place, &places, &outputs).await;
+            self.stepped();
         }
     }
 
@@ -161,11 +165,9 @@ impl Source {
             settled.as_mut().enable();
             let room = self.batch_bytes.saturating_sub(records.bytes());
             let rows = config.batch_size - records.len();
-            let moved = self.moved();
-            tokio::pin!(moved);
-            if !self.waits_for_other() {
-                retry_later(&self.task.status, self.queue.take(&mut records, rows, room))?;
-                self.tell_end(records.is_empty());
+            retry_later(&self.task.status, self.queue.take(&mut records, rows, room))?;
+            if records.is_empty() {
+                self.tell_end();
             }
             let full = records.len() >= config.batch_size || records.bytes() >= self.batch_bytes;
             if !records.is_empty() {
@@ -184,7 +186,6 @@ impl Source {
             let timer = if records.is_empty() { self.task.next_timer() } else { None };
             tokio::select! {
                 () = self.queue.arrived() => {}
-                () = &mut moved => {}
                 () = &mut hungry, if !records.is_empty() => {}
                 () = self.task.stopping.notified() => {}
                 () = reach(&self.task.clock, deadline) => {}
