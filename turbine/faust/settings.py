@@ -28,7 +28,7 @@ class Settings(native.Settings):
 
     _defaults: ClassVar[Mapping[str, object]] = {
         "web_bind": "0.0.0.0",  # noqa: S104 - as Faust does
-        "fetch_buffer_bytes": 4 << 20,
+        "fetch_buffer_bytes": 12 << 20,
         "produce_buffer_bytes": 4 << 20,
     }
 
