@@ -1,7 +1,6 @@
 """What ``turbine reset`` does, apart from reading its options."""
 
 import contextlib
-import json
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -116,6 +115,8 @@ def _reset(
     start_at: str,
     to_earliest: bool,
 ) -> list[Step]:
+    from turbine._native import is_beginning
+
     steps = []
     groups: dict[str, list[Unit]] = {}
     has_state = set()
@@ -132,8 +133,9 @@ def _reset(
     there = set(admin.list_topics())
     for group, members in groups.items():
         found = [admin.group_offsets(group, unit.topic).values() for unit in members]
-        texts = [text for each in found for _, text in each]
-        is_begun = group in has_state or not all(map(_is_beginning, texts))
+        is_begun = group in has_state or not all(
+            is_beginning(*one) for each in found for one in each
+        )
         if is_begun or to_earliest:
             known = [unit for unit in members if unit.topic in there]
             oldest = to_earliest or start_at == "earliest"
@@ -163,15 +165,6 @@ def _begin(admin: "Admin", group: str, starts: dict[str, dict[int, int]]) -> Ste
 
     text = ", ".join(f"{topic} {_span(each)}" for topic, each in starts.items())
     return Step("offsets", group, text, "begin anew there; state of all machines is void", run)
-
-
-def _is_beginning(text: str) -> bool:
-    """Whether a reset has put *text* beside an offset, and nobody has committed since."""
-    prefix, _, fields = text.partition("{")
-    if prefix != "turbine:1:":
-        return False
-    said = json.loads("{" + fields)
-    return "g" in said and "x" not in said and said.get("t", 0) != 0
 
 
 def _remover(state: "LocalState", unit: Unit) -> Callable[[], object]:

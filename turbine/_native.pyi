@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol, Self, TypeAlias, final
 from turbine._native_follower import Follower as Follower
 from turbine._native_joins import Join as Join
 from turbine._native_operator import LocalState as LocalState
+from turbine._native_operator import is_beginning as is_beginning
 from turbine._native_operator import receipt as receipt
 from turbine._native_snapshots import Snapshots as Snapshots
 from turbine._native_state import State as State

@@ -32,6 +32,9 @@ class LocalState:
     def remove(self, owner: str, topic: str) -> None:
         """Remove the content of every partition."""
 
+def is_beginning(offset: int, text: str) -> bool:
+    """Whether a reset committed *offset* with *text* beside it, and nobody has since."""
+
 def receipt(
     position: int, token: int = 0, digest: int = 0, generation: int = 0, time_ms: int = 0
 ) -> str:

@@ -155,6 +155,12 @@ fn verdict(local: &Local, remote: &Remote) -> serde_json::Value {
     })
 }
 
+/// Did a reset commit `offset` with this text beside it, and nobody since?
+#[pyfunction]
+pub fn is_beginning(offset: i64, text: &str) -> bool {
+    Metadata::read(offset, text).receipt().is_some_and(Receipt::is_beginning)
+}
+
 /// The text beside a committed offset, of a commit that an operator makes.
 #[pyfunction]
 #[pyo3(signature = (position, token = 0, digest = 0, generation = 0, time_ms = 0))]

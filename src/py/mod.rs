@@ -71,7 +71,7 @@ mod _native {
     #[pymodule_export]
     use super::join::Join;
     #[pymodule_export]
-    use super::local_state::{LocalState, receipt};
+    use super::local_state::{LocalState, is_beginning, receipt};
     #[pymodule_export]
     use super::logs::{set_log_level, take_logs};
     #[pymodule_export]

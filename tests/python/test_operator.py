@@ -193,6 +193,16 @@ def test_a_reset_begins_anew_and_says_so_first(
     assert "nothing to do" in counted("reset", "--changelog").output
 
 
+def test_a_text_beside_an_offset_that_nobody_can_read_is_no_reset(
+    counted: Run, admin: Admin, app_id: str, topic: str
+) -> None:
+    assert counted("reset", "--changelog", "--yes").exit_code == 0
+    admin.set_group_offsets(app_id, topic, {0: (0, "turbine:1:{half")})
+    dry = counted("reset", "--changelog", as_json=True)
+    assert dry.exit_code == 0, dry.output
+    assert [step["what"] for step in json.loads(dry.stdout)["steps"]] == ["offsets"]
+
+
 def test_a_reset_to_the_oldest_records_commits_them(
     counted: Run, admin: Admin, app_id: str, topic: str
 ) -> None:
