@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from turbine.flows import Flow
     from turbine.topics import Topic
 
-__all__ = ["FlowJoin", "JoinMethods", "RightSide", "place"]
+__all__ = ["FlowJoin", "JoinMethods", "RightSide", "flow_of", "place"]
 
 _NAME = "join"
 """Name of the join in the state and in metrics: a plan has one."""
@@ -161,7 +161,7 @@ class JoinMethods:
         Raises:
             DeclarationError: It cannot work, or nothing bounds what it would keep.
         """
-        left, right = cast("Flow", self), _flow(other)
+        left, right = cast("Flow", self), flow_of(other, "join(")
         times = {"within": within, "before": before, "after": after, "grace": grace}
         given = {name: value for name, value in times.items() if value is not None}
         both: dict[str, Any] = {"on": on, "right_on": right_on, "how": how, "suffix": suffix}
@@ -213,7 +213,7 @@ class JoinMethods:
         Raises:
             DeclarationError: It cannot work.
         """
-        left, right = cast("Flow", self), _flow(other)
+        left, right = cast("Flow", self), flow_of(other, "join(")
         for flow in (left, right):
             if flow.is_table:
                 raise DeclarationError(
@@ -273,7 +273,17 @@ def _joined(
     )
 
 
-def _flow(other: Any) -> "Flow":
+def flow_of(other: Any, said: str) -> "Flow":
+    """
+    Return the flow that *other* is, or that its stream begins.
+
+    Args:
+        other: What was handed over.
+        said: What stood in front of it, for the message.
+
+    Raises:
+        DeclarationError: It is neither.
+    """
     from turbine._fluent import Fluent
     from turbine.flows import Flow
 
@@ -282,7 +292,7 @@ def _flow(other: Any) -> "Flow":
     if isinstance(other, Fluent):
         return other.flow()
     raise DeclarationError(
-        f"join({other!r}): write a stream with a model, as app.stream('payments', model=Payment), "
+        f"{said}{other!r}): write a stream with a model, as app.stream('payments', model=Payment), "
         "or what came of one by filter() and the like"
     )
 

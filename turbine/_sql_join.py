@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
+from turbine._flow_join import flow_of
 from turbine._sql_expr import refuse
 from turbine.exceptions import DeclarationError
 
@@ -85,7 +86,7 @@ def joined(flow: "Flow", query: Any, others: Mapping[str, Any]) -> "Flow":
             f".sql(..., {join.this.name}=app.stream('topic', model=Model))"
         )
     names = (query.find(exp.From).this.alias_or_name, join.this.alias_or_name)
-    sides = _Sides(flow, _flow(other, join.this.name), names)
+    sides = _Sides(flow, flow_of(other, f"sql({join.this.name}="), names)
     options = _options(join, sides)
     is_timed = not sides.left.is_table and not sides.right.is_table
     if is_timed and not join.method and not options:
@@ -98,19 +99,6 @@ def joined(flow: "Flow", query: Any, others: Mapping[str, Any]) -> "Flow":
         made = sides.left.join(sides.right, **keys, how=how, suffix=_SUFFIX, **options)
     _rename(query, sides, is_padded=how == "left")
     return made
-
-
-def _flow(other: Any, name: str) -> "Flow":
-    from turbine._fluent import Fluent
-    from turbine.flows import Flow
-
-    flow = other.flow() if isinstance(other, Fluent) else other
-    if not isinstance(flow, Flow):
-        raise DeclarationError(
-            f"sql({name}={other!r}): write a stream with a model, or what came of one by filter() "
-            "and the like"
-        )
-    return flow
 
 
 def _options(join: Any, sides: _Sides) -> dict[str, Any]:

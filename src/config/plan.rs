@@ -1,6 +1,6 @@
 //! What is done to rows that no handler takes, as declared.
 
-use super::{EventTimeConfig, Format};
+use super::{EventTimeConfig, Format, SubscriptionConfig};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -55,4 +55,12 @@ pub struct SideConfig {
     pub is_table: bool,
     /// Steps in front of the join.
     pub before: Value,
+}
+
+impl SubscriptionConfig {
+    /// The join of two topics, if its plan has one.
+    #[must_use]
+    pub fn join(&self) -> Option<&JoinConfig> {
+        self.plan.as_ref()?.join.as_ref()
+    }
 }

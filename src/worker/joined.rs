@@ -41,7 +41,7 @@ const SILENT: Duration = Duration::from_secs(10);
 
 /// The right of the join of `config`, if it has one.
 pub(super) fn right(config: &SubscriptionConfig) -> Option<&SideConfig> {
-    config.plan.as_ref()?.join.as_ref().map(|join| &join.right)
+    config.join().map(|join| &join.right)
 }
 
 /// The schema of the rows of the right is known under this name.
@@ -89,9 +89,7 @@ impl Right {
     ///
     /// [`Error::Config`] for a format that cannot work.
     pub(super) fn new(worker: &Worker, config: &SubscriptionConfig) -> Result<Option<Self>> {
-        let Some(join) = config.plan.as_ref().and_then(|plan| plan.join.as_ref()) else {
-            return Ok(None);
-        };
+        let Some(join) = config.join() else { return Ok(None) };
         let name = name_of_right(&config.name);
         let schema = schema_of(worker, &name);
         let side = join.right.clone();
@@ -210,7 +208,7 @@ impl Recipe {
             let at = stored.or(committed.filter(|_| !is_lost));
             (tp.clone(), at, if is_lost { StartAt::Earliest } else { start_at })
         });
-        begin_each_at(group, wanted.collect::<Vec<_>>().into_iter(), opening)
+        begin_each_at(group, wanted, opening)
     }
 
     /// Where each topic starts without an offset: tables and internal topics at their beginning.

@@ -3,7 +3,7 @@
 use super::{Worker, label, positions::InputSpace, restoring::Keeping};
 use crate::{
     codec::{KeyForm, Output, format::encoder, registry::Registry},
-    config::{Format, Guarantee, JoinConfig, StoreKind, SubscriptionConfig},
+    config::{Format, Guarantee, StoreKind, SubscriptionConfig},
     engine::horizon::Point,
     error::{Error, Result},
     state::{SpaceName, Store},
@@ -53,8 +53,7 @@ impl Parts {
         };
         let specs = specs.map(read).collect::<Result<_>>()?;
         let registry = worker.registry.clone();
-        let right = config.plan.as_ref().and_then(|plan| plan.join.as_ref());
-        let times = [config.event_time.as_ref(), right.map(|join| &join.right.event_time)];
+        let times = [config.event_time.as_ref(), config.join().map(|join| &join.right.event_time)];
         for (time, schema) in times.into_iter().zip(&schemas) {
             if let (Some(time), Some(schema)) = (time, schema) {
                 event_time::check(time, schema)?;
@@ -89,7 +88,7 @@ impl Parts {
     pub(super) fn gates(&self) -> Result<Gates> {
         let config = &self.config;
         let mut left_out = config.with_metadata.clone();
-        if config.event_time.is_some() || self.join().is_some() {
+        if config.event_time.is_some() || self.config.join().is_some() {
             left_out.extend(["event_time".to_owned(), "watermark".to_owned()]);
         }
         let output = |topic: &str, format: &Format| -> Result<Output> {
@@ -127,11 +126,6 @@ impl Parts {
         let metrics = |join: &str| worker.metrics.window(label, join);
         let plan = |plan| Plan::new(plan, [left, right], &metrics);
         self.config.plan.as_ref().map(plan).transpose()
-    }
-
-    /// The join of two topics, if the plan has one.
-    pub(super) fn join(&self) -> Option<&JoinConfig> {
-        self.config.plan.as_ref()?.join.as_ref()
     }
 
     /// What tells duplicates from other rows, without memory.
@@ -173,7 +167,7 @@ impl Parts {
         // Windows in memory would have to be read again from somewhere else.
         let can_replay = !self.resumes() || self.is_persistent();
         let mut spaces = Self::spaces().to_vec();
-        let inputs = 1 + usize::from(self.join().is_some());
+        let inputs = 1 + usize::from(self.config.join().is_some());
         // How the rows of two topics came to follow each other is not known any more.
         let can_replay = can_replay && inputs == 1;
         spaces.extend((inputs > 1).then(InputSpace::name));
