@@ -116,7 +116,7 @@ def test_a_worker_of_agents_loads_no_columns_and_keeps_its_memory_small(tmp_path
         agent.decoders()
         columns = {"pyarrow", "numpy"} & set(sys.modules)
         assert not columns, columns
-        assert app.conf.fetch_buffer_bytes < 16 << 20
+        assert app.conf.fetch_buffer_bytes == 12 << 20
         keep_memory_small()
         is_small = ctypes.CDLL(None).prctl(42, 0, 0, 0, 0)
         assert is_small or not sys.platform.startswith("linux")

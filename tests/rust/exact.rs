@@ -68,6 +68,20 @@ fn write(producer: &Producer, topic: &str, values: &[&str]) {
     inbox.recv_timeout(TIMEOUT).unwrap().unwrap();
 }
 
+/// A broker with these records in one committed transaction.
+fn broker_with(values: &[String]) -> Broker {
+    let broker = broker();
+    let writer = transactional(&broker, "writer");
+    writer.begin().unwrap();
+    write(&writer, "t", &values.iter().map(String::as_str).collect::<Vec<_>>());
+    writer.commit().unwrap();
+    broker
+}
+
+fn numbers(of: std::ops::Range<i64>) -> Vec<String> {
+    of.map(|n| n.to_string()).collect()
+}
+
 /// A member whose partitions all begin at the same place.
 struct Everything {
     begin: Begin,
@@ -137,12 +151,7 @@ fn tp() -> TopicPartition {
 /// the offset, however much has been fetched.
 #[test]
 fn a_held_partition_begins_where_it_is_released() {
-    let broker = broker();
-    let writer = transactional(&broker, "writer");
-    writer.begin().unwrap();
-    let values: Vec<String> = (0..50).map(|n| n.to_string()).collect();
-    write(&writer, "t", &values.iter().map(String::as_str).collect::<Vec<_>>());
-    writer.commit().unwrap();
+    let broker = broker_with(&numbers(0..50));
     let (member, all) = join(&broker, "g", Begin::Held);
     assert_eq!(all.take(1, Duration::from_millis(300)), []);
     member.release(&tp(), Some(40), &|| true).unwrap();
@@ -156,11 +165,7 @@ fn a_held_partition_begins_where_it_is_released() {
 /// Without an offset a partition that is released begins where a group without offsets does.
 #[test]
 fn a_release_without_an_offset_begins_at_the_beginning() {
-    let broker = broker();
-    let writer = transactional(&broker, "writer");
-    writer.begin().unwrap();
-    write(&writer, "t", &["first", "second"]);
-    writer.commit().unwrap();
+    let broker = broker_with(&["first".to_owned(), "second".to_owned()]);
     let (member, all) = join(&broker, "g", Begin::Held);
     member.release(&tp(), None, &|| true).unwrap();
     let got = all.take(2, TIMEOUT);
@@ -172,11 +177,7 @@ fn a_release_without_an_offset_begins_at_the_beginning() {
 /// Who comes when the partition is somebody else's neither lets records come nor holds them up.
 #[test]
 fn who_is_late_neither_releases_nor_holds_a_partition() {
-    let broker = broker();
-    let writer = transactional(&broker, "writer");
-    writer.begin().unwrap();
-    write(&writer, "t", &["first", "second"]);
-    writer.commit().unwrap();
+    let broker = broker_with(&["first".to_owned(), "second".to_owned()]);
     let (member, all) = join(&broker, "g", Begin::Held);
     member.release(&tp(), Some(0), &|| false).unwrap();
     assert_eq!(all.take(1, Duration::from_millis(300)), []);
@@ -191,12 +192,7 @@ fn who_is_late_neither_releases_nor_holds_a_partition() {
 /// Where the beginning is was asked for, and the partition had somebody else's offset before the answer came.
 #[test]
 fn who_has_asked_for_the_beginning_and_is_late_does_not_move_the_partition() {
-    let broker = broker();
-    let writer = transactional(&broker, "writer");
-    writer.begin().unwrap();
-    let values: Vec<String> = (0..50).map(|n| n.to_string()).collect();
-    write(&writer, "t", &values.iter().map(String::as_str).collect::<Vec<_>>());
-    writer.commit().unwrap();
+    let broker = broker_with(&numbers(0..50));
     let (member, all) = join(&broker, "g", Begin::Held);
     let target = Target::named("ListOffsets", None, None).unwrap();
     let held = broker.add_fault(target, Action::Hold(Direction::Requests), None).unwrap();

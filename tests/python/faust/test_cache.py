@@ -26,7 +26,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     pytest.importorskip("redis")
     program = shutil.which("redis-server")
     if program is None:
-        pytest.skip("there is no redis-server on this machine")
+        pytest.skip("no redis-server: apt-get install redis-server")
     path = tmp_path_factory.mktemp("redis") / "socket"
     options = ["--port", "0", "--save", "", "--dir", str(path.parent)]
     server = subprocess.Popen(

@@ -26,12 +26,8 @@ def server() -> Iterator[socket.socket]:
         yield listening
 
 
-async def test_a_server_gets_what_the_worker_has_counted_once(
-    faust_app: MakeFaust, make_topic: MakeTopic, produce: Produce, server: socket.socket
-) -> None:
-    topic, app, seen = make_topic(partitions=1), faust_app(), []
-    host, port = server.getsockname()
-    app.monitor = StatsdMonitor(host=host, port=port, prefix="shop")
+def count_sold(app: faust.App, topic: str, seen: list[Any]) -> None:
+    """Have an agent that counts what it has seen with the app's monitor."""
 
     @app.agent(topic)
     async def agent(stream: Any) -> None:
@@ -39,6 +35,16 @@ async def test_a_server_gets_what_the_worker_has_counted_once(
             seen.append(value)
             app.monitor.count("sold")
 
+
+async def test_a_server_gets_what_the_worker_has_counted_once(
+    faust_app: MakeFaust, make_topic: MakeTopic, produce: Produce, server: socket.socket
+) -> None:
+    topic, app = make_topic(partitions=1), faust_app()
+    seen: list[Any] = []
+    host, port = server.getsockname()
+    app.monitor = StatsdMonitor(host=host, port=port, prefix="shop")
+
+    count_sold(app, topic, seen)
     produce(topic, range(7))
     async with app.running():
         await until(lambda: len(seen) == 7)
@@ -61,16 +67,12 @@ async def test_opentelemetry_reads_what_the_worker_has_counted(
     sdk = pytest.importorskip("opentelemetry.sdk.metrics")
     export = pytest.importorskip("opentelemetry.sdk.metrics.export")
     reader = export.InMemoryMetricReader()
-    topic, app, seen = make_topic(partitions=1), faust_app(), []
+    topic, app = make_topic(partitions=1), faust_app()
+    seen: list[Any] = []
     monitor = OpenTelemetryMonitor(sdk.MeterProvider([reader]), prefix="shop")
     app.monitor = monitor
 
-    @app.agent(topic)
-    async def agent(stream: Any) -> None:
-        async for value in stream:
-            seen.append(value)
-            app.monitor.count("sold")
-
+    count_sold(app, topic, seen)
     produce(topic, range(7))
     async with app.running():
         await until(lambda: len(seen) == 7)
