@@ -69,6 +69,24 @@ async def test_rows_of_no_branch_are_dropped_without_an_output(
         assert (await read(consume, noted, 1))[0] == ROWS[0]
 
 
+async def test_outputs_of_one_batch_may_be_more_than_the_producers_buffer_holds(
+    app_factory: MakeApp, make_topic: MakeTopic, produce: Produce, consume: Consume
+) -> None:
+    app = app_factory(produce_buffer_bytes=100_000)
+    source, out, noted = of(make_topic, "in", "out", "noted")
+
+    @app.subscribe(source, publish_to=out, side_outputs={"noted": noted})
+    def many(batch: pa.RecordBatch, ctx: Any) -> pa.Table:
+        rows = pa.Table.from_batches([batch] * 1_000)
+        ctx.emit("noted", rows.combine_chunks().to_batches()[0])
+        return rows
+
+    produce(source, ROWS[:1])
+    async with app.running():
+        assert len(await read(consume, out, 1_000)) == 1_000
+        assert len(await read(consume, noted, 1_000)) == 1_000
+
+
 async def test_a_predicate_that_does_not_fit_what_is_returned_stops_in_front_of_the_batch(
     app_factory: MakeApp, make_topic: MakeTopic, produce: Produce
 ) -> None:
