@@ -190,6 +190,27 @@ PICTURES = [
         ["left", "right", "results"],
         "join",
     ),
+    Picture(
+        "lookup",
+        "A lookup with a ttl of 15 s: the first row of a key asks, rows of its time do not",
+        [(4, "a"), (8, "a"), (12, "b"), (17, "a"), (28, "a"), (31, "b")],
+        [
+            [
+                Bar(4, 6, colour=EARLY),
+                Bar(6, 21, "answer for a"),
+                Bar(28, 30, colour=EARLY),
+                Bar(30, 40, "answer for a", open_end=True),
+            ],
+            [
+                Bar(12, 14, colour=EARLY),
+                Bar(14, 29, "none for b", colour=SOFT),
+                Bar(31, 33, colour=EARLY),
+                Bar(33, 40, "answer for b", open_end=True),
+            ],
+        ],
+        ["call, cache", "call, cache"],
+        "join",
+    ),
 ]
 
 

@@ -1,9 +1,11 @@
 //! Every metric: its name, its unit in the name, its help text.
 
 mod exact;
+mod lookups;
 mod snapshots;
 
 pub use exact::{CommitSteps, ExactMetrics};
+pub use lookups::LookupMetrics;
 pub use snapshots::{SnapshotMetrics, TaskSnapshotMetrics};
 
 use prometheus::{
@@ -51,6 +53,8 @@ pub struct Metrics {
     restored_bytes: IntCounterVec,
     /// Those of snapshots.
     pub snapshots: SnapshotMetrics,
+    /// Those of lookups of plans.
+    pub lookups: LookupMetrics,
     /// Partitions gained since the start.
     pub assigned: IntCounter,
     /// Partitions given away since the start.
@@ -258,6 +262,7 @@ impl Metrics {
                 "Bytes of changelogs that were read to restore state.",
             ),
             snapshots: SnapshotMetrics::new(&registry),
+            lookups: LookupMetrics::new(&registry, SECONDS),
             assigned: counter("turbine_partitions_assigned_total", "Partitions gained."),
             revoked: counter("turbine_partitions_revoked_total", "Partitions given away or lost."),
             acknowledged: counter(

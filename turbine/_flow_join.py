@@ -316,6 +316,12 @@ def _check(left: "Flow", right: "Flow") -> None:
 
 
 def _check_rows(flow: "Flow", word: str) -> None:
+    if flow.lookups:
+        raise DeclarationError(
+            f"{word} stands behind lookup(), whose rows are written by Python: write "
+            ".through('topic', key=..., event_time='column') in front of it, or look up behind "
+            "the join"
+        )
     if flow.group is not None or flow.is_joined:
         raise DeclarationError(
             f"{word} takes rows of a topic, and these are grouped or joined already: write "

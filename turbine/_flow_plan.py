@@ -15,6 +15,7 @@ from turbine.functions import Expr
 
 if TYPE_CHECKING:
     from turbine._flow_join import FlowJoin
+    from turbine._lookup import Lookup
     from turbine.windows import Window
 
 __all__ = ["FlowPlan", "Node", "columns_of", "named", "schema_behind", "schema_of_window"]
@@ -51,6 +52,7 @@ class FlowPlan:
         nodes: What `explain` says of it, without source and sink.
         is_strict: Whether a value that cannot be computed stops the partition.
         join: The join with a second topic, if there is one, in the place of the window.
+        lookups: What functions are asked for behind the first steps; then Python runs the plan.
     """
 
     source_schema: Any
@@ -61,9 +63,12 @@ class FlowPlan:
     nodes: tuple[Node, ...] = field(default=())
     is_strict: bool = False
     join: "FlowJoin | None" = None
+    lookups: "tuple[Lookup, ...]" = ()
 
-    def config(self) -> dict[str, Any]:
-        """Describe it to the core."""
+    def config(self) -> dict[str, Any] | None:
+        """Describe it to the core, if it runs there."""
+        if self.lookups:
+            return None
         return {
             "before": list(self.before),
             "after": list(self.after),
@@ -78,10 +83,10 @@ class FlowPlan:
         Raises:
             DeclarationError: The plan has a window or a join, whose rows come from many batches.
         """
-        if self.window is not None or self.join is not None:
+        if self.window is not None or self.join is not None or self.lookups:
             raise DeclarationError(
-                "a plan with a window or a join has no result for one batch: run it on a broker, "
-                "as with turbine.testing"
+                "a plan with a window, a join or a lookup has no result for one batch: run it on a "
+                "broker, as with turbine.testing"
             )
         return run_steps(self.before, batch, is_strict=self.is_strict)
 

@@ -10,6 +10,7 @@ from turbine.exceptions import DeclarationError
 from turbine.functions import Expr, lit
 
 if TYPE_CHECKING:
+    from turbine._flow_plan import FlowPlan
     from turbine.flows import Flow
     from turbine.subscriptions import Subscription
     from turbine.topics import Topic
@@ -85,7 +86,7 @@ def declare(flow: "Flow", topic: "str | Topic", key: str | None, options: Any) -
         line["window"] = plan.window
     one = Subscription(
         app,
-        plan,
+        _handler(app, plan, name),
         flow.source,
         publish_to=topic,
         message_key=_key(flow, key),
@@ -96,6 +97,15 @@ def declare(flow: "Flow", topic: "str | Topic", key: str | None, options: Any) -
     app._check_free("plan", one.name)  # noqa: SLF001 - the app's own part
     app.subscriptions[one.name] = one
     return one
+
+
+def _handler(app: Any, plan: "FlowPlan", name: str) -> Any:
+    """What has the rows: the core as a rule, Python where functions are asked."""
+    if not plan.lookups:
+        return plan
+    from turbine._lookup_run import LookedUp
+
+    return LookedUp(plan, app, name)
 
 
 def _check_of_one_topic(options: Any) -> None:

@@ -64,6 +64,10 @@ class Fluent:
         """As `Flow.as_table`."""
         return self.flow().as_table()
 
+    def lookup(self, fn: Any, **options: Any) -> "Flow":
+        """As `Flow.lookup`."""
+        return self.flow().lookup(fn, **options)
+
     def join(self, other: Any, **options: Any) -> "Flow":
         """As `Flow.join`."""
         return self.flow().join(other, **options)

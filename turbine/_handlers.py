@@ -13,11 +13,11 @@ from turbine.exceptions import DeclarationError, HandlerError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from turbine._native import Batch, State
+    from turbine._native import Batch, State, Worker
     from turbine.subscriptions import Subscription
     from turbine.windowing import HostedWindow
 
-__all__ = ["Call", "Handler", "Shape", "check_keyed", "shape_of"]
+__all__ = ["Call", "Handler", "RowsFailed", "Shape", "check_keyed", "shape_of"]
 
 
 class Shape(NamedTuple):
@@ -99,6 +99,21 @@ def _refuse(name: str, signature: inspect.Signature, *, in_class: bool, is_keyed
     )
 
 
+class RowsFailed(Exception):  # noqa: N818 - read by who called, not by users
+    """
+    Some rows of a batch could not be handled; the others were.
+
+    Attributes:
+        bad: Their numbers in the batch, in order, each with what happened.
+        rest: What the others gave.
+    """
+
+    def __init__(self, bad: Sequence[tuple[int, str]], rest: Any) -> None:
+        super().__init__(bad[0][1])
+        self.bad = list(bad)
+        self.rest = rest
+
+
 class Call(NamedTuple):
     """
     What one run of a handler gave; nothing of it has taken effect yet.
@@ -128,6 +143,7 @@ class Handler:
     def __init__(self, subscription: "Subscription") -> None:
         self.name = subscription.name
         self.is_async = subscription.is_async
+        self._is_plan = subscription.plan is not None
         self._shape = subscription.shape
         self._sides = {name: index for index, name in enumerate(subscription.side_outputs)}
         self.windows: tuple[HostedWindow, ...] = ()
@@ -138,6 +154,9 @@ class Handler:
         self._on_timer = options.on_timer
         self._timer_takes_ctx = options.timer_takes_ctx
         self._partition_key = subscription.line.partition_key
+        if subscription.plan is not None and subscription.plan.lookups:
+            # Each worker has a memory of its own.
+            self._fn = subscription.fn.anew()  # type: ignore[attr-defined] # a LookedUp
         if isinstance(subscription.fn, type):
             from turbine.windowing import hosted_windows
 
@@ -194,6 +213,12 @@ class Handler:
         for name, rows in results:
             outputs += by_name[name].call_back(NO_STATE if state is None else state, rows)
         return outputs
+
+    def bind(self, native: "Worker") -> None:
+        """Let a plan that asks functions be counted."""
+        bind = getattr(self._fn, "bind", None)
+        if self._is_plan and bind is not None:
+            bind(native)
 
     def stop(self) -> None:
         """Let go of what was made for calls; there are no more."""

@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol, Self, TypeAlias, final
 
 from turbine._native_follower import Follower as Follower
 from turbine._native_joins import Join as Join
+from turbine._native_joins import Steps as Steps
 from turbine._native_operator import LocalState as LocalState
 from turbine._native_operator import is_beginning as is_beginning
 from turbine._native_operator import receipt as receipt
@@ -441,6 +442,9 @@ class Worker:
     def health(self) -> list[str]:
         """Reasons why the worker is not well; empty if it is."""
     def ready(self) -> list[str]: ...
+    def note_lookups(
+        self, lookup: str, hits: int, misses: int, errors: int, seconds: list[float], /
+    ) -> None: ...
     def metrics(self) -> str: ...
 
 def take_logs() -> list[tuple[int, str, str]]:
@@ -479,12 +483,6 @@ class Splitter:
     def __new__(cls, predicates: Sequence[str], /) -> Self: ...
     def split(self, rows: Any, strict: bool = False, /) -> tuple[list[tuple[int, Any]], int]:
         """(branch, its rows), the rest as one more branch; failures as `Expression.evaluate`."""
-
-@final
-class Steps:
-    def __new__(cls, steps: str, strict: bool = False, /) -> Self: ...
-    def apply(self, batch: Any, /) -> tuple[Any, int]:
-        """(`pyarrow.RecordBatch` behind the last step, values that could not be computed)."""
 
 def explode(batch: Any, column: str, keep_empty: bool, /) -> Any:
     """A row for each element of a list column."""

@@ -24,3 +24,9 @@ class Join:
         """(`pyarrow.RecordBatch` each, those that came late); *right* says whose rows they are."""
     def advance(self, right: bool, watermark_ms: int, /) -> tuple[list[Any], Any | None]:
         """As `update`, for time that passes on one side of a join without a state."""
+
+@final
+class Steps:
+    def __new__(cls, steps: str, strict: bool = False, /) -> Self: ...
+    def apply(self, batch: Any, /) -> tuple[Any, int]:
+        """(`pyarrow.RecordBatch` behind the last step, values that could not be computed)."""

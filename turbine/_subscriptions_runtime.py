@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from turbine._handlers import Call, Handler
+from turbine._handlers import Call, Handler, RowsFailed
 from turbine._wake import was_cancelled
 from turbine.exceptions import StateError, TurbineError, WorkerStopped
 from turbine.subscriptions import Subscription
@@ -184,6 +184,11 @@ def _work_on(
                 calls.append(outcome)
                 continue
             _check_may_go_on(subscription, attempt, outcome)
+            if isinstance(outcome, RowsFailed):
+                calls.append(Call([(None, outcome.rest)], []))
+                bad += outcome.bad
+                _report_left_out(subscription, attempt, outcome.bad)
+                continue
             _report(subscription, batch, attempt, outcome)
             yield from _bisect(attempt, outcome, calls, bad)
             _report_left_out(subscription, attempt, bad)
@@ -216,8 +221,9 @@ def _check_may_go_on(subscription: Subscription, attempt: Attempt, error: BaseEx
     if policy == "skip" or (policy == "dlq" and attempt.window is None):
         return
     logger.error("subscription %s raised", subscription.name, exc_info=error)
+    kind = "" if isinstance(error, RowsFailed) else f"the handler raised {type(error).__name__}: "
     said = (
-        f"the handler raised {type(error).__name__}: {error}. Nothing is lost: the partition waits "
+        f"{kind}{error}. Nothing is lost: the partition waits "
         "in front of the batch. Mend the handler and restart, or declare "
     )
     if attempt.window is not None:

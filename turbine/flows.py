@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 from turbine import _declare
 from turbine._flow_columns import Origins, rooted
+from turbine._flow_group import Group, aliased, check_bounded, said_of
 from turbine._flow_join import FlowJoin, JoinMethods
 from turbine._flow_plan import (
     FlowPlan,
@@ -40,6 +41,7 @@ from turbine._flow_plan import (
     schema_of_window,
 )
 from turbine._flow_sink import declare, next_flow
+from turbine._lookup import Lookup, LookupMethods, with_step
 from turbine.aggregates import (
     Aggregate,
 )
@@ -84,23 +86,11 @@ __all__ = [
     "when",
 ]
 
-_GROWING = frozenset({"count_distinct", "mode", "top_k", "collect_list", "collect_set"})
-"""Aggregates that keep every different value, unless a limit is said."""
 _OF_RESULTS = frozenset({"window_start_ms", "window_end_ms", "window_result"})
 
 
 @dataclass(frozen=True)
-class Group:
-    """What `Flow.group_by` was told."""
-
-    keys: tuple[str, ...]
-    is_together: bool
-    partitions: int | None
-    origins: Origins
-
-
-@dataclass(frozen=True)
-class Flow(JoinMethods):
+class Flow(JoinMethods, LookupMethods):
     """
     A plan that is being written. Made by the methods of a stream; see `App.stream`.
 
@@ -125,6 +115,7 @@ class Flow(JoinMethods):
     _window: Window | None = None
     _is_aggregated: bool = False
     _join: FlowJoin | None = None
+    _lookups: tuple[Lookup, ...] = ()
     _nodes: tuple[Node, ...] = ()
 
     def __repr__(self) -> str:
@@ -236,6 +227,11 @@ class Flow(JoinMethods):
         Raises:
             DeclarationError: There is no such column, or the rows are grouped already.
         """
+        if self._lookups:
+            raise DeclarationError(
+                "group_by() stands behind lookup(), whose rows are written by Python: write "
+                ".through('topic', key=..., event_time='column') in between"
+            )
         if self._join is not None:
             raise DeclarationError(
                 "group_by() stands behind join(), and its windows would need the time of joined "
@@ -307,19 +303,19 @@ class Flow(JoinMethods):
             raise DeclarationError(
                 "agg() stands once, behind group_by(): write .group_by('user').agg(n=count())"
             )
-        values = [*aggregates, *(_alias(one, name) for name, one in more.items())]
+        values = [*aggregates, *(aliased(one, name) for name, one in more.items())]
         key = self._group.keys
         if self._window is None:
-            _check_bounded(values)
+            check_bounded(values)
             table = everything(key=key, value=values, persistent=True)
             return self._aggregated(
-                table, Node("agg", f"{_values(values)}; a table, kept for ever")
+                table, Node("agg", f"{said_of(values)}; a table, kept for ever")
             )
         window = dataclasses.replace(self._window, key=key, value=values)
         where = "in the store" if window.persistent else "in memory"
         kind = ", ".join(f"{k} {v}" for k, v in window.kind.items() if k != "type" and v)
         told = Node("window", f"{window.kind['type']} {kind}, {where}".replace(" ,", ","))
-        return self._aggregated(window, told, Node("agg", _values(values)))
+        return self._aggregated(window, told, Node("agg", said_of(values)))
 
     def _aggregated(self, window: Window, *nodes: Node) -> "Flow":
         is_table = window.kind["type"] == "global"
@@ -404,6 +400,7 @@ class Flow(JoinMethods):
             self._nodes,
             is_strict,
             self._join,
+            self._lookups,
         )
 
     # -- inside ------------------------------------------------------------------------------
@@ -422,6 +419,11 @@ class Flow(JoinMethods):
     def is_joined(self) -> bool:
         """Whether `join` was there."""
         return self._join is not None
+
+    @property
+    def lookups(self) -> tuple[Lookup, ...]:
+        """What `lookup` was told, each time."""
+        return self._lookups
 
     @property
     def steps(self) -> tuple[Mapping[str, Any], ...]:
@@ -457,8 +459,11 @@ class Flow(JoinMethods):
             raise DeclarationError(
                 f"{node.kind}() stands behind as_table(): write it in front, as_table() is the last"
             )
-        steps = "_after" if self._is_aggregated or self._join else "_before"
-        changes: dict[str, Any] = {steps: (*getattr(self, steps), step)}
+        if self._lookups:
+            changes: dict[str, Any] = {"_lookups": with_step(self._lookups, step)}
+        else:
+            steps = "_after" if self._is_aggregated or self._join else "_before"
+            changes = {steps: (*getattr(self, steps), step)}
         return self.with_node(node, schema=schema, _origins=new, **changes)
 
 
@@ -467,27 +472,3 @@ def _listed(columns: Mapping[str, Expr]) -> str:
         name if dict(expr.tree) == {"col": name} else f"{name} = {expr!r}"
         for name, expr in columns.items()
     )
-
-
-def _values(values: list[Aggregate]) -> str:
-    return ", ".join(f"{one.output} = {one!r}" if one.output else repr(one) for one in values)
-
-
-def _alias(one: Any, name: str) -> Aggregate:
-    if not isinstance(one, Aggregate):
-        raise DeclarationError(
-            f"agg({name}={one!r}) is no aggregate: write agg({name}=count()) or "
-            f"agg({name}=sum('amount'))"
-        )
-    return one.alias(name)
-
-
-def _check_bounded(values: list[Aggregate]) -> None:
-    for one in values:
-        function = getattr(one, "function", "")
-        if function in _GROWING and getattr(one, "limit", None) is None:
-            raise DeclarationError(
-                f"{one!r} without a window keeps every value for ever: write "
-                ".window(tumbling('1h')) in front of agg(), or an aggregate of bounded size, as "
-                "ApproxCountDistinct or CollectList(..., limit=100)"
-            )

@@ -174,9 +174,10 @@ class Runtime:
             await self._abort()
             raise
         for subscription in app.subscriptions.values():
-            if subscription.plan is not None:
+            if subscription.plan is not None and not subscription.plan.lookups:
                 continue
             handler = self._handlers[subscription.name]
+            handler.bind(self._native)
             if subscription.is_async:
                 work = AsyncRunner(self._native, wake, subscription, handler).run()
                 self._spawn(work, subscription.name)

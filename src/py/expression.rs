@@ -4,6 +4,7 @@ use super::batch::batches;
 use crate::engine::{groups, shard};
 use crate::error::Error;
 use crate::expr::{self, OnComputeError};
+use crate::task::subscription::is_of_the_line;
 use arrow::compute::filter_record_batch;
 use pyo3::{intern, prelude::*};
 use pyo3_arrow::{PyArray, PyDataType, PyRecordBatch, PySchema};
@@ -125,7 +126,7 @@ impl Steps {
         batch: PyRecordBatch,
     ) -> PyResult<(Bound<'py, PyAny>, u64)> {
         let batch = batch.into_inner();
-        let done = py.detach(|| self.0.apply(batch, |_| false))?;
+        let done = py.detach(|| self.0.apply(batch, is_of_the_line))?;
         Ok((PyRecordBatch::new(done.batch).into_pyarrow(py)?, done.failed))
     }
 }

@@ -236,6 +236,12 @@ impl Worker {
         py.detach(|| self.worker.ready().reasons)
     }
 
+    /// Counts keys that a lookup found in its cache, or not, calls that failed, and how long each took.
+    #[pyo3(signature = (lookup, hits, misses, errors, seconds, /))]
+    fn note_lookups(&self, lookup: &str, hits: u64, misses: u64, errors: u64, seconds: Vec<f64>) {
+        self.worker.metrics.lookups.note(lookup, (hits, misses, errors), &seconds);
+    }
+
     fn metrics(&self, py: Python<'_>) -> String {
         py.detach(|| self.worker.metrics())
     }

@@ -30,7 +30,7 @@ mod writer;
 pub use checkpoints::{ChangelogWriter, Checkpoints};
 pub use inputs::Inputs;
 pub use job::{Content, Job};
-pub use plan::Plan;
+pub use plan::{Plan, is_of_the_line};
 pub use reading::Reading;
 pub use replaying::Replaying;
 pub use resume::Resume;

@@ -163,6 +163,7 @@ pub(super) fn apply(steps: &Steps, rows: RecordBatch) -> Result<Option<RecordBat
 }
 
 /// Event time, watermark and metadata: columns that the line has added.
-fn is_of_the_line(field: &Field) -> bool {
+#[must_use]
+pub fn is_of_the_line(field: &Field) -> bool {
     field.metadata().contains_key(MARK)
 }
