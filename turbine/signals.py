@@ -19,12 +19,17 @@ class Signal:
 
         @app.on_partitions_assigned.connect
         async def assigned(app, partitions): ...
+
+    Args:
+        name: As it is called in messages.
+        changed: Called when a handler was connected or disconnected.
     """
 
-    __slots__ = ("_handlers", "name")
+    __slots__ = ("_changed", "_handlers", "name")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, changed: Callable[[], None] | None = None) -> None:
         self.name = name
+        self._changed = changed
         self._handlers: list[Callable[..., Any]] = []
 
     @overload
@@ -48,6 +53,7 @@ class Signal:
                 f"write @app.{self.name}.connect above a def"
             )
         self._handlers.append(handler)
+        self._tell()
         return handler
 
     __call__ = connect
@@ -56,6 +62,11 @@ class Signal:
         """Forget *handler*; nothing happens if it is not connected."""
         if handler in self._handlers:
             self._handlers.remove(handler)
+            self._tell()
+
+    def _tell(self) -> None:
+        if self._changed is not None:
+            self._changed()
 
     async def send(self, sender: object, *args: Any, **kwargs: Any) -> None:
         """Call every handler in the order of their connection; the first exception ends it."""

@@ -216,10 +216,9 @@ class Topic:
         time_ms = -1 if timestamp is None else _to_ms(timestamp)
         raw = None if headers is None else _raw_headers(headers)
         delivery = producer.send(self.name, key, value, number, time_ms, raw)
-        while delivery is None:
-            loop = asyncio.get_running_loop()
-            await loop.run_in_executor(None, producer.wait_room, _ROOM_POLL_MS)
-            delivery = producer.send(self.name, key, value, number, time_ms, raw)
+        if delivery is None:
+            record = self.name, key, value, number, time_ms, raw
+            delivery = await _when_there_is_room(producer, record)
         return Pending(delivery)
 
     send_raw = send
@@ -268,6 +267,21 @@ class Topic:
                     retryable=True,
                 )
             delivery = producer.send(self.name, key, value, number, time_ms, raw)
+        return Pending(delivery)
+
+    async def _send_json(self, key: Any, value: Any) -> Pending:
+        """As `send`, of a value that a topic with JSON takes as it is."""
+        if len(self.names) != 1:
+            raise _several_names(self)
+        app, sender = self.app, SENDER.get()
+        producer: Any = (
+            app._producer or app._find_producer()  # noqa: SLF001 - the app's own part
+            if sender is None or sender.app is not app
+            else sender.turn
+        )
+        delivery = producer.send(self.name, key, value)
+        if delivery is None:
+            delivery = await _when_there_is_room(producer, (self.name, key, value))
         return Pending(delivery)
 
     async def declare(self) -> None:
@@ -375,6 +389,16 @@ class Topic:
 
     def __repr__(self) -> str:
         return f"<Topic {self}>"
+
+
+async def _when_there_is_room(producer: Any, record: tuple[Any, ...]) -> "Delivery":
+    """Send *record* when the producer takes it."""
+    loop = asyncio.get_running_loop()
+    while True:
+        await loop.run_in_executor(None, producer.wait_room, _ROOM_POLL_MS)
+        delivery: Delivery | None = producer.send(*record)
+        if delivery is not None:
+            return delivery
 
 
 def _several_names(topic: Topic) -> DeclarationError:

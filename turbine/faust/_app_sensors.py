@@ -29,8 +29,9 @@ class AppSensors(native.App):
         super().__init__(id, **settings)
         self._monitor_kind = kind
         self._monitor: Monitor | None = None
+        self.tells_of_sends = False
         self.sensors = SensorDelegate(self)
-        self.on_produce_message = Signal("on_produce_message")
+        self.on_produce_message = Signal("on_produce_message", self.look_who_hears)
         self.on_worker_init.connect(_with_monitor)
 
     @property
@@ -65,10 +66,9 @@ class AppSensors(native.App):
         wanted = self.sensors.hears(*PAGES)
         return [Middleware(PageWatch, sensors=self.sensors)] if wanted else []
 
-    @property
-    def tells_of_sends(self) -> bool:
-        """Whether somebody wants to know what is sent."""
-        return self.sensors.hears_sends or bool(self.on_produce_message)
+    def look_who_hears(self) -> None:
+        """Take note of a sensor, or a function of `on_produce_message`, that came or went."""
+        self.tells_of_sends = self.sensors.hears_sends or bool(self.on_produce_message)
 
 
 def _with_monitor(app: Any) -> None:

@@ -11,7 +11,7 @@ from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from turbine import _declare
 from turbine import app as native
@@ -26,7 +26,7 @@ from turbine.faust.serializers.schemas import Schema
 from turbine.topics import Pending
 from turbine.topics import Topic as NativeTopic
 
-__all__ = ["CODEC_OPTIONS", "AppTopics", "Topic", "with_codecs"]
+__all__ = ["CODEC_OPTIONS", "AppTopics", "How", "Topic", "with_codecs"]
 
 CODEC_OPTIONS = ("key_serializer", "value_serializer", "schema")
 """Options of an agent that are of its topic."""
@@ -50,6 +50,31 @@ class _Raw:
     headers: Any = ()
 
 
+class How(TypedDict, total=False):
+    """
+    How a record is sent.
+
+    Attributes:
+        partition: Partition; chosen by the key if None.
+        timestamp: Seconds since the Unix epoch, or an aware `datetime`; now if None.
+        headers: Names and values; text becomes UTF-8.
+        schema: Another one for this record.
+        key_serializer: Another codec for this key.
+        value_serializer: Another codec for this value.
+        callback: Called with the pending record.
+        force: Accepted; a record always goes out when it is sent.
+    """
+
+    partition: int | None
+    timestamp: float | datetime | None
+    headers: Any
+    schema: Schema | None
+    key_serializer: CodecArg
+    value_serializer: CodecArg
+    callback: Callable[[Any], Any] | None
+    force: bool
+
+
 class _Decoder:
     """A decoder of the core in Python: the bytes of one key or value to an object."""
 
@@ -65,13 +90,14 @@ class Topic(NativeTopic):
         schema: Types and codecs.
     """
 
-    __slots__ = ("_has_native_codecs", "schema")
+    __slots__ = ("_has_native_codecs", "_takes_dicts", "schema")
 
     app: Any
 
     def __init__(self, app: Any, names: tuple[str, ...], *, schema: Schema, **options: Any) -> None:
         self.schema = schema
         self._has_native_codecs: bool | None = None
+        self._takes_dicts = False
         super().__init__(
             app, names, key_type=schema.key_type, value_type=schema.value_type, **options
         )
@@ -114,11 +140,25 @@ class Topic(NativeTopic):
 
     # -- writing ---------------------------------------------------------------------------
 
-    def send(
+    def send(self, *, key: Any = None, value: Any = None, **how: Unpack[How]) -> Any:
+        """
+        Enqueue a record; wait only while the producer is full.
+
+        Args:
+            key: Written by the schema.
+            value: The same; None is a tombstone.
+            **how: What `How` names: partition, timestamp, headers, codecs, a callback.
+        """
+        # Most records have nothing but a key and a dict, and an agent sends one an event.
+        if how or type(value) is not dict or not self._takes_dicts or self.app.tells_of_sends:
+            return self._send(key, value, **how)
+        return self._send_json(key, value)
+
+    def _send(
         self,
+        key: Any,
+        value: Any,
         *,
-        key: Any = None,
-        value: Any = None,
         partition: int | None = None,
         timestamp: float | datetime | None = None,
         headers: Any = None,
@@ -128,21 +168,6 @@ class Topic(NativeTopic):
         callback: Callable[[Any], Any] | None = None,
         force: bool = False,
     ) -> Any:
-        """
-        Enqueue a record; wait only while the producer is full.
-
-        Args:
-            key: Written by the schema.
-            value: The same; None is a tombstone.
-            partition: Partition; chosen by the key if None.
-            timestamp: Seconds since the Unix epoch, or an aware `datetime`; now if None.
-            headers: Names and values; text becomes UTF-8.
-            schema: Another one for this record.
-            key_serializer: Another codec for this key.
-            value_serializer: Another codec for this value.
-            callback: Called with the pending record.
-            force: Accepted; a record always goes out when it is sent.
-        """
         del force
         codecs = schema, key_serializer, value_serializer
         key, value, headers = self._written(key, value, headers, codecs)
@@ -227,6 +252,7 @@ class Topic(NativeTopic):
         """Does the core write what the schema would?"""
         if self._has_native_codecs is None:
             self._has_native_codecs = self._find_native_codecs()
+            self._takes_dicts = self._has_native_codecs and not self._bytes_only
         if not self._has_native_codecs:
             return False
         return type(value) is dict or not isinstance(value, Model) or _is_json(value)

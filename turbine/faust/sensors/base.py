@@ -17,6 +17,7 @@ from turbine.types import TP
 
 if TYPE_CHECKING:
     from turbine.app import App
+    from turbine.faust._app_sensors import AppSensors
 
 __all__ = ["SENDS", "Sensor", "SensorDelegate"]
 
@@ -125,7 +126,7 @@ class SensorDelegate:
         hears_sends: Whether one of them wants to know what is sent.
     """
 
-    def __init__(self, app: "App") -> None:
+    def __init__(self, app: "AppSensors") -> None:
         self.app = app
         self._sensors: list[Sensor] = []
         self._broken: set[tuple[int, str]] = set()
@@ -150,7 +151,7 @@ class SensorDelegate:
             # It has an __init__ of its own that does not call the one of its base.
             Service.__init__(sensor)
         self._sensors.append(sensor)
-        self.hears_sends = self.hears(*SENDS)
+        self._note_sends()
         if has_life(sensor):
             self.app._add_job(job_of(self.app, lambda: sensor, f"sensor {type(sensor).__name__}"))  # noqa: SLF001 - the app's own part
         if not self._knows_rebalances and self.hears("on_rebalance_start", "on_rebalance_end"):
@@ -163,7 +164,11 @@ class SensorDelegate:
         """Tell *sensor* no more; nothing happens if it is not there."""
         if sensor in self._sensors:
             self._sensors.remove(sensor)
-            self.hears_sends = self.hears(*SENDS)
+            self._note_sends()
+
+    def _note_sends(self) -> None:
+        self.hears_sends = self.hears(*SENDS)
+        self.app.look_who_hears()
 
     def __iter__(self) -> Iterator[Sensor]:
         return iter(list(self._sensors))
