@@ -18,7 +18,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from turbine._memory import keep_memory_small
+from turbine._memory import give_start_back, keep_memory_small
 from turbine.logs import write_logs
 from turbine.worker import Runtime
 
@@ -62,6 +62,7 @@ async def _run(app: "App", *, http: bool, on_start: Callable[[Runtime], None] | 
     with signals:
         try:
             await runtime.start()
+            give_start_back()
             if on_start is not None:
                 on_start(runtime)
             code = await runtime.wait()

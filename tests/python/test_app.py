@@ -126,6 +126,29 @@ def test_a_worker_of_agents_loads_no_columns_and_keeps_its_memory_small(tmp_path
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_a_worker_gives_back_the_pages_of_code_that_only_its_start_needs(tmp_path: Path) -> None:
+    done = python(
+        """
+        import sys
+        import turbine._native
+        from turbine._memory import give_start_back
+
+        def resident():
+            lines = open("/proc/self/status").read().splitlines()
+            return next(int(one.split()[1]) for one in lines if one.startswith("RssFile"))
+
+        if sys.platform.startswith("linux"):
+            before = resident()
+            give_start_back()
+            after = resident()
+            assert after < before / 2, (before, after)
+        assert turbine._native.encode_json({"a": [1]}) == b'{"a":[1]}'
+        """,
+        tmp_path,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 # -- modules -----------------------------------------------------------------------------------
 
 
