@@ -63,6 +63,9 @@ pub struct WorkerConfig {
     /// Bytes of records that may wait for their acknowledgement.
     #[serde(default = "defaults::produce_buffer_bytes")]
     pub produce_buffer_bytes: usize,
+    /// Is the front end told of each commit of agents?
+    #[serde(default)]
+    pub tells_commits: bool,
     /// Columnar handlers.
     #[serde(default)]
     pub subscriptions: Vec<SubscriptionConfig>,

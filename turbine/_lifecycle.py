@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from turbine._native import Producer
     from turbine._replies import Replies
     from turbine.app import App
+    from turbine.types import TP
 
 __all__ = ["Attached", "Lifecycle"]
 
@@ -177,6 +178,14 @@ class Lifecycle:
     def make_observer(self) -> Any:
         """Return what a stream that is made tells of its events; None: nobody wants to know."""
         return None
+
+    @property
+    def hears_commits(self) -> bool:
+        """Whether `commit_heard` is to be called."""
+        return False
+
+    def commit_heard(self, kind: str, group: str, partitions: "Sequence[TP]") -> None:
+        """Offsets of agents are about to be committed (``commits``), or are (``committed``)."""
 
     def watch_table(self, table: Any, native: Any) -> Any:
         """Return what *table* reads and writes through; *native*: nobody wants to know."""

@@ -408,7 +408,7 @@ class Worker:
     def clear_wake(self) -> None:
         """Call when it is readable, before looking."""
     def events(self) -> list[dict[str, Any]]:
-        """What happened since the last call; "kind" is "assigned", "revoked" or "failed"."""
+        """What happened since the last call; "kind" is "assigned", "revoked", "failed", ..."""
     def next_batch(self, subscription: str, timeout_ms: int) -> Batch | None:
         """Block without the GIL for the next batch; raises `WorkerStopped` once drained."""
     def try_next_batch(self, subscription: str) -> Batch | None: ...

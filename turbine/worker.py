@@ -396,6 +396,9 @@ class Runtime:
                 logger.error("no partition is left that can go on: the worker stops")
                 self.request_stop()
             return
+        if kind in {"commits", "committed"}:
+            self.app.commit_heard(kind, event["group"], partitions)
+            return
         listed = ", ".join(f"{tp.topic}[{tp.partition}]" for tp in partitions)
         logger.info("%s by group %s: %s", kind, event["group"], listed)
         if kind == "restored":

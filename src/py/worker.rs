@@ -253,37 +253,23 @@ fn hand_over(next: Result<Option<Job>, Closed>) -> PyResult<Option<Batch>> {
 
 fn describe<'py>(py: Python<'py>, event: Event) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
-    let pairs = |tps: Vec<TopicPartition>| {
-        tps.into_iter().map(|tp| (tp.topic.to_string(), tp.partition)).collect::<Vec<_>>()
-    };
-    match event {
-        Event::Assigned { group, partitions } => {
-            dict.set_item("kind", "assigned")?;
-            dict.set_item("group", group)?;
-            dict.set_item("partitions", pairs(partitions))?;
-        }
-        Event::Revoked { group, partitions } => {
-            dict.set_item("kind", "revoked")?;
-            dict.set_item("group", group)?;
-            dict.set_item("partitions", pairs(partitions))?;
-        }
-        Event::Restored { group, partitions } => {
-            dict.set_item("kind", "restored")?;
-            dict.set_item("group", group)?;
-            dict.set_item("partitions", pairs(partitions))?;
-        }
-        Event::Fatal { name, partition, reason } => {
-            dict.set_item("kind", "fatal")?;
-            dict.set_item("name", name)?;
-            dict.set_item("partitions", pairs(vec![partition]))?;
-            dict.set_item("reason", reason)?;
-        }
+    let (kind, whose, partitions, reason) = match event {
+        Event::Assigned { group, partitions } => ("assigned", group, partitions, None),
+        Event::Revoked { group, partitions } => ("revoked", group, partitions, None),
+        Event::Restored { group, partitions } => ("restored", group, partitions, None),
+        Event::Commits { group, partitions } => ("commits", group, partitions, None),
+        Event::Committed { group, partitions } => ("committed", group, partitions, None),
+        Event::Fatal { name, partition, reason } => ("fatal", name, vec![partition], Some(reason)),
         Event::Failed { name, partition, reason } => {
-            dict.set_item("kind", "failed")?;
-            dict.set_item("name", name)?;
-            dict.set_item("partitions", pairs(vec![partition]))?;
-            dict.set_item("reason", reason)?;
+            ("failed", name, vec![partition], Some(reason))
         }
+    };
+    let pairs = partitions.into_iter().map(|tp| (tp.topic.to_string(), tp.partition));
+    dict.set_item("kind", kind)?;
+    dict.set_item(if reason.is_none() { "group" } else { "name" }, whose)?;
+    dict.set_item("partitions", pairs.collect::<Vec<_>>())?;
+    if let Some(reason) = reason {
+        dict.set_item("reason", reason)?;
     }
     Ok(dict)
 }

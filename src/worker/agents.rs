@@ -57,7 +57,8 @@ pub(super) fn agents_spawn(
         let is_read = |c: &&AgentConfig| inputs.iter().any(|tp| reads(&worker, c, tp));
         let readers = configs.iter().filter(is_read).cloned().collect();
         let (runtime, epochs) = (runtime.clone(), Arc::clone(&epochs));
-        let recipe = Recipe { worker, runtime, epochs, readers, inputs };
+        let group_id = group.id.clone();
+        let recipe = Recipe { worker, runtime, epochs, group_id, readers, inputs };
         if is_short {
             return recipe.alone(&group.attached.topics().collect::<Vec<_>>());
         }
@@ -113,6 +114,7 @@ struct Recipe {
     worker: Arc<Worker>,
     runtime: Handle,
     epochs: Arc<Epochs>,
+    group_id: String,
     readers: Vec<AgentConfig>,
     /// The partition, and those that are attached to it.
     inputs: Vec<TopicPartition>,
@@ -262,7 +264,8 @@ impl Recipe {
             let interval = Duration::from_millis(worker.config.commit_interval_ms.max(1));
             let committer = committer(worker, epochs, (tp, self.space()), begin);
             let (task, ended) = (Arc::clone(&task), Arc::clone(&ended));
-            runtime.spawn(Driver { task, committer, interval, ended }.run());
+            let (events, group) = (Arc::clone(&worker.events), self.group_id.clone());
+            runtime.spawn(Driver { task, committer, interval, ended, events, group }.run());
         }
         for (which, (_, queue)) in queues.into_iter().enumerate() {
             let run = runtime.spawn(Arc::clone(&task).run(which, queue, batch_bytes(worker)));

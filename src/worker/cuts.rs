@@ -4,6 +4,7 @@
 //! long to reach a cut, cuts become rarer, so that they go on without waiting half of the time; one
 //! that is not reached at all is given up and asked for again later. Other partitions know nothing of it.
 
+use super::events::{Event, Events};
 use crate::{
     error::{Act, Error},
     task::{
@@ -11,6 +12,7 @@ use crate::{
         commit,
         cut::{Cuts, End, Sealed},
     },
+    types::TopicPartition,
 };
 use parking_lot::{Condvar, Mutex};
 use std::{
@@ -84,6 +86,9 @@ pub(super) struct Driver {
     pub(super) committer: Box<dyn Committer>,
     pub(super) interval: Duration,
     pub(super) ended: Arc<Ended>,
+    /// Of its worker, and the group that it commits for.
+    pub(super) events: Arc<Events>,
+    pub(super) group: String,
 }
 
 /// Tells that a driver has ended.
@@ -206,6 +211,7 @@ impl Driver {
     /// Commits `cut`; false if nothing more can be.
     async fn commit(&self, cuts: &Cuts, cut: &Sealed) -> bool {
         let (began, status) = (Instant::now(), &self.task.status);
+        self.tell(cuts, |group, partitions| Event::Commits { group, partitions });
         let Some(result) = self.unless_abandoned(cuts, self.committer.commit(cut)).await else {
             self.committer.close(false);
             return false;
@@ -215,6 +221,7 @@ impl Driver {
                 self.task.cut_committed(cut);
                 if cuts.is_exact {
                     status.note_committed(cut.next);
+                    self.tell(cuts, |group, partitions| Event::Committed { group, partitions });
                 }
                 status.metrics.commit.observe(began.elapsed().as_secs_f64());
                 status.wait_no_more();
@@ -229,6 +236,14 @@ impl Driver {
             }
         }
         true
+    }
+
+    /// Tells of a commit that has the offset in it; of others the group tells when it sends the offset.
+    fn tell(&self, cuts: &Cuts, of: fn(String, Vec<TopicPartition>) -> Event) {
+        if cuts.is_exact {
+            let partitions = || vec![self.task.status.tp.clone()];
+            self.events.put_commit(|| of(self.group.clone(), partitions()));
+        }
     }
 
     /// Nothing more can be committed after `cut`.

@@ -29,6 +29,20 @@ pub enum Event {
         /// Which.
         partitions: Vec<TopicPartition>,
     },
+    /// Offsets of partitions of agents are about to be committed; told only to who asks for it.
+    Commits {
+        /// Group id.
+        group: String,
+        /// Which.
+        partitions: Vec<TopicPartition>,
+    },
+    /// They are committed.
+    Committed {
+        /// Group id.
+        group: String,
+        /// Which.
+        partitions: Vec<TopicPartition>,
+    },
     /// A partition stopped in front of a record.
     Failed {
         /// Subscription, or agents.
@@ -53,19 +67,28 @@ pub enum Event {
 pub struct Events {
     queue: Mutex<VecDeque<Event>>,
     wake: Arc<WakeFd>,
+    /// Does somebody want to know of commits?
+    commits: bool,
 }
 
 impl Events {
     /// An empty queue.
     #[must_use]
-    pub fn new(wake: Arc<WakeFd>) -> Self {
-        Self { queue: Mutex::default(), wake }
+    pub fn new(wake: Arc<WakeFd>, commits: bool) -> Self {
+        Self { queue: Mutex::default(), wake, commits }
     }
 
     /// Adds an event.
     pub fn put(&self, event: Event) {
         self.queue.lock().push_back(event);
         self.wake.signal();
+    }
+
+    /// Adds an event of a commit, where somebody wants to know.
+    pub fn put_commit(&self, event: impl FnOnce() -> Event) {
+        if self.commits {
+            self.put(event());
+        }
     }
 
     /// Takes all events.

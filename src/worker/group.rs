@@ -136,9 +136,15 @@ impl Group {
             return Ok(());
         }
         let commits: Vec<_> = offsets.iter().flat_map(|(task, point)| due(task, point)).collect();
+        let partitions = || offsets.iter().map(|(task, _)| task.status().tp.clone()).collect();
+        let told = |of: fn(String, Vec<TopicPartition>) -> Event| {
+            self.events.put_commit(|| of(self.id.clone(), partitions()));
+        };
+        told(|group, partitions| Event::Commits { group, partitions });
         failpoint!("line::offsets_begin");
         member.commit(&commits)?;
         failpoint!("line::offsets_end");
+        told(|group, partitions| Event::Committed { group, partitions });
         let seconds = began.elapsed().as_secs_f64();
         for (task, point) in offsets {
             let status = task.status();

@@ -169,7 +169,7 @@ impl Worker {
             mailboxes: mailboxes.collect(),
             metrics,
             runtime: Mutex::new(Some(runtime)),
-            events: Arc::new(Events::new(Arc::clone(&wake))),
+            events: Arc::new(Events::new(Arc::clone(&wake), config.tells_commits)),
             wake,
             partitions: Partitions::default(),
             found: Found::default(),

@@ -1,15 +1,18 @@
 """The part of a Faust app that tells sensors: ``app.sensors``, ``app.monitor``."""
 
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
 from turbine import app as native
 from turbine.exceptions import DeclarationError
+from turbine.faust.sensors._moves import COMMITS
 from turbine.faust.sensors._observing import EVENTS, PAGES, Observer, PageWatch
 from turbine.faust.sensors._tables import TABLES, WatchedTable
 from turbine.faust.sensors.base import SensorDelegate
 from turbine.faust.sensors.monitor import Monitor
 from turbine.signals import Signal
+from turbine.types import TP
 
 __all__ = ["AppSensors"]
 
@@ -53,6 +56,15 @@ class AppSensors(native.App):
     def make_observer(self) -> Observer | None:
         """Return what a stream tells of its events, if a sensor wants to know."""
         return Observer(self.sensors) if self.sensors.hears(*EVENTS) else None
+
+    @property
+    def hears_commits(self) -> bool:
+        """Whether a sensor wants to know of commits."""
+        return self.sensors.hears(*COMMITS)
+
+    def commit_heard(self, kind: str, group: str, partitions: Sequence[TP]) -> None:
+        """Tell of a commit."""
+        self.sensors.moves.commit(kind, group, tuple(partitions))
 
     def watch_table(self, table: Any, native: Any) -> Any:
         """Return what *table* reads and writes through: it tells, if a sensor wants to know."""

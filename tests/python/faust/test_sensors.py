@@ -13,6 +13,7 @@ from support.fixtures import Consume, MakeTopic, Produce
 from support.wait import eventually_async as until
 from turbine import faust
 from turbine.exceptions import DeclarationError
+from turbine.types import TP
 
 MakeFaust = Callable[..., faust.App]
 
@@ -269,6 +270,93 @@ async def test_headers_can_be_put_on_whatever_is_sent(
     assert seen == [(b"k", b'{"n":1}'), (None, b"1"), (None, b"1")]
     assert [dict(one.headers)["trace"] for one in records] == [b"7"] * 3
     assert dict(records[0].headers)["own"] == b"1"
+
+
+class Moved(faust.Sensor):
+    """Writes down what becomes of partitions and their offsets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple[str, Any]] = []
+
+    def on_commit_initiated(self, consumer: Any) -> Any:
+        self.calls.append(("commit", None))
+        return len(self.calls)
+
+    def on_commit_completed(self, consumer: Any, state: Any) -> None:
+        self.calls.append(("committed", state))
+
+    def on_assignment_start(self, assignor: Any) -> Any:
+        self.calls.append(("given", None))
+        return "state"
+
+    def on_assignment_completed(self, assignor: Any, state: Any) -> None:
+        self.calls.append(("run", state))
+
+    def on_assignment_error(self, assignor: Any, state: Any, exc: BaseException) -> None:
+        self.calls.append((str(exc), state))
+
+
+@pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
+async def test_a_sensor_is_told_of_partitions_that_come_and_of_commits(
+    faust_app: MakeFaust, make_topic: MakeTopic, produce: Produce, guarantee: str
+) -> None:
+    topic = make_topic(partitions=1)
+    app, heard = faust_app(processing_guarantee=guarantee, broker_commit_interval=0.01), Moved()
+    app.sensors.add(heard)
+    counts = app.Table("counts", default=int, partitions=1)
+
+    @app.agent(topic)
+    async def agent(stream: Any) -> None:
+        async for value in stream:
+            counts[value] += 1
+
+    async with app.running():
+        await until(lambda: ("run", "state") in heard.calls)
+        for done in range(1, 4):
+            produce(topic, [done])
+            await until(lambda done=done: sum(app.monitor.tp_committed_offsets.values()) == done)
+        commits = [call for call in heard.calls if call[0].startswith("commit")]
+        await until(lambda: [name for name, _ in heard.calls].count("committed") >= 3)
+    assert heard.calls[:1] == [("given", None)]
+    assert commits[0] == ("commit", None)
+    begun = [n for n, (name, _) in enumerate(heard.calls, 1) if name == "commit"]
+    # Each end has what its own beginning gave.
+    assert [state for name, state in heard.calls if name == "committed"] == begun
+    known = app.monitor.asdict()
+    assert (known["assignments_completed"], known["assignments_failed"]) == (1, 0)
+    assert len(known["assignment_latency"]) == 1
+
+
+async def test_a_sensor_is_told_of_a_partition_that_cannot_run(faust_app: MakeFaust) -> None:
+    app, heard, tp = faust_app(), Moved(), TP("orders", 3)
+    app.sensors.add(heard)
+    assert app.monitor.assignments_failed == 0
+    await app.on_partitions_assigned.send(app, {tp})
+    await app.on_partition_failed.send(app, tp, "its tables cannot be read")
+    # The others run, which is no answer to what was given.
+    await app.on_rebalance_complete.send(app)
+    # Nothing is under way now.
+    await app.on_partition_failed.send(app, tp, "on purpose")
+    assert heard.calls == [("given", None), ("orders[3]: its tables cannot be read", "state")]
+    assert (app.monitor.assignments_completed, app.monitor.assignments_failed) == (0, 1)
+
+
+async def test_without_a_sensor_for_it_the_core_tells_of_no_commit(
+    faust_app: MakeFaust, make_topic: MakeTopic, produce: Produce, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic, app, told = make_topic(partitions=1), faust_app(), []
+    monkeypatch.setattr(app, "commit_heard", lambda *args: told.append(args))
+
+    @app.agent(topic)
+    async def agent(stream: Any) -> None:
+        async for _ in stream:
+            pass
+
+    produce(topic, [1])
+    async with app.running():
+        await until(lambda: sum(app.monitor.tp_committed_offsets.values()) == 1)
+    assert told == []
 
 
 def test_what_is_no_sensor_is_refused(faust_app: MakeFaust) -> None:

@@ -49,9 +49,7 @@ NOTES: dict[str, dict[str, Verdict]] = {
         "App": _better("Agents commit what was handled and nothing beyond it."),
         "Service": _better("An exception in a task is logged and counted, and ends nothing."),
         "Monitor": _better("Read from the core's metrics: nothing is counted a record in Python."),
-        "Sensor": _differs(
-            "on_commit_... and on_assignment_... are never called: read app.monitor."
-        ),
+        "Sensor": _better("What no sensor overrides costs nothing."),
         "livecheck": _missing("Use turbine.testing."),
     },
     "app": {

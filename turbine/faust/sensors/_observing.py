@@ -53,7 +53,7 @@ def watch_sent(
         try:
             topic, partition, offset, timestamp_ms = delivery.result(0)
         except Exception as exc:  # noqa: BLE001 - it is what the sensor is told
-            sensors.end_with_error(producer, exc, state)
+            sensors.end_with_error("on_send_error", producer, exc, state=state)
         else:
             meta = RecordMetadata(topic, partition, offset, timestamp_ms / 1_000)
             sensors.end_sent(producer, state, meta)

@@ -2,8 +2,7 @@
 `Sensor`: functions that are told what an app does, and `SensorDelegate`, who tells them.
 
 A function costs nothing until a sensor overrides it: a program without sensors, or with a monitor
-only, runs no Python code a record for them. Never called are ``on_topic_buffer_full``, the three of
-assignments and ``on_commit_...``: the core does these, and counts them in its metrics.
+only, runs no Python code a record for them. Never called is ``on_topic_buffer_full``.
 """
 
 import logging
@@ -12,6 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from turbine.exceptions import DeclarationError
+from turbine.faust.sensors._moves import Moves
 from turbine.faust.service import Service, has_life, job_of
 from turbine.types import TP
 
@@ -26,7 +26,9 @@ logger = logging.getLogger("turbine.faust.sensors")
 SENDS = ("on_send_initiated", "on_send_completed", "on_send_error")
 """What is told of sends."""
 
-_WITH_STATE = frozenset({"on_rebalance_start", "on_web_request_start"})
+_WITH_STATE = frozenset(
+    {"on_assignment_start", "on_commit_initiated", "on_rebalance_start", "on_web_request_start"}
+)
 """What gives a state to who overrides only the end."""
 
 
@@ -65,10 +67,12 @@ class Sensor(Service):
         """A key was removed, if it was there."""
 
     def on_commit_initiated(self, consumer: Any) -> Any:
-        """Never called: the core commits."""
+        """Offsets of agents are about to be committed."""
+        del consumer
+        return monotonic()
 
     def on_commit_completed(self, consumer: Any, state: Any) -> None:
-        """Never called: the core commits."""
+        """They are committed; *state* is when that began, unless the beginning is overridden."""
 
     def on_send_initiated(
         self, producer: Any, topic: str, message: Any, keysize: int, valsize: int
@@ -82,13 +86,15 @@ class Sensor(Service):
         """A sent record is lost."""
 
     def on_assignment_start(self, assignor: Any) -> Any:
-        """Never called: the client library assigns."""
+        """The group has given partitions to this worker; who gets which, the client decides."""
+        del assignor
+        return {"time_start": monotonic()}
 
     def on_assignment_error(self, assignor: Any, state: Any, exc: BaseException) -> None:
-        """Never called."""
+        """One of them cannot run."""
 
     def on_assignment_completed(self, assignor: Any, state: Any) -> None:
-        """Never called."""
+        """All of them run."""
 
     def on_rebalance_start(self, app: Any) -> Any:
         """Partitions have come or gone."""
@@ -124,6 +130,7 @@ class SensorDelegate:
 
     Attributes:
         hears_sends: Whether one of them wants to know what is sent.
+        moves: Tells them of partitions and their commits.
     """
 
     def __init__(self, app: "AppSensors") -> None:
@@ -131,8 +138,7 @@ class SensorDelegate:
         self._sensors: list[Sensor] = []
         self._broken: set[tuple[int, str]] = set()
         self.hears_sends = False
-        self._knows_rebalances = False
-        self._rebalance: dict[int, Any] | None = None
+        self.moves = Moves(self)
 
     def add(self, sensor: Sensor) -> None:
         """
@@ -154,11 +160,7 @@ class SensorDelegate:
         self._note_sends()
         if has_life(sensor):
             self.app._add_job(job_of(self.app, lambda: sensor, f"sensor {type(sensor).__name__}"))  # noqa: SLF001 - the app's own part
-        if not self._knows_rebalances and self.hears("on_rebalance_start", "on_rebalance_end"):
-            self._knows_rebalances = True
-            self.app.on_partitions_assigned.connect(self._moved)
-            self.app.on_partitions_revoked.connect(self._moved)
-            self.app.on_rebalance_complete.connect(self._settled)
+        self.moves.connect(self.app)
 
     def remove(self, sensor: Sensor) -> None:
         """Tell *sensor* no more; nothing happens if it is not there."""
@@ -203,26 +205,19 @@ class SensorDelegate:
             own = state.get(id(sensor))
             self._call(sensor, "on_send_completed", producer, own, metadata)
 
-    def end_with_error(self, producer: Any, exc: BaseException, state: dict[int, Any]) -> None:
-        """Tell that a record is lost."""
+    def end_with_error(
+        self, name: str, whose: Any, exc: BaseException, *, state: dict[int, Any]
+    ) -> None:
+        """Tell that something has failed: *exc* stands behind the state where Faust has it so."""
         for sensor in list(self._sensors):
-            self._call(sensor, "on_send_error", producer, exc, state.get(id(sensor)))
+            own = state.get(id(sensor))
+            args = (own, exc) if name == "on_assignment_error" else (exc, own)
+            self._call(sensor, name, whose, *args)
 
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("on_") or not hasattr(Sensor, name):
             raise AttributeError(name)
         return lambda *args, **kwargs: self.begin(name, *args, **kwargs)
-
-    def _moved(self, app: "App", partitions: object) -> None:
-        del partitions
-        if self._rebalance is None:
-            self._rebalance = self.begin("on_rebalance_start", app)
-            self.end("on_rebalance_return", app, state=self._rebalance)
-
-    def _settled(self, app: "App") -> None:
-        state, self._rebalance = self._rebalance, None
-        if state is not None:
-            self.end("on_rebalance_end", app, state=state)
 
     def _call(self, sensor: Sensor, name: str, *args: Any, **kwargs: Any) -> Any:
         if (id(sensor), name) in self._broken:

@@ -44,6 +44,9 @@ class Monitor(Sensor):
         metric_counts: What `count` was called with.
         rebalances: Times that partitions have come or gone.
         rebalance_end_latency: Seconds until what had come was restored, the last hundred.
+        assignments_completed: Times that all partitions that were given run.
+        assignments_failed: Times that one of them did not.
+        assignment_latency: Seconds until one of the two, the last hundred.
         http_response_codes: Answers of pages by their status.
         http_response_latency: Seconds that pages took, the last hundred.
     """
@@ -55,6 +58,8 @@ class Monitor(Sensor):
         self.metric_counts: Counter[str] = Counter()
         self.rebalances = 0
         self.rebalance_end_latency: deque[float] = deque(maxlen=_HISTORY)
+        self.assignments_completed = self.assignments_failed = 0
+        self.assignment_latency: deque[float] = deque(maxlen=_HISTORY)
         self.http_response_codes: Counter[int] = Counter()
         self.http_response_latency: deque[float] = deque(maxlen=_HISTORY)
         self._readings = Readings(lambda: getattr(self.app, "_attached", None))
@@ -181,6 +186,9 @@ class Monitor(Sensor):
             "topic_end_offsets": _nested(self.tp_end_offsets),
             "rebalances": self.rebalances,
             "rebalance_end_latency": list(self.rebalance_end_latency),
+            "assignments_completed": self.assignments_completed,
+            "assignments_failed": self.assignments_failed,
+            "assignment_latency": list(self.assignment_latency),
             "http_response_codes": dict(self.http_response_codes),
             "http_response_latency": list(self.http_response_latency),
         }
@@ -197,6 +205,18 @@ class Monitor(Sensor):
         del app
         if state is not None:
             self.rebalance_end_latency.append(time.monotonic() - state["time_start"])
+
+    def on_assignment_completed(self, assignor: Any, state: Any) -> None:
+        """Count it, and note how long it took."""
+        del assignor
+        self.assignments_completed += 1
+        self.assignment_latency.append(time.monotonic() - state["time_start"])
+
+    def on_assignment_error(self, assignor: Any, state: Any, exc: BaseException) -> None:
+        """Count it, and note how long it took."""
+        del assignor, exc
+        self.assignments_failed += 1
+        self.assignment_latency.append(time.monotonic() - state["time_start"])
 
     def on_web_request_end(
         self, app: Any, request: Any, response: Any, state: Any, *, view: Any = None
