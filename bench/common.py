@@ -1,5 +1,6 @@
 """What the measurements share: topics, the program measured, and what its processes use."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -129,6 +130,16 @@ class Program:
     def has_ended(self) -> bool:
         """Say whether it stopped by itself."""
         return self._process.poll() is not None
+
+    def state_bytes(self) -> int:
+        """Add up the files in its state directory."""
+        total = 0
+        for folder, _, names in os.walk(self._state):
+            for name in names:
+                # One that was just compacted away counts for nothing.
+                with contextlib.suppress(FileNotFoundError):
+                    total += (Path(folder) / name).stat().st_size
+        return total
 
     def use(self) -> Use:
         """Add up its whole process tree."""

@@ -3,8 +3,10 @@ Turbine, its peers and the hand-written limit on the same work, on one broker, i
 
 Every program sees the same queue of records, in rounds that are interleaved, so that a machine that
 is busy for a while disturbs all of them; the tables show medians. Ratios of rows of one run hold,
-absolute figures belong to the machine. With ``--broker both`` the rounds of Kafka and of the
-embedded broker are interleaved, too, and there is a table for each.
+absolute figures belong to the machine. Programs whose speed differs by orders of magnitude are best
+compared over the same time (``--seconds``), with more records in the queue than the quickest gets
+through. With ``--broker both`` the rounds of Kafka and of the embedded broker are interleaved, too,
+and there is a table for each.
 """
 
 import argparse
@@ -49,9 +51,10 @@ class Contestant:
         """Name of the program."""
         return self.program.label
 
-    def expect(self, records: int) -> int:
+    def expect(self, records: int, span: run.Span | None) -> int:
         """Outputs after which a round is over, of *records* in the queue."""
-        events = min(records, self.program.most)
+        # Where time ends it, everything may be read.
+        events = records if span else min(records, self.program.most)
         return max(1, int(self.workload.outputs(events) * self.workload.share))
 
     def median(self, name: str) -> float:
@@ -66,10 +69,17 @@ class Contestant:
 class Field:
     """The programs that run on one broker, and the queues that are there for them."""
 
-    def __init__(self, name: str, broker: brokers.RunningBroker, chosen: list[Contestant]) -> None:
+    def __init__(
+        self,
+        name: str,
+        broker: brokers.RunningBroker,
+        chosen: list[Contestant],
+        span: run.Span | None,
+    ) -> None:
         self.name = name
         self.broker = broker
         self.chosen = chosen
+        self._span = span
         self._sources: dict[int, str] = {}
 
     def fill(self, records: int) -> None:
@@ -83,7 +93,7 @@ class Field:
 
     def measure(self, one: Contestant, work: Path) -> None:
         """Add a round of *one*."""
-        expect = one.expect(self._records)
+        expect = one.expect(self._records, self._span)
         source = self._sources[one.workload.users]
         log = work / f"{one.label}-{one.workload.name}-{self.name}.log"
         row = run.measure(
@@ -95,6 +105,7 @@ class Field:
             log=log,
             work=one.workload.name,
             limit_s=LIMIT_S,
+            span=self._span,
         )
         one.rows.append(row)
         say(f"{self.name:8}  {one.workload.name:12}{report.short(row)}")
@@ -121,6 +132,7 @@ def main() -> int:
     work = Path(tempfile.mkdtemp(prefix="turbine-bench-"))
     chosen = [WORKLOADS[name] for name in given.workloads.split(",")]
     known = programs(given.only.split(","), quick=given.quick, most=_most(given.most))
+    span = run.Span(given.warm, given.seconds) if given.seconds else None
     places: list[Field] = []
     try:
         for name in ["kafka", "embedded"] if given.broker == "both" else [given.broker]:
@@ -132,7 +144,7 @@ def main() -> int:
                 for program in known
                 if workload.name in program.works
             ]
-            places.append(Field(name, broker, contestants))
+            places.append(Field(name, broker, contestants, span))
             places[-1].fill(records)
         _measure(places, rounds, work)
         if not given.no_latency:
@@ -195,6 +207,17 @@ def _arguments() -> argparse.Namespace:
         "--most",
         default="",
         help="events after which a slow program is stopped, as faust=200000,streams=2000000",
+    )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        help="stop every program after so many seconds, instead of after a number of events",
+    )
+    parser.add_argument(
+        "--warm",
+        type=float,
+        default=5.0,
+        help="seconds from the first output that do not count, with --seconds (5)",
     )
     parser.add_argument(
         "--workloads", default="map", help=f"by comma: {', '.join(WORKLOADS)} (map)"

@@ -48,7 +48,7 @@ class Goal:
 
 def short(row: run.Row) -> str:
     """One round in one line."""
-    state = "" if row.is_complete else f"  INCOMPLETE: {row.outputs} outputs"
+    state = "" if row.is_complete else f"  INCOMPLETE: {row.outputs} outputs in {row.span_s:.1f} s"
     return (
         f"{row.label:22}{row.rate_per_s:12,.0f} out/s {row.cpu_us:8.2f} us/out "
         f"{row.peak_mb:7.0f} MB  first after {row.first_s:.1f} s{state}"
@@ -84,7 +84,9 @@ def table(
         f"{platform.python_version()}, {broker} on the same machine\n"
     )
     has_latency = any(one.latencies for one in rows)
-    heads = ["program", "ev/s", "CPU us/ev", "from start", "peak MB"]
+    on_disk = any(one.median("state_mb") > 0 for one in rows)
+    heads = ["program", "ev/s", "CPU us/ev", "from start", "peak MB", "s"]
+    heads += ["state MB"] if on_disk else []
     heads += ["p50 ms", "p99 ms"] if has_latency else []
     heads += ["ev/s : limit", "CPU : limit"] if limit else []
     lines = [heads]
@@ -92,7 +94,8 @@ def table(
         rate, cpu = one.median("rate_per_s") / per_event, one.median("cpu_us") * per_event
         cells = [one.label, _cell(rate, ",.0f"), _cell(cpu, ".2f")]
         cells += [_cell(one.median("whole_cpu_us") * per_event, ".2f")]
-        cells += [_cell(one.median("peak_mb"), ".0f")]
+        cells += [_cell(one.median("peak_mb"), ".0f"), _cell(one.median("span_s"), ".1f")]
+        cells += [_cell(one.median("state_mb"), ".1f")] if on_disk else []
         if has_latency:
             cells += [_cell(one.median_latency(name), ".1f") for name in ("p50_ms", "p99_ms")]
         if limit:

@@ -3,7 +3,8 @@ Throughput, processor time and memory: ``run.py BOOTSTRAP TOPIC OUTPUTS LABEL --
 
 Starts the command on a topic that is full already, watches the end offsets of its output topic,
 stops at OUTPUTS records and prints one JSON row. The rate and the processor time are those between
-the first output seen and the last, so that the start of an interpreter does not count.
+the first output seen and the last, so that the start of an interpreter does not count. Programs
+that differ much in speed are measured for the same time instead (`Span`).
 """
 
 import argparse
@@ -13,8 +14,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from common import PARTITIONS, Program, drop_topics, make_topics
 from confluent_kafka import Consumer, KafkaException, TopicPartition
@@ -31,12 +33,14 @@ class Row:
     Attributes:
         label: Name of the program.
         outputs: Records it wrote.
-        is_complete: Whether these are as many as were asked for.
+        is_complete: Whether these are as many as were asked for, or it ran for as long.
         rate_per_s: Records a second.
         cpu_us: Processor time of the program for a record, in microseconds.
         whole_cpu_us: The same, with everything since the program was started.
         peak_mb: Most resident memory, in MiB.
         first_s: From the start to the first output, in seconds.
+        span_s: Seconds that rate and processor time were measured for.
+        state_mb: What is in its state directory at the end, in MiB.
     """
 
     label: str
@@ -47,6 +51,28 @@ class Row:
     whole_cpu_us: float
     peak_mb: float
     first_s: float
+    span_s: float = 0.0
+    state_mb: float = 0.0
+
+
+@dataclass(frozen=True)
+class Span:
+    """
+    The part of a run that counts, the same for every program.
+
+    Attributes:
+        warm_s: From the first output to its begin: caches, buffers and compilers get going.
+        seconds: Its length; a program that is through with the queue before is not complete.
+    """
+
+    warm_s: float
+    seconds: float
+
+
+class _Sample(NamedTuple):
+    now: float
+    outputs: int
+    cpu_s: float
 
 
 class Ends:
@@ -78,12 +104,14 @@ def measure(
     log: Path,
     work: str = "map",
     limit_s: float = 240.0,
+    span: Span | None = None,
     at_end: Callable[[str], None] = lambda _: None,
 ) -> Row:
     """
     Run *command* until it has written *expect* records, or *limit_s* seconds are over.
 
-    *at_end* is called with the name of its output topic while it still runs.
+    With *span* it is stopped when that is over. *at_end* is called with the name of its output
+    topic while it still runs.
     """
     target = f"out-{label}-{time.time_ns() // 1_000_000}"
     make_topics(bootstrap, target)
@@ -92,41 +120,55 @@ def measure(
         with Program(
             command, bootstrap=bootstrap, source=source, target=target, log=log, work=work
         ) as program:
-            row = _watch(program, ends, expect, label, limit_s)
+            row = _watch(program, ends, expect, label, limit_s=limit_s, span=span)
             at_end(target)
-            return row
+            return replace(row, state_mb=program.state_bytes() / 2**20)
     finally:
         ends.close()
         drop_topics(bootstrap, target)
 
 
-def _watch(program: Program, ends: Ends, expect: int, label: str, limit_s: float) -> Row:
+def _watch(
+    program: Program, ends: Ends, expect: int, label: str, *, limit_s: float, span: Span | None
+) -> Row:
     start = time.monotonic()
-    first: tuple[float, int, float] | None = None
-    peak = outputs = 0
-    now, cpu = start, 0.0
-    while outputs < expect and now - start < limit_s:
+    first: _Sample | None = None
+    begin: _Sample | None = None
+    last = _Sample(start, 0, 0.0)
+    peak = 0
+    while last.outputs < expect and last.now - start < limit_s:
         has_ended = program.has_ended()
         outputs, now, use = ends.total(), time.monotonic(), program.use()
-        peak, cpu = max(peak, use.rss_bytes), max(cpu, use.cpu_s)
+        last = _Sample(now, outputs, max(last.cpu_s, use.cpu_s))
+        peak = max(peak, use.rss_bytes)
         if outputs and first is None:
-            first = (now, outputs, cpu)
-        if has_ended:
+            first = last
+        if first and begin is None and (span is None or now - first.now >= span.warm_s):
+            begin = last
+        if has_ended or (begin and span and now - begin.now >= span.seconds):
             break
         if outputs < expect:
             time.sleep(LOOK_S)
-    if first is None:
-        return Row(label, 0, False, 0.0, 0.0, 0.0, peak / 2**20, 0.0)
-    counted = max(outputs - first[1], 1)
+    if begin is None or first is None:
+        return Row(label, last.outputs, False, 0.0, 0.0, 0.0, peak / 2**20, 0.0)
+    enough = last.outputs >= expect if span is None else last.now - begin.now >= span.seconds
+    return _row(label, last, begin, is_complete=enough, peak_bytes=peak, first_s=first.now - start)
+
+
+def _row(
+    label: str, last: _Sample, begin: _Sample, *, is_complete: bool, peak_bytes: int, first_s: float
+) -> Row:
+    counted = max(last.outputs - begin.outputs, 1)
     return Row(
         label=label,
-        outputs=outputs,
-        is_complete=outputs >= expect,
-        rate_per_s=(outputs - first[1]) / max(now - first[0], 1e-6),
-        cpu_us=(cpu - first[2]) / counted * 1e6,
-        whole_cpu_us=cpu / outputs * 1e6,
-        peak_mb=peak / 2**20,
-        first_s=first[0] - start,
+        outputs=last.outputs,
+        is_complete=is_complete,
+        rate_per_s=(last.outputs - begin.outputs) / max(last.now - begin.now, 1e-6),
+        cpu_us=(last.cpu_s - begin.cpu_s) / counted * 1e6,
+        whole_cpu_us=last.cpu_s / last.outputs * 1e6,
+        peak_mb=peak_bytes / 2**20,
+        first_s=first_s,
+        span_s=last.now - begin.now,
     )
 
 
