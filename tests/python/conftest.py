@@ -2,9 +2,9 @@
 Fixtures of the behaviour tests.
 
 The tests run twice: ``pytest`` on the embedded broker, ``pytest --broker=kafka`` on a real Apache
-Kafka that this file starts. The second run takes only the tests that ask for a broker, and of
-those whose cases are the same to a broker (marker ``cases_alike``) one case, since nothing else can
-differ.
+Kafka that this file starts. The second run takes only the tests that ask for a broker, of those
+whose cases are the same to a broker (marker ``cases_alike``) one case, and of files that are about
+something else (marker ``any_broker``) one test, since nothing else can differ.
 """
 
 import asyncio
@@ -115,12 +115,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     chosen = [item for item in items if belongs(item)]
     if not on_memory:
-        chosen = list(_one_of_alike(chosen))
-    kept = set(chosen)
-    left_out = [item for item in items if item not in kept]
+        kept = set(_one_of_alike(chosen))
+        chosen = [item for item in chosen if item in kept]
+    left_out = set(items) - set(chosen)
     items[:] = chosen
     if left_out:
-        config.hook.pytest_deselected(items=left_out)
+        config.hook.pytest_deselected(items=list(left_out))
     if hasattr(config, "workerinput"):
         # Several processes end together if what takes long is not begun last.
         items.sort(key=lambda item: item.get_closest_marker("slow") is None)
@@ -131,13 +131,25 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _one_of_alike(items: list[pytest.Item]) -> Iterator[pytest.Item]:
-    """Leave out what a test with the marker ``cases_alike`` has besides its first case."""
+    """
+    Leave out what says nothing new of a broker.
+
+    That is what a test with the marker ``cases_alike`` has besides its first case, and what a file
+    with the marker ``any_broker`` has besides its first test.
+    """
     seen: set[object] = set()
-    for item in items:
+    # As they are written, whatever order they run in.
+    for item in sorted(items, key=_place):
         function = getattr(item, "function", item)
-        if item.get_closest_marker("cases_alike") is None or function not in seen:
+        alike = item.get_closest_marker("cases_alike") is not None and function in seen
+        of_file = item.get_closest_marker("any_broker") is not None and item.path in seen
+        if not alike and not of_file:
             yield item
-        seen.add(function)
+        seen |= {function, item.path}
+
+
+def _place(item: pytest.Item) -> tuple[str, int]:
+    return str(item.path), item.location[1] or 0
 
 
 # -- the broker ------------------------------------------------------------------------------

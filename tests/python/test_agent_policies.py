@@ -16,6 +16,8 @@ from support.kafka import Cluster
 from support.wait import eventually_async as until
 from turbine.types import TP
 
+pytestmark = pytest.mark.any_broker
+
 # -- again -------------------------------------------------------------------------------------
 
 

@@ -20,6 +20,8 @@ from support.registry import Registry, frame
 from support.wait import eventually_async as until
 from turbine.codecs import Avro
 
+pytestmark = pytest.mark.any_broker
+
 EVENT: dict[str, Any] = {
     "type": "record",
     "name": "Event",

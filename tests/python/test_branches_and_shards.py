@@ -14,6 +14,8 @@ from turbine import Branch, DeclarationError, Dedup
 from turbine._shards import _in_time
 from turbine.functions import col, with_columns
 
+pytestmark = pytest.mark.any_broker
+
 ROWS = [{"user": f"u{n % 10}", "n": n} for n in range(200)]
 
 

@@ -13,6 +13,8 @@ from support.kafka import Cluster
 from support.wait import eventually
 from support.workers import WorkerProcess
 
+pytestmark = pytest.mark.any_broker
+
 TOKEN = "a-token-that-nobody-guesses"
 
 ECHO = """

@@ -21,6 +21,8 @@ from support.fixtures import MakeApp
 from support.kafka import Cluster, Got
 from support.wait import eventually_async
 
+pytestmark = pytest.mark.any_broker
+
 
 class Kind(enum.StrEnum):
     BUY = "buy"

@@ -14,6 +14,8 @@ import turbine
 from support.fixtures import Consume, MakeApp, MakeTopic, Produce
 from support.kafka import Cluster
 
+pytestmark = pytest.mark.any_broker
+
 sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
 nexmark: Any = importlib.import_module("nexmark.events")
 queries: Any = importlib.import_module("nexmark.queries")

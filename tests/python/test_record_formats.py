@@ -13,6 +13,8 @@ from support.kafka import Got
 from turbine.codecs import Csv, Protobuf
 from turbine.exceptions import DeclarationError
 
+pytestmark = pytest.mark.any_broker
+
 PROTO = """
 syntax = "proto3";
 message Order { int64 id = 1; string user = 2; repeated int32 points = 3; }

@@ -67,6 +67,7 @@ def test_a_stop_waits_for_a_handler_that_blocks_the_loop(
     assert cluster.committed(app_id, env["IN"]) == {0: 1}
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("how", ["wait", "block"])
 def test_what_hangs_beyond_the_deadline_is_named_and_comes_again(
     worker_process: MakeWorker,
@@ -97,6 +98,7 @@ def test_a_second_int_ends_at_once(
     assert "Traceback" not in worker.output()
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("how", ["wait", "block"])
 def test_quit_ends_at_once_even_if_a_handler_blocks(
     worker_process: MakeWorker, produce: Produce, env: dict[str, str], *, how: str
@@ -125,6 +127,7 @@ def test_a_stop_before_the_group_is_joined_is_clean(
 # -- what it says ------------------------------------------------------------------------------
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("how", ["wait", "block"])
 def test_usr1_shows_where_every_task_and_partition_is(
     worker_process: MakeWorker, produce: Produce, env: dict[str, str], *, how: str
@@ -145,6 +148,7 @@ def test_usr1_shows_where_every_task_and_partition_is(
     assert worker.is_alive()
 
 
+@pytest.mark.embedded
 def test_the_banner_shows_what_runs(
     worker_process: MakeWorker, broker: str, app_id: str, env: dict[str, str]
 ) -> None:
@@ -161,6 +165,7 @@ def test_the_banner_shows_what_runs(
         assert re.search(line, said), (line, said)
 
 
+@pytest.mark.embedded
 def test_the_banner_can_be_json(
     worker_process: MakeWorker, app_id: str, env: dict[str, str]
 ) -> None:
@@ -186,6 +191,7 @@ def test_the_banner_can_be_json(
     assert (shown["app"], shown["topics"][0]["name"]) == (app_id, env["OUT"])
 
 
+@pytest.mark.embedded
 def test_an_app_can_be_its_own_program(
     worker_process: MakeWorker, produce: Produce, consume: Consume, env: dict[str, str]
 ) -> None:
@@ -205,6 +211,7 @@ def test_an_app_can_be_its_own_program(
         assert program.wait(20) == 0
 
 
+@pytest.mark.embedded
 def test_a_broker_that_is_not_there_is_one_line_and_a_failure(
     worker_process: MakeWorker, env: dict[str, str]
 ) -> None:

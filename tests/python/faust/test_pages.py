@@ -17,6 +17,8 @@ from turbine import App, faust, web
 from turbine.exceptions import ConfigError, DeclarationError
 from turbine.web.server import PageServer
 
+pytestmark = pytest.mark.any_broker
+
 MakeFaust = Callable[..., faust.App]
 WORDS = [f"word{n}" for n in range(12)]
 

@@ -17,6 +17,8 @@ from support.workers import WorkerProcess
 from turbine._native import Snapshots
 from turbine.exceptions import ConfigError, StateError
 
+pytestmark = pytest.mark.any_broker
+
 
 @pytest.fixture(scope="module")
 def s3() -> Iterator[S3]:

@@ -14,6 +14,8 @@ from turbine.timers import SystemClock
 
 from .conftest import Bench
 
+pytestmark = pytest.mark.any_broker
+
 TIMED: dict[str, Any] = {"event_time": "ts", "out_of_orderness": 0}
 
 

@@ -17,6 +17,8 @@ from turbine import DeclarationError, State
 
 from .conftest import Bench
 
+pytestmark = pytest.mark.any_broker
+
 # One worker runs them all; what is wrong is raised in the test.
 Work = Callable[[State], Any]
 

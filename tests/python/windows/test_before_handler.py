@@ -17,6 +17,8 @@ from turbine import aggregates as agg
 from turbine.context import Context
 from turbine.timers import SystemClock
 
+pytestmark = pytest.mark.any_broker
+
 TOTALS = {"n": agg.Count(), "total": agg.Sum("amount")}
 END = {"user": "end", "amount": 0, "ts": 10_000_000}
 

@@ -14,6 +14,8 @@ from turbine import App, DeclarationError, HandlerError, windowing, windows
 from turbine import aggregates as agg
 from turbine.context import Context
 
+pytestmark = pytest.mark.any_broker
+
 
 def order(n: int, tier: str = "plain") -> dict[str, Any]:
     return {"user": f"u{n % 3}", "amount": n, "tier": tier, "ts": n * 100}
