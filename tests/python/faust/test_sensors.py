@@ -4,6 +4,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import httpx
@@ -311,11 +312,18 @@ async def test_a_sensor_is_told_of_partitions_that_come_and_of_commits(
         async for value in stream:
             counts[value] += 1
 
+    def committed() -> int:
+        return sum(app.monitor.tp_committed_offsets.values())
+
+    def grown(before: int) -> bool:
+        return committed() > before
+
     async with app.running():
         await until(lambda: ("run", "state") in heard.calls)
-        for done in range(1, 4):
-            produce(topic, [done])
-            await until(lambda done=done: sum(app.monitor.tp_committed_offsets.values()) == done)
+        for number in range(3):
+            before = committed()
+            produce(topic, [number])
+            await until(partial(grown, before))
         commits = [call for call in heard.calls if call[0].startswith("commit")]
         await until(lambda: [name for name, _ in heard.calls].count("committed") >= 3)
     assert heard.calls[:1] == [("given", None)]

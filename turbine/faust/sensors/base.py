@@ -16,7 +16,6 @@ from turbine.faust.service import Service, has_life, job_of
 from turbine.types import TP
 
 if TYPE_CHECKING:
-    from turbine.app import App
     from turbine.faust._app_sensors import AppSensors
 
 __all__ = ["SENDS", "Sensor", "SensorDelegate"]
