@@ -58,7 +58,7 @@ def worker_config(
         "drain_timeout_ms": round(conf.drain_timeout * 1_000),
         "fetch_buffer_bytes": conf.fetch_buffer_bytes,
         "produce_buffer_bytes": conf.produce_buffer_bytes,
-        "tells_commits": app.hears_commits,
+        **({"tells_commits": True} if app.hears_commits else {}),
         "subscriptions": [_subscription(one, made[one.name]) for one in app.subscriptions.values()],
         "repartitions": stages(app),
         "state_dir": str(conf.data_path / "state"),
