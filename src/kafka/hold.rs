@@ -8,7 +8,8 @@
 //!   assignments. So nobody who comes late touches a partition that was assigned anew meanwhile.
 
 use super::{
-    consumer::GroupConsumer, failed, failed_code, offsets::begin_at, queue::PartitionQueue,
+    consumer::GroupConsumer, failed, failed_code, nudge::wake_fetcher, offsets::begin_at,
+    queue::PartitionQueue,
 };
 use crate::{config::StartAt, error::Result, types::TopicPartition};
 use parking_lot::Mutex;
@@ -117,6 +118,8 @@ impl GroupConsumer {
             let Err(code) = self.seek(tp, at)? else {
                 held.remove(tp);
                 set_paused(self.native(), tp, false);
+                drop(held);
+                wake_fetcher(self.handle(), tp);
                 return Ok(());
             };
             drop(held);

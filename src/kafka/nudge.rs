@@ -3,7 +3,7 @@
 //! Its main thread sends heartbeats between two looks at its queue, and sleeps up to a second for the next
 //! entry: a member that has nothing to commit learns late of a rebalance, and everybody waits for it. Its
 //! fetchers sleep likewise while all of their partitions are paused, as they are while a rebalance is told
-//! of; that the pause is over wakes nobody. And it joins a second after the last time at the earliest,
+//! of; that the pause is over wakes nobody, and no more does a partition that is released. And it joins a second after the last time at the earliest,
 //! unless it has had news of topics, where partitions that move take two joins of every member.
 //!
 //! # Guarantees
@@ -11,9 +11,11 @@
 //! * [`Nudge::serve`], called often enough, keeps heartbeats in time, makes fetchers go on after a rebalance,
 //!   and lets the next one begin at once.
 //! * It blocks for twice [`PATIENCE`] at most, and only after a rebalance.
+//! * [`wake_fetcher`] makes the fetcher of one partition look at it, and hardly blocks.
 
 use super::consumer::ConsumerHandle;
-use rdkafka::{Offset, consumer::Consumer};
+use crate::types::TopicPartition;
+use rdkafka::{Offset, TopicPartitionList, consumer::Consumer};
 use std::{
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
@@ -21,6 +23,8 @@ use std::{
 
 /// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_millis(200);
+/// Wait for an answer that nobody needs: the question is on its way by then.
+const NO_PATIENCE: Duration = Duration::from_millis(1);
 
 /// See the module.
 #[derive(Default)]
@@ -48,12 +52,31 @@ impl Nudge {
     }
 }
 
-/// Asks each leader of an assigned partition for something: its thread wakes for the request, and once
-/// more for the answer.
+/// Makes the fetcher of `tp` look whether it may fetch, once the client has done what it was told before.
+pub(super) fn wake_fetcher(client: &ConsumerHandle, tp: &TopicPartition) {
+    // The main thread answers in turn: behind this, it has seen to the partition.
+    if client.subscription().is_ok() {
+        let mut list = TopicPartitionList::with_capacity(1);
+        list.add_partition(&tp.topic, tp.partition);
+        // The answer may come late: a broker has a connection's requests wait behind a fetch without records.
+        ask_for_ends(client, list, NO_PATIENCE);
+    }
+}
+
+/// Makes the fetchers of all partitions look whether they may fetch.
 fn wake_fetchers(client: &ConsumerHandle) {
-    let Ok(mut list) = client.assignment() else { return };
-    if list.count() > 0 && list.set_all_offsets(Offset::End).is_ok() {
+    if let Ok(list) = client.assignment()
+        && list.count() > 0
+    {
+        ask_for_ends(client, list, PATIENCE);
+    }
+}
+
+/// Asks each leader of a partition for something: its thread wakes for the request, and once more for the
+/// answer.
+fn ask_for_ends(client: &ConsumerHandle, mut list: TopicPartitionList, patience: Duration) {
+    if list.set_all_offsets(Offset::End).is_ok() {
         // Leaders that do not answer have nothing to fetch, either.
-        let _ = client.offsets_for_times(list, PATIENCE);
+        let _ = client.offsets_for_times(list, patience);
     }
 }

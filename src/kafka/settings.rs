@@ -39,7 +39,9 @@ pub(crate) fn client(brokers: &str, user: &BTreeMap<String, String>) -> ClientCo
     config.set("reconnect.backoff.ms", "50").set("reconnect.backoff.max.ms", "2000");
     // The end of a large request does not wait until the broker has confirmed the rest of it.
     config.set("socket.nagle.disable", "true");
-    config.set_log_level(RDKafkaLogLevel::Info);
+    // What is asked for by `debug` is told, as lines of level debug.
+    let debugs = user.get("debug").is_some_and(|asked| !asked.is_empty());
+    config.set_log_level(if debugs { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Info });
     for (key, value) in user {
         config.set(key, value);
     }
@@ -78,6 +80,8 @@ pub(crate) fn consumer(
         // The default second of back-off after a full queue would leave a fast handler idle.
         .set("fetch.queue.backoff.ms", "2")
         .set("fetch.error.backoff.ms", "100")
+        // A partition that begins to be read waits for the fetch of its neighbours, which has nothing to bring.
+        .set("fetch.wait.max.ms", "100")
         .set("check.crcs", "true")
         .set("topic.metadata.refresh.interval.ms", "30000");
     if user.get("group.protocol").is_none_or(|p| p == "classic") {

@@ -14,7 +14,7 @@ use turbine::{
     broker::{Broker, BrokerConfig},
     config::StartAt,
     engine::{halt::Reason, identity::Identity},
-    faults::{Action, Direction, Target},
+    faults::{Action, Direction, Target, error_by_name},
     kafka::{
         consumer::{Attached, Begin, Committed, GroupConsumer, GroupOffset, Listener, Membership},
         flight::Flight,
@@ -162,6 +162,27 @@ fn a_held_partition_begins_where_it_is_released() {
     member.leave();
 }
 
+/// The client's fetcher sleeps up to a second while there is nothing to fetch, and a release wakes it.
+#[test]
+fn a_partition_is_read_as_soon_as_it_is_released() {
+    let broker = broker_with(&numbers(0..50));
+    let (member, all) = join(&broker, "g", Begin::Held);
+    let mut waited = Duration::ZERO;
+    for from in [10, 20] {
+        assert_eq!(all.take(1, Duration::from_millis(300)), [], "the fetcher is asleep by now");
+        let began = Instant::now();
+        member.release(&tp(), Some(from), &|| true).unwrap();
+        assert_eq!(all.take(1, TIMEOUT).first().map(|(offset, _)| *offset), Some(from));
+        waited += began.elapsed();
+        all.queues.lock().clear();
+        let again = member.hold_again(&tp(), TIMEOUT, &|| true).unwrap();
+        all.queues.lock().push(again);
+    }
+    assert!(waited < Duration::from_secs(1), "{waited:?} for both");
+    all.queues.lock().clear();
+    member.leave();
+}
+
 /// Without an offset a partition that is released begins where a group without offsets does.
 #[test]
 fn a_release_without_an_offset_begins_at_the_beginning() {
@@ -256,6 +277,19 @@ fn a_second_producer_shuts_the_first_one_out() {
     assert_eq!(refusal.remedy, Remedy::Fenced, "{refusal:?}");
     assert_eq!(first.is_over(), Some(Remedy::Fenced));
     assert!(first.is_suspicious());
+}
+
+/// The client asks a coordinator again that is not done with the last transaction, twice a second if it is left alone.
+#[test]
+fn a_producer_begins_as_soon_as_the_last_transaction_is_settled() {
+    let broker = broker();
+    let busy = error_by_name("CONCURRENT_TRANSACTIONS").unwrap();
+    let target = Target::named("InitProducerId", None, None).unwrap();
+    let fault = broker.add_fault(target, Action::Fail(busy), Some(4)).unwrap();
+    let began = Instant::now();
+    let _producer = transactional(&broker, "busy");
+    assert_eq!(fault.hits(), 4);
+    assert!(began.elapsed() < Duration::from_millis(1_500), "{:?}", began.elapsed());
 }
 
 /// A member of a group as a task sees it.
