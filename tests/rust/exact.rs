@@ -65,6 +65,7 @@ fn write(producer: &Producer, topic: &str, values: &[&str]) {
         producer.send(topic, &record, Some(&flight), None).unwrap();
     }
     flight.seal();
+    producer.hasten();
     inbox.recv_timeout(TIMEOUT).unwrap().unwrap();
 }
 
