@@ -3,6 +3,8 @@
 import difflib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from turbine.exceptions import ConfigError, HandlerError
@@ -25,6 +27,9 @@ T = TypeVar("T")
 
 STOP_S = 20.0
 
+_DIRECTORIES = {"datadir", "state_dir"}
+"""The two names of where state goes."""
+
 QUICK_GROUPS = {"session.timeout.ms": 6_000, "heartbeat.interval.ms": 100}
 """Members that learn of a rebalance at once; no shorter session is allowed by default in Kafka."""
 
@@ -32,6 +37,9 @@ QUICK_GROUPS = {"session.timeout.ms": 6_000, "heartbeat.interval.ms": 100}
 class Harness:
     """
     One test.
+
+    Args:
+        place: Makes a directory for the state of its apps; called if there is one.
 
     Attributes:
         broker: Its broker.
@@ -41,8 +49,11 @@ class Harness:
         disturbed: Whether the test has made trouble on purpose.
     """
 
-    def __init__(self, broker: "Broker", clock: "Clock | None" = None) -> None:
+    def __init__(
+        self, broker: "Broker", place: Callable[[], Path], clock: "Clock | None" = None
+    ) -> None:
         self.broker = broker
+        self._place = cache(place)
         self.clock = clock
         self.workers: list[WorkerHandle] = []
         self.topics: list[TopicHandle] = []
@@ -109,7 +120,10 @@ class Harness:
             "topic_partitions": 4,
             "kafka": kafka,
         }
-        app = App(self.broker.unique(given or "app"), **(base | settings))
+        name = self.broker.unique(given or "app")
+        if not _DIRECTORIES & set(settings):
+            base["datadir"] = self._place() / name
+        app = App(name, **(base | settings))
         if self.clock is not None:
             app.clock = self.clock
         return app
@@ -124,6 +138,8 @@ class Harness:
             "kafka": {**conf.kafka, **kafka},
             **settings,
         }
+        if conf.datadir is None and not _DIRECTORIES & set(settings):
+            wanted["datadir"] = self._place() / conf.group
         before, clock = dict(conf._assigned), app.clock  # noqa: SLF001 - put back as it was
         for name, value in wanted.items():
             setattr(conf, name, value)

@@ -1,5 +1,7 @@
 """The test kit without pytest: for unittest, notebooks, and Hypothesis' state machines."""
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, Self
 
@@ -32,7 +34,12 @@ class Kit(Harness):
         self._own = EmbeddedBroker(clock, **options) if broker is None else None
         chosen = self._own or broker
         assert chosen is not None  # noqa: S101 - one of the two
-        super().__init__(chosen, clock)
+        self._folder: TemporaryDirectory[str] | None = None
+        super().__init__(chosen, self._make_folder, clock)
+
+    def _make_folder(self) -> Path:
+        self._folder = TemporaryDirectory(prefix="turbine-")
+        return Path(self._folder.name)
 
     def close(self) -> None:
         """
@@ -44,6 +51,8 @@ class Kit(Harness):
         wrong = self.finish()
         if self._own is not None:
             self._own.stop()
+        if self._folder is not None:
+            self._folder.cleanup()
         if wrong:
             raise AssertionError("\n".join(wrong))
 

@@ -139,13 +139,17 @@ def turbine_clock(request: pytest.FixtureRequest) -> "Clock":
 
 @pytest.fixture
 def _turbine_harness(
-    request: pytest.FixtureRequest, turbine_broker: "Broker"
+    request: pytest.FixtureRequest,
+    turbine_broker: "Broker",
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> "Iterator[Harness]":
     from turbine.testing._harness import Harness
 
     has_clock = "turbine_clock" in request.fixturenames
     clock = request.getfixturevalue("turbine_clock") if has_clock else None
-    harness = request.node.stash[_HARNESS] = Harness(turbine_broker, clock)
+    harness = request.node.stash[_HARNESS] = Harness(
+        turbine_broker, lambda: tmp_path_factory.mktemp("turbine"), clock
+    )
     yield harness
     harness.finish()
 

@@ -1,12 +1,13 @@
 """Topics, apps and workers of the test kit, used as a test author uses them."""
 
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
 import turbine
-from turbine.testing import ANY, MakeApp, MakeTopic, StartWorker, record
+from turbine.testing import ANY, Kit, MakeApp, MakeTopic, StartWorker, record
 
 
 class Order(turbine.Record):
@@ -155,6 +156,24 @@ async def test_a_borrowed_app_is_given_back_as_it_was(
     request.getfixturevalue("_turbine_harness").finish()
     assert list(mine.conf.items()) == before
     assert mine.clock is clock
+
+
+def test_state_stays_out_of_the_folder_that_tests_run_in(
+    turbine_app: MakeApp, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    mine = turbine.App("mine")
+    places = [turbine_app().conf.data_path, turbine_app(mine).conf.data_path]
+    assert len({*places, mine.conf.data_path}) == 2, "each app has its own"
+    assert all(place.is_relative_to(tmp_path_factory.getbasetemp()) for place in places)
+    assert turbine_app(datadir=tmp_path).conf.data_path == tmp_path
+    assert turbine_app(turbine.App("other", datadir=tmp_path)).conf.data_path == tmp_path
+
+
+def test_a_kit_takes_its_folder_with_it() -> None:
+    with Kit() as kit:
+        place = kit.app().conf.data_path
+        place.mkdir(parents=True)
+    assert not place.exists()
 
 
 async def test_errors_that_a_test_means_do_not_fail_it(
