@@ -16,10 +16,11 @@ RUST_SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock
 # Extra arguments, as in `make test-python PYTEST="-k agents -x"`.
 PYTEST ?=
 # Processes of the Python tests; they wait more than they work. Each has an embedded broker of its own, all share one
-# Apache Kafka. 0: only one.
+# Apache Kafka, and mostly wait for it. 0: only one.
 PYTEST_PROCESSES ?= 4
+KAFKA_PROCESSES ?= 5
 # Tests are handed out one by one, what takes long first, so that all processes end together.
-PARALLEL := -n $(PYTEST_PROCESSES) --dist loadgroup
+PARALLEL := --dist loadgroup -n
 # What the tests leave behind, for the line at the end of `make test`.
 RAN := target/ran
 
@@ -65,13 +66,13 @@ soak: ## Properties of the Rust tests with many new examples (CASES=3000)
 .PHONY: test-python
 test-python: build $(RAN) ## Python tests on the embedded broker (PYTEST="-k name" adds arguments)
 	@scripts/section.sh "Python tests, embedded broker"
-	@scripts/pytest.sh memory $(RAN) $(PARALLEL) $(PYTEST)
+	@scripts/pytest.sh memory $(RAN) $(PARALLEL) $(PYTEST_PROCESSES) $(PYTEST)
 
 .PHONY: test-kafka
 test-kafka: build $(RAN) ## The same tests on a real Apache Kafka; TURBINE_NO_KAFKA=1 leaves them out
 	@scripts/section.sh "Python tests, Apache Kafka"
 	@if [ "$${TURBINE_NO_KAFKA:-0}" = 1 ]; then echo "left out: TURBINE_NO_KAFKA=1"; else \
-	    scripts/kafka.sh check && scripts/pytest.sh kafka $(RAN) $(PARALLEL) $(PYTEST); fi
+	    scripts/kafka.sh check && scripts/pytest.sh kafka $(RAN) $(PARALLEL) $(KAFKA_PROCESSES) $(PYTEST); fi
 
 $(RAN):
 	@mkdir -p $@
