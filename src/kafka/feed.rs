@@ -5,7 +5,12 @@
 //! * Records of one partition come in their order; only what is committed comes.
 //! * [`Feed::is_restored`] is true once everything was read that was there at the beginning. Records that
 //!   compaction or aborted transactions have removed are not waited for.
-//! * Where a log has lost its beginning in the meantime, reading goes on at its oldest record.
+//! * Where a log has lost its beginning in the meantime, reading goes on at its oldest record. Where it ends in
+//!   front of what was read, it is another one: it is read from its beginning, and [`Feed::begun_anew`] says so.
+//!
+//! # Not here
+//!
+//! A topic that was made anew, and is as long already as what was read of the old one: nobody sees that.
 
 use super::{
     consumer::{ConsumerHandle, alone},
@@ -45,6 +50,7 @@ pub struct Feed {
     places: Vec<Place>,
     /// Ends at the beginning.
     first_ends: Vec<i64>,
+    begun_anew: Vec<usize>,
 }
 
 // SAFETY: librdkafka queues are locked inside; any thread may poll.
@@ -67,7 +73,8 @@ impl Logs {
             .ok_or_else(|| Error::Config("a client without a group cannot read a topic".into()))?;
         let places = bounds.iter().map(|b| Place { position: b.start, end: b.end }).collect();
         let first_ends = bounds.iter().map(|b| b.end).collect();
-        let feed = Feed { topic: Arc::clone(topic), client, queue, places, first_ends };
+        let (topic, begun_anew) = (Arc::clone(topic), Vec::new());
+        let feed = Feed { topic, client, queue, places, first_ends, begun_anew };
         feed.assign()?;
         Ok(feed)
     }
@@ -84,6 +91,11 @@ impl Feed {
     #[must_use]
     pub fn is_restored(&self) -> bool {
         self.places.iter().zip(&self.first_ends).all(|(place, end)| place.position >= *end)
+    }
+
+    /// Partitions whose log is another one since the last call: what was read of them is gone.
+    pub fn begun_anew(&mut self) -> Vec<usize> {
+        std::mem::take(&mut self.begun_anew)
     }
 
     /// Calls `each` with partition, key and value of the next records; waits for `timeout`. How many came.
@@ -142,12 +154,19 @@ impl Feed {
     }
 
     fn find_again(&mut self) -> Result<()> {
-        for (partition, place) in (0..).zip(&mut self.places) {
+        for (index, place) in self.places.iter_mut().enumerate() {
+            let partition = i32::try_from(index).unwrap_or(i32::MAX);
             let (start, end) = self
                 .client
                 .fetch_watermarks(&self.topic, partition, super::log_reader::BOUNDS_TIMEOUT)
                 .map_err(|e| failed(format!("asking where {} begins and ends", self.topic), &e))?;
-            *place = Place { position: place.position.clamp(start, end.max(start)), end };
+            let is_another = end < place.position;
+            if is_another {
+                self.begun_anew.push(index);
+                self.first_ends[index] = end;
+            }
+            let position = if is_another { start } else { place.position.max(start) };
+            *place = Place { position, end };
         }
         self.assign()
     }

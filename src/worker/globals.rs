@@ -8,6 +8,7 @@
 //! * No agent begins before everything is there that was in the changelog when the worker started.
 //! * Only what is committed comes. What comes later is there as soon as it is read: [`Global::places`] says how
 //!   far that is.
+//! * A changelog that was deleted and made anew is read from its beginning, and nothing old stays.
 //!
 //! # Not here
 //!
@@ -212,6 +213,7 @@ impl Global {
                 Ok(())
             });
             self.take(writes, &feed);
+            self.forget(&feed.begun_anew());
             if let Err(error) = read {
                 tracing::warn!(target: "turbine.state", "the global table {}: {error}; trying again", self.name);
                 let is_fatal = error.act() != Act::Retry;
@@ -241,6 +243,22 @@ impl Global {
         if !progress.is_restored && feed.is_restored() {
             progress.is_restored = true;
             self.restored.notify_all();
+        }
+    }
+
+    /// Forgets `partitions`: their log was deleted and made anew, and is read again.
+    fn forget(&self, partitions: &[usize]) {
+        for part in partitions.iter().filter_map(|&partition| self.parts.get(partition)) {
+            // Memory takes everything.
+            let _ = part.clear();
+        }
+        if !partitions.is_empty() {
+            tracing::warn!(
+                target: "turbine.state",
+                "the global table {}: {} was made anew, partitions {partitions:?} are read from their beginning",
+                self.name,
+                self.topic
+            );
         }
     }
 
