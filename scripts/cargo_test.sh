@@ -14,6 +14,8 @@ tests() {
 }
 
 . scripts/cargo-env.sh
+# Those of brokers and clients mostly wait.
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-8}
 rm -f "$folder/rust" "$folder/rust.alone"
 tests "$@"
 code=$?
