@@ -8,7 +8,8 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    state::inspect::{self, Asked, Part},
+    join::inspect::OfJoins,
+    state::inspect::{self, Asked, Meaning, Part},
     worker::view::{AssignmentView, View},
 };
 use axum::{
@@ -83,7 +84,7 @@ fn answer(answer: Result<Value, Refused>) -> Response {
 }
 
 fn list(view: &dyn View) -> Response {
-    let parts = inspect::parts(&view.stores());
+    let parts = parts(view);
     let assigned = read(view);
     let mut tables: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
     for part in &parts {
@@ -127,8 +128,14 @@ fn one(view: &dyn View, table: &str, key: &str, uri: &Uri) -> Result<Value, Refu
     Ok(json!({ "table": table, "rows": rows, "partitions": partitions }))
 }
 
+/// The tables of the worker, with what is known of the entries of joins.
+fn parts(view: &dyn View) -> Vec<Part> {
+    let joins: Arc<dyn Meaning> = Arc::new(OfJoins);
+    inspect::parts(&view.stores()).into_iter().map(|part| part.meaning(&joins)).collect()
+}
+
 fn parts_of(view: &dyn View, table: &str) -> Result<Vec<Part>, Refused> {
-    let mut parts = inspect::parts(&view.stores());
+    let mut parts = parts(view);
     let known: Vec<String> = parts.iter().map(|part| part.table.clone()).collect();
     parts.retain(|part| part.table == table);
     if parts.is_empty() {

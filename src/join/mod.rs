@@ -29,6 +29,7 @@ mod book;
 mod clock;
 mod columns;
 mod core;
+pub mod inspect;
 mod interval;
 mod operator;
 mod output;

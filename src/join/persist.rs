@@ -16,6 +16,7 @@ use super::{
     columns::Columns,
     rows,
     spec::{JoinSpec, Side},
+    table::HEAD_BYTES,
 };
 use crate::{
     error::{Error, Result},
@@ -143,6 +144,83 @@ pub(super) fn declaration(
     Ok((root(&spec.name, DECLARATION), Some(meaning(spec, columns)?)))
 }
 
+/// Where the declaration of a join is.
+pub(super) fn declaration_key(name: &str) -> Vec<u8> {
+    root(name, DECLARATION)
+}
+
+/// A declaration as it lies beside the rows.
+#[derive(serde::Deserialize)]
+pub(super) struct Declared {
+    /// Names of the key columns, of each side.
+    pub(super) names: [Vec<String>; 2],
+    /// Their types.
+    pub(super) on: Vec<String>,
+    /// Names and types of the other columns, of each side.
+    pub(super) rest: [Vec<(String, String)>; 2],
+}
+
+impl Declared {
+    /// What [`declaration`] wrote; none if rows are in a form that this version does not read.
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+        type Form = (Vec<String>, Vec<String>, Vec<String>, [Vec<(String, String)>; 2], Vec<u8>);
+        let (left, right, on, rest, sample): Form = serde_json::from_slice(bytes).ok()?;
+        let is_known = rows::sample().is_ok_and(|own| own == sample);
+        is_known.then_some(Self { names: [left, right], on, rest })
+    }
+}
+
+/// What a key of the store says of its entry.
+pub(super) enum Entry<'a> {
+    Declaration,
+    Progress,
+    /// Where it is noted that a row has had a match.
+    Matched,
+    /// A row under its key, with its time where it has a place by that.
+    Row {
+        scope: &'a [u8],
+        side: Side,
+        place: Option<i64>,
+    },
+}
+
+/// The join whose entry `key` is, and which one; none if no join wrote it.
+pub(super) fn entry(key: &[u8]) -> Option<(String, Entry<'_>)> {
+    let (scope, tail) = split(key)?;
+    let tail = tail.strip_prefix(TAG)?;
+    let end = tail.iter().position(|&byte| byte == 0)?;
+    let (name, tail) = (std::str::from_utf8(&tail[..end]).ok()?, &tail[end + 1..]);
+    let entry = match scope {
+        None if tail == DECLARATION => Entry::Declaration,
+        None if tail == PROGRESS => Entry::Progress,
+        None => return None,
+        Some(scope) => match place(tail) {
+            Some((_, true)) => Entry::Matched,
+            Some(((side, time, _), false)) => Entry::Row { scope, side, place: Some(time) },
+            None => Entry::Row {
+                scope,
+                side: *Side::BOTH.get(usize::from(*tail.first()?))?,
+                place: None,
+            },
+        },
+    };
+    Some((name.to_owned(), entry))
+}
+
+/// Key and columns of a row that [`row_value`] wrote.
+pub(super) fn split_row(value: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = value.split_first_chunk::<4>()?;
+    rest.split_at_checked(u32::from_be_bytes(*length) as usize)
+}
+
+/// Time and columns of a row of a table.
+pub(super) fn split_latest(value: &[u8]) -> Option<(Option<i64>, &[u8])> {
+    let (head, row) = value.split_first_chunk::<HEAD_BYTES>()?;
+    let (&flag, time) = head.split_first()?;
+    let time = i64::from_be_bytes(time.try_into().ok()?);
+    Some(((flag == 1).then_some(time), row))
+}
+
 fn meaning(spec: &JoinSpec, columns: &Columns) -> Result<Vec<u8>> {
     let kind = |side: Side| {
         let rest = columns.sides[side.at()].rest.iter();
@@ -176,12 +254,7 @@ pub(super) fn read(
     entries: &dyn Entries,
 ) -> Result<Option<Found>> {
     let Some(declared) = entries.get(&root(&spec.name, DECLARATION))? else { return Ok(None) };
-    if declared != meaning(spec, columns)? {
-        return Err(spec.wrong(
-            "rows were kept with other columns, or by a version that wrote them in another form; give the \
-             join a new name, or delete its state",
-        ));
-    }
+    check_same(spec, columns, &declared)?;
     let progress = reached(spec, entries)?.ok_or_else(|| broken(spec))?;
     let tag = tag(&spec.name);
     let mut found: BTreeMap<u64, (Head, Stored)> = BTreeMap::new();
@@ -201,9 +274,19 @@ pub(super) fn read(
     Ok(Some(Found { progress, rows }))
 }
 
+/// Refuses rows that were kept with another declaration.
+pub(super) fn check_same(spec: &JoinSpec, columns: &Columns, declared: &[u8]) -> Result<()> {
+    if declared == meaning(spec, columns)? {
+        return Ok(());
+    }
+    Err(spec.wrong(
+        "rows were kept with other columns, or by a version that wrote them in another form; give the \
+         join a new name, or delete its state",
+    ))
+}
+
 fn row(place: Head, stored: &Stored) -> Option<Read> {
-    let (length, rest) = stored.value.split_first_chunk::<4>()?;
-    let (key, row) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+    let (key, row) = split_row(&stored.value)?;
     Some(Read { place, key: key.to_vec(), is_matched: stored.is_matched, row: row.to_vec() })
 }
 
@@ -220,7 +303,7 @@ fn place(tail: &[u8]) -> Option<(Head, bool)> {
     Some(((side, i64::from_be_bytes(*time) ^ i64::MIN, seq), is_mark))
 }
 
-fn five(bytes: &[u8]) -> Option<[i64; 5]> {
+pub(super) fn five(bytes: &[u8]) -> Option<[i64; 5]> {
     let numbers = bytes.chunks_exact(8).map(|one| one.try_into().map(i64::from_be_bytes));
     numbers.collect::<std::result::Result<Vec<_>, _>>().ok()?.try_into().ok()
 }

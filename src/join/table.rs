@@ -27,7 +27,7 @@ use arrow::{
 use std::sync::Arc;
 
 /// Behind the flag of a kept row, its event time.
-const HEAD_BYTES: usize = 9;
+pub(super) const HEAD_BYTES: usize = 9;
 
 /// Where the rows of tables are: keys and values of a store with its changes that are not committed yet.
 pub trait Latest {
@@ -58,6 +58,8 @@ pub struct TableJoin {
     pairs: Pairs,
     removals: Vec<bool>,
     counters: Counters,
+    /// Does the store have its declaration?
+    is_declared: bool,
 }
 
 /// What is known of a key while its batch is walked through.
@@ -93,6 +95,7 @@ impl TableJoin {
             pairs,
             removals: Vec::new(),
             counters,
+            is_declared: false,
         })
     }
 
@@ -119,6 +122,7 @@ impl TableJoin {
         batch: &RecordBatch,
         latest: &mut dyn Latest,
     ) -> Result<Option<RecordBatch>> {
+        self.declare(latest)?;
         self.keys = self.columns.groups()?;
         let feeds = self.columns.feeds(&self.spec, sides.into(), batch, &self.keys)?;
         let deleted = batch.column_by_name(DELETED).and_then(|column| column.as_boolean_opt());
@@ -140,6 +144,20 @@ impl TableJoin {
         }
         self.write(latest, &mut entries)?;
         self.take(&feeds)
+    }
+
+    /// Lets the store say what its rows are; those of another declaration are not read.
+    fn declare(&mut self, latest: &mut dyn Latest) -> Result<()> {
+        if self.is_declared {
+            return Ok(());
+        }
+        let (key, value) = persist::declaration(&self.spec, &self.columns)?;
+        match latest.get_many(&[&key])?.pop().flatten() {
+            Some(declared) => persist::check_same(&self.spec, &self.columns, &declared)?,
+            None => latest.set(key, value)?,
+        }
+        self.is_declared = true;
+        Ok(())
     }
 
     /// What is kept of every key of the batch.

@@ -2,15 +2,17 @@
 
 use crate::{
     error::{Error, Result},
+    join::inspect::OfJoins,
     state::{
         StateDb,
-        inspect::{self, Asked, Part},
+        inspect::{self, Asked, Meaning, Part},
     },
 };
 use pyo3::prelude::*;
 use serde_json::{Value, json};
 use std::{
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -29,7 +31,9 @@ impl StoredState {
     #[pyo3(signature = (directory, /))]
     fn new(py: Python<'_>, directory: PathBuf) -> PyResult<Self> {
         let parts = py.detach(|| -> Result<_> {
-            Ok(inspect::parts(&StateDb::open_to_read(&directory)?.stored()?))
+            let parts = inspect::parts(&StateDb::open_to_read(&directory)?.stored()?);
+            let joins: Arc<dyn Meaning> = Arc::new(OfJoins);
+            Ok(parts.into_iter().map(|part| part.meaning(&joins)).collect())
         })?;
         Ok(Self { parts })
     }

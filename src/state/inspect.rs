@@ -38,6 +38,27 @@ pub struct Opened {
     pub store: Arc<dyn Store>,
 }
 
+/// Who knows what entries are that are none of a handler's own.
+pub trait Meaning: Send + Sync {
+    /// What the entry under `key` in a space of handlers is.
+    fn of(&self, store: &dyn Store, space: Space, key: &[u8], value: &[u8]) -> Meant;
+}
+
+/// What an entry is.
+pub enum Meant {
+    /// Something that is shown as it is stored.
+    Other,
+    /// Nothing to be shown.
+    Hidden,
+    /// A row.
+    Row {
+        /// Its key.
+        key: Json,
+        /// What belongs to it.
+        value: Json,
+    },
+}
+
 /// One partition of one table.
 #[derive(Clone)]
 pub struct Part {
@@ -48,6 +69,7 @@ pub struct Part {
     space: Space,
     layout: Layout,
     store: Arc<dyn Store>,
+    meaning: Option<Arc<dyn Meaning>>,
 }
 
 /// What is asked of a table.
@@ -117,6 +139,7 @@ pub fn parts(all: &[Opened]) -> Vec<Part> {
             space,
             layout: name.layout,
             store: Arc::clone(&one.store),
+            meaning: None,
         };
         spaces.filter(|(_, name)| is_shown(name)).map(part).collect()
     };
@@ -141,6 +164,12 @@ fn table(task: &TaskName, space: &SpaceName) -> String {
 impl Part {
     fn place(&self) -> (&str, &str, i32) {
         (&self.table, &self.task.topic, self.task.partition)
+    }
+
+    /// Lets `meaning` say what entries are that are none of a handler's own.
+    #[must_use]
+    pub fn meaning(self, meaning: &Arc<dyn Meaning>) -> Self {
+        Self { meaning: Some(Arc::clone(meaning)), ..self }
     }
 
     /// What it has seen.
@@ -176,7 +205,7 @@ impl Part {
     pub fn find(&self, key: &str, scope: Option<&str>) -> Result<Option<Row>> {
         for stored in self.stored_forms(key, scope) {
             if let Some(value) = self.store.get(self.space, &stored)? {
-                return Ok(Some(self.row(&stored, &value)));
+                return Ok(self.row(&stored, &value));
             }
         }
         Ok(None)
@@ -201,8 +230,17 @@ impl Part {
         }
     }
 
-    fn row(&self, key: &[u8], value: &[u8]) -> Row {
+    /// None for an entry that is not shown.
+    fn row(&self, key: &[u8], value: &[u8]) -> Option<Row> {
         let (topic, partition) = (self.task.topic.clone(), self.task.partition);
+        let asked = self.meaning.as_ref().filter(|_| self.layout == Layout::Scoped);
+        match asked.map(|meaning| meaning.of(&*self.store, self.space, key, value)) {
+            Some(Meant::Hidden) => return None,
+            Some(Meant::Row { key, value }) => {
+                return Some(Row { key, scope: None, value, expires_ms: None, topic, partition });
+            }
+            Some(Meant::Other) | None => {}
+        }
         let split = (self.layout == Layout::Scoped).then(|| keys::split(key)).flatten();
         let (scope, key) = split.unwrap_or((None, key));
         let read = match self.layout {
@@ -215,7 +253,7 @@ impl Part {
             (None, Layout::ByKey) => serde_json::from_slice(value).unwrap_or_else(|_| text(value)),
             (None, _) => text(value),
         };
-        Row { key: text(key), scope: scope.map(text), value, expires_ms, topic, partition }
+        Some(Row { key: text(key), scope: scope.map(text), value, expires_ms, topic, partition })
     }
 }
 
@@ -263,7 +301,7 @@ fn fill(
                 return Err(Error::Stopped);
             }
             bytes += key.len() + value.len();
-            page.rows.push(part.row(key, value));
+            page.rows.extend(part.row(key, value));
             last = Some(key.to_vec());
             Ok(())
         });

@@ -32,7 +32,7 @@ orders.join(
     how="full",
     within="50ms",
     repartition="REPARTITION" in os.environ,
-).to(os.environ["OUT"], name="paid", batch_size=20)
+).to(os.environ["OUT"], name="paid", batch_size=20, changelog="NO_CHANGELOG" not in os.environ)
 
 
 if __name__ == "__main__":
