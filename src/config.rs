@@ -6,7 +6,7 @@ mod registry;
 mod state;
 
 pub use format::{AvroFormat, CsvFormat, Format, Framing, ProtobufFormat, Strategy, Subject};
-pub use plan::{JoinConfig, PlanConfig, SideConfig};
+pub use plan::{FeedsConfig, JoinConfig, PlanConfig, SideConfig};
 pub use registry::RegistryConfig;
 pub use state::{Guarantee, OnGap, StateConfig, StateFormat, StoreKind, TableConfig};
 
@@ -197,6 +197,9 @@ pub struct SubscriptionConfig {
     /// Topic that the changes of its state (and persistent windows) are written to; none: no changelog.
     #[serde(default)]
     pub changelog: Option<String>,
+    /// What it writes is an internal topic, whose readers are told how far it is.
+    #[serde(default)]
+    pub feeds: Option<FeedsConfig>,
     /// What happens where the state is behind the committed offset.
     #[serde(default)]
     pub on_gap: OnGap,

@@ -14,6 +14,7 @@ from turbine.exceptions import DeclarationError, TurbineError
 from turbine.functions import Expr
 
 if TYPE_CHECKING:
+    from turbine._flow_chain import Feeds
     from turbine._flow_join import FlowJoin
     from turbine._lookup import Lookup
     from turbine.windows import Window
@@ -53,6 +54,8 @@ class FlowPlan:
         is_strict: Whether a value that cannot be computed stops the partition.
         join: The join with a second topic, if there is one, in the place of the window.
         lookups: What functions are asked for behind the first steps; then Python runs the plan.
+        feeds: How rows get to the internal topic that it writes, if it does.
+        is_fed: Whether it reads such a topic.
     """
 
     source_schema: Any
@@ -64,6 +67,8 @@ class FlowPlan:
     is_strict: bool = False
     join: "FlowJoin | None" = None
     lookups: "tuple[Lookup, ...]" = ()
+    feeds: "Feeds | None" = None
+    is_fed: bool = False
 
     def config(self) -> dict[str, Any] | None:
         """Describe it to the core, if it runs there."""

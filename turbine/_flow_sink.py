@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 from turbine import _declare
 from turbine._event_time import EVENT_TIME_OPTIONS
+from turbine._flow_chain import connected
 from turbine._flow_join import place
 from turbine.exceptions import DeclarationError
 from turbine.functions import Expr, lit
 
 if TYPE_CHECKING:
+    from turbine._flow_chain import Feeds
     from turbine._flow_plan import FlowPlan
     from turbine.flows import Flow
     from turbine.subscriptions import Subscription
@@ -55,9 +57,23 @@ def start(app: Any, source: "Topic", schema: Any, keyed_by: str | None) -> "Flow
     return Flow(app, source, schema, schema, keyed_by, _origins=origins)
 
 
-def declare(flow: "Flow", topic: "str | Topic", key: str | None, options: Any) -> "Subscription":
+def declare(
+    flow: "Flow",
+    topic: "str | Topic",
+    key: str | None,
+    options: Any,
+    *,
+    feeds: "Feeds | None" = None,
+) -> "Subscription":
     """
     Declare the subscription that runs *flow*; see `turbine.flows.Flow.to`.
+
+    Args:
+        flow: The plan.
+        topic: Topic that is written.
+        key: Column that is its key.
+        options: Of `to`.
+        feeds: How rows get to *topic*, if it is the internal one in front of a second part.
 
     Raises:
         DeclarationError: It cannot work.
@@ -77,11 +93,17 @@ def declare(flow: "Flow", topic: "str | Topic", key: str | None, options: Any) -
         raise DeclarationError(
             "as_table() is for a join: write stream.join(table.as_table(), on=...)"
         )
-    plan = flow.compiled(is_strict=strict == "fail")
+    if flow.upstream is not None:
+        flow, options = connected(flow, name, {**options, "on_compute_error": strict})
+        options.pop("on_compute_error")
+    plan = dataclasses.replace(flow.compiled(is_strict=strict == "fail"), feeds=feeds)
     if plan.join is not None:
         _check_of_one_topic(options)
         plan = dataclasses.replace(plan, join=place(app, plan.join, name, flow.source))
     line = {**options, **_repartition(flow)}
+    if feeds is not None:
+        # The core says where each row goes, and how far its task is.
+        line["write_metadata"] = ("headers", "partition")
     if plan.window is not None:
         line["window"] = plan.window
     one = Subscription(
@@ -89,7 +111,7 @@ def declare(flow: "Flow", topic: "str | Topic", key: str | None, options: Any) -
         _handler(app, plan, name),
         flow.source,
         publish_to=topic,
-        message_key=_key(flow, key),
+        message_key=None if feeds else _key(flow, key),
         name=name,
         plan=plan,
         **line,

@@ -48,7 +48,7 @@ class Fluent:
         """As `Flow.explode`."""
         return self.flow().explode(column, keep_empty=keep_empty)
 
-    def sql(self, query: str, **others: Any) -> "Flow":
+    def sql(self, query: str, **others: Any) -> Any:
         """As `Flow.sql`."""
         return self.flow().sql(query, **others)
 

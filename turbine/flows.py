@@ -29,6 +29,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from turbine import _declare
+from turbine._flow_chain import check_windows, cut
 from turbine._flow_columns import Origins, rooted
 from turbine._flow_group import Group, aliased, check_bounded, said_of
 from turbine._flow_join import FlowJoin, JoinMethods
@@ -100,6 +101,8 @@ class Flow(JoinMethods, LookupMethods):
         schema: Arrow schema of its rows at this point.
         keyed_by: Column of the source that is the key of its records, if that is known.
         is_table: Whether of each key the newest row alone counts.
+        upstream: The part in front, whose rows are grouped here, until the plan is declared.
+        is_fed: Whether *source* is the internal topic that such a part writes.
     """
 
     app: "App"
@@ -108,6 +111,8 @@ class Flow(JoinMethods, LookupMethods):
     source_schema: Any
     keyed_by: str | None = None
     is_table: bool = False
+    upstream: "Flow | None" = None
+    is_fed: bool = False
     _before: tuple[Mapping[str, Any], ...] = ()
     _after: tuple[Mapping[str, Any], ...] = ()
     _origins: Origins = field(default_factory=dict)
@@ -191,7 +196,7 @@ class Flow(JoinMethods, LookupMethods):
         step = {"explode": column, "keep_empty": keep_empty}
         return self._step(step, Node("explode", str(column)), {**self._origins, column: None})
 
-    def sql(self, query: str, **others: Any) -> "Flow":
+    def sql(self, query: str, **others: Any) -> Any:
         """
         Write the steps as a query: ``SELECT user, count(*) AS n FROM clicks GROUP BY user``.
 
@@ -199,7 +204,11 @@ class Flow(JoinMethods, LookupMethods):
             query: One SELECT of DuckDB's dialect from this stream, with WHERE, GROUP BY and HAVING;
                 ``tumble('10s')``, ``hop('10s', '2s')`` and ``session('10s')`` in GROUP BY are its
                 windows.
-            **others: Flows and streams that it joins, by the names that it has for them.
+            **others: Flows and streams that it joins, by the names that it has for them, or reads
+                in the other parts of ``UNION ALL``.
+
+        Returns:
+            A flow; of ``UNION ALL`` what has `to`, `through` and `explain`.
 
         Raises:
             DeclarationError: Something of it is not there; or sqlglot is not installed.
@@ -217,7 +226,8 @@ class Flow(JoinMethods, LookupMethods):
         Say which rows belong together in what follows; without *keys* all do.
 
         Rows of a group have to be in one partition. Where the records have another key, the topic
-        is written once more by this one (`docs/guides/partitioning.md`).
+        is written once more by this one (`docs/guides/partitioning.md`); rows of a join or lookup
+        are always.
 
         Args:
             *keys: Names of columns, and expressions with a name.
@@ -227,16 +237,6 @@ class Flow(JoinMethods, LookupMethods):
         Raises:
             DeclarationError: There is no such column, or the rows are grouped already.
         """
-        if self._lookups:
-            raise DeclarationError(
-                "group_by() stands behind lookup(), whose rows are written by Python: write "
-                ".through('topic', key=..., event_time='column') in between"
-            )
-        if self._join is not None:
-            raise DeclarationError(
-                "group_by() stands behind join(), and its windows would need the time of joined "
-                "rows: write .through('topic', key=..., event_time='column') in between"
-            )
         if self._group is not None:
             raise DeclarationError(
                 "group_by() is there already, and a plan groups once: write .through('topic') "
@@ -260,6 +260,9 @@ class Flow(JoinMethods, LookupMethods):
         if partitions is not None:
             _declare.whole_number("partitions", partitions, least=1)
         group = Group(tuple(columns), not repartition, partitions, flow.origins)
+        if flow.is_joined or flow.lookups:
+            flow = cut(flow, group)
+            group = flow.group or group
         node = Node("group by", ", ".join(columns) or "nothing: all rows are one group")
         return flow.with_node(node, _group=group)
 
@@ -282,6 +285,7 @@ class Flow(JoinMethods, LookupMethods):
                 "the window of a plan has neither key= nor value=: group_by() says the first and "
                 "agg() the second"
             )
+        check_windows(self)
         return dataclasses.replace(self, _window=window)
 
     def agg(self, *aggregates: Aggregate, **more: Aggregate) -> "Flow":
@@ -401,6 +405,7 @@ class Flow(JoinMethods, LookupMethods):
             is_strict,
             self._join,
             self._lookups,
+            is_fed=self.is_fed,
         )
 
     # -- inside ------------------------------------------------------------------------------
@@ -414,6 +419,11 @@ class Flow(JoinMethods, LookupMethods):
     def is_aggregated(self) -> bool:
         """Whether `agg` was there."""
         return self._is_aggregated
+
+    @property
+    def joined_as(self) -> FlowJoin | None:
+        """What `join` was told."""
+        return self._join
 
     @property
     def is_joined(self) -> bool:

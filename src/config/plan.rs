@@ -20,6 +20,17 @@ pub struct PlanConfig {
     pub join: Option<JoinConfig>,
 }
 
+/// How rows get to an internal topic with the watermark of their task.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FeedsConfig {
+    /// Column by which rows are placed; none: all go to the first partition.
+    #[serde(default)]
+    pub column: Option<String>,
+    /// How far a row may be behind the watermark of the task that makes it, in ms.
+    pub lag_ms: i64,
+}
+
 /// The join of a plan.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -208,7 +208,7 @@ fn subscription_spawn(
     let decoders = decoders(worker, &config.name, schema.clone(), format)?;
     let right = Right::new(worker, config)?;
     let schemas = [schema, right.as_ref().and_then(|right| right.schema.clone())];
-    let parts = Parts::new(worker, config, schemas)?;
+    let parts = Parts::new(worker, config, schemas, known)?;
     let shelf = Arc::clone(worker.shelf(&config.name)?);
     let (weak, config) = (Arc::downgrade(worker), config.clone());
     let resumes = parts.resumes();
@@ -354,7 +354,10 @@ impl Recipe {
         let clock = worker.clock.clone();
         let (side, inputs) = side.map(|side| joined::inputs(&tp, side)).unzip();
         let (held, events) = match parts.open(worker, &status.tp, point, store, changelog) {
-            Ok((held, events)) => (Held { exact, inputs, ..held }, events),
+            Ok((held, events)) => {
+                let feeding = parts.feeding(&status.tp);
+                (Held { exact, inputs, feeding, ..held }, events)
+            }
             Err(error) => {
                 status.fail(&error.to_string());
                 let held = Held { exact, inputs, ..Held::default() };

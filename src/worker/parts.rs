@@ -11,7 +11,7 @@ use crate::{
         sink::{Gate, Gates},
         state::TaskState,
         subscription::{
-            ChangelogWriter, Checkpoints, Held, Plan, Resume, Shards, Windows,
+            ChangelogWriter, Checkpoints, Feeding, Held, Plan, Resume, Shards, Windows,
             event_time::{self, EventClock},
             state::Kept,
         },
@@ -21,7 +21,7 @@ use crate::{
 };
 use arrow::datatypes::SchemaRef;
 use serde::Deserialize as _;
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// What one partition has, and its event time.
 pub(super) type Opened = (Held, Option<EventClock>);
@@ -33,6 +33,8 @@ pub(super) struct Parts {
     registry: Option<Arc<Registry>>,
     /// Of the rows that are read, of each topic.
     schemas: [Option<SchemaRef>; 2],
+    /// Tasks that write what it writes, and partitions of that.
+    counts: (usize, usize),
 }
 
 impl Parts {
@@ -45,6 +47,7 @@ impl Parts {
         worker: &Worker,
         config: &SubscriptionConfig,
         schemas: [Option<SchemaRef>; 2],
+        known: &BTreeMap<String, usize>,
     ) -> Result<Self> {
         let specs = config.windows.iter().flat_map(|windows| &windows.specs);
         let read = |spec: &serde_json::Value| {
@@ -59,7 +62,11 @@ impl Parts {
                 event_time::check(time, schema)?;
             }
         }
-        let parts = Self { config: config.clone(), specs, registry, schemas };
+        let count = |topic: Option<&String>| {
+            topic.and_then(|topic| known.get(topic)).copied().unwrap_or_default()
+        };
+        let counts = (count(config.topics.first()), count(config.publish_to.as_ref()));
+        let parts = Self { config: config.clone(), specs, registry, schemas, counts };
         let kept = if config.state.is_some() { "state" } else { "a persistent window" };
         let is_on_disk = worker.config.store == StoreKind::Rocksdb;
         if parts.keeps() && is_on_disk && worker.config.state_dir.is_none() {
@@ -124,8 +131,15 @@ impl Parts {
     pub(super) fn plan(&self, worker: &Worker, label: &str) -> Result<Option<Plan>> {
         let [left, right] = self.schemas.each_ref().map(Option::as_ref);
         let metrics = |join: &str| worker.metrics.window(label, join);
-        let plan = |plan| Plan::new(plan, [left, right], &metrics);
+        let is_fed = self.config.feeds.is_some();
+        let plan = |plan| Plan::new(plan, [left, right], &metrics, is_fed);
         self.config.plan.as_ref().map(plan).transpose()
+    }
+
+    /// What tells windows behind the topic that it writes how far the task of `tp` is.
+    pub(super) fn feeding(&self, tp: &TopicPartition) -> Option<Feeding> {
+        let (sources, partitions) = self.counts;
+        Some(Feeding::new(self.config.feeds.as_ref()?, tp, sources, partitions))
     }
 
     /// What tells duplicates from other rows, without memory.

@@ -116,7 +116,6 @@ CANNOT: list[tuple[Callable[[Any, Any], Any], str]] = [
     (lambda a, b: a.as_table().to("out"), "is for a join"),
     (lambda a, b: a.join("payments", on="order", within=1), "write a stream with a model"),
     (lambda a, b: a.join(b, on="order", within=1).join(b, on="order", within=1), "joined already"),
-    (lambda a, b: a.join(b, on="order", within=1).group_by("order"), r"write .through\("),
     (lambda a, b: a.join(b.group_by("order").agg(n=count()), on="order", within=1), "grouped"),
     (lambda a, b: a.join(b, on="order", within=1).to("payments"), "every record would come back"),
     (lambda a, b: a.join(b, on="order", within=1).to("out", tombstones="null"), "of one topic"),

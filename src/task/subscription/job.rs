@@ -1,6 +1,7 @@
 //! A batch on its way through the handler.
 
 use super::{
+    feeding,
     joined::Told,
     shared::Shared,
     state::{BatchState, Due},
@@ -75,6 +76,8 @@ pub struct Job {
     pub(super) state: Option<Arc<BatchState>>,
     /// Whose rows they are, where two topics are joined.
     pub(super) told: Option<Told>,
+    /// How far the task is behind it, where that is told on.
+    pub(super) progress: feeding::Told,
     pub(super) outputs: mpsc::UnboundedSender<Outputs>,
     pub(super) place: OwnedSemaphorePermit,
 }
@@ -173,6 +176,10 @@ impl Job {
             batches.clear();
             letters.clear();
         }
+        match self.fed(batches) {
+            Ok(fed) => batches = fed,
+            Err(error) => return self.fail(&error.to_string()),
+        }
         let Extent { ticket, next, .. } = self.extent;
         let mut delta = match self.changes() {
             Ok(delta) => delta,
@@ -196,6 +203,14 @@ impl Job {
             send(outputs);
         } else if task.done.pass(ticket, outputs, send).is_err() {
             task.end(None);
+        }
+    }
+
+    /// What goes out, with word of how far the task is, where windows behind a topic wait for that.
+    fn fed(&self, batches: Vec<(Outlet, RecordBatch)>) -> Result<Vec<(Outlet, RecordBatch)>> {
+        match &self.task.feeding {
+            Some(feeding) => feeding.lock().apply(batches, self.progress, self.extent.next),
+            None => Ok(batches),
         }
     }
 

@@ -7,6 +7,8 @@
 //! * A side that is silent for its time, at the end of its partition, is not waited for.
 
 use super::{
+    event_time::known,
+    feeding,
     plan::apply,
     state::{JoinState, Kept},
 };
@@ -22,7 +24,10 @@ use crate::{
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use parking_lot::Mutex;
 use serde::Deserialize as _;
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 /// What a batch of one side says besides its rows.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +45,10 @@ pub(super) struct Joined {
     right: Steps,
     work: Mutex<Work>,
     metrics: WindowMetrics,
+    /// Does somebody wait for word of its time, who reads what it writes?
+    is_fed: bool,
+    /// Has the stream that meets a table been silent?
+    is_silent: AtomicBool,
 }
 
 enum Work {
@@ -59,6 +68,7 @@ impl Joined {
         (left, policy): (&Steps, OnComputeError),
         schemas: [&SchemaRef; 2],
         metrics: &dyn Fn(&str) -> WindowMetrics,
+        is_fed: bool,
     ) -> Result<Self> {
         let spec =
             JoinSpec::deserialize(&config.spec).map_err(|e| Error::Declaration(e.to_string()))?;
@@ -75,7 +85,8 @@ impl Joined {
             _ => Work::Streams(Box::new(Operator::new(&spec, &one, &other)?)),
         };
         let metrics = metrics(&spec.name);
-        Ok(Self { name: spec.name, right, work: Mutex::new(work), metrics })
+        let (work, is_silent) = (Mutex::new(work), AtomicBool::new(false));
+        Ok(Self { name: spec.name, right, work, metrics, is_fed, is_silent })
     }
 
     /// What it is called.
@@ -110,7 +121,27 @@ impl Joined {
     pub(super) fn waits_for(&self, side: Side) -> bool {
         match &*self.work.lock() {
             Work::Streams(operator) => !operator.is_idle(side) || operator.kept_rows() > 0,
-            Work::Tables(_) => false,
+            Work::Tables(_) => {
+                self.is_fed && side == Side::Left && !self.is_silent.load(Ordering::Relaxed)
+            }
+        }
+    }
+
+    /// How far it is behind a batch of which that was `told`: of rows that meet a table, their own time.
+    pub(super) fn progress(&self, told: Told) -> feeding::Told {
+        match &*self.work.lock() {
+            Work::Streams(operator) => feeding::Told {
+                watermark_ms: known(operator.watermark()),
+                is_silent: Side::BOTH.into_iter().all(|side| operator.is_idle(side)),
+            },
+            Work::Tables(_) => {
+                let watermark_ms = told.watermark.filter(|_| told.side == Side::Left);
+                if told.side == Side::Left && (told.is_silent || watermark_ms.is_some()) {
+                    self.is_silent.store(told.is_silent, Ordering::Relaxed);
+                }
+                let is_silent = self.is_silent.load(Ordering::Relaxed);
+                feeding::Told { watermark_ms, is_silent }
+            }
         }
     }
 

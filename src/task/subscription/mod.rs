@@ -10,6 +10,7 @@ mod checkpoints;
 mod encoding;
 pub mod event_time;
 mod exact;
+mod feeding;
 mod inputs;
 mod job;
 mod joined;
@@ -28,6 +29,7 @@ mod windows;
 mod writer;
 
 pub use checkpoints::{ChangelogWriter, Checkpoints};
+pub use feeding::Feeding;
 pub use inputs::Inputs;
 pub use job::{Content, Job};
 pub use plan::{Plan, is_of_the_line};

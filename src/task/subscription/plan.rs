@@ -24,24 +24,26 @@ use crate::{
     join::Side,
     metrics::WindowMetrics,
     task::sink::Outlet,
-    window::operator::Cause,
+    window::{operator::Cause, time::EVENT_TIME},
 };
 use arrow::{
     array::RecordBatch,
-    datatypes::{Field, Schema, SchemaRef},
+    datatypes::{Field, FieldRef, Schema, SchemaRef},
 };
-use std::{sync::Arc, time::Instant};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 /// See the module.
 pub struct Plan {
     before: Steps,
     join: Option<Joined>,
     after: Steps,
+    /// Does somebody want the event time of joined rows?
+    is_fed: bool,
 }
 
 impl Plan {
     /// Reads what is declared. `schemas` are those of the rows that are read, of each topic; `metrics` gives
-    /// those of a join by its name.
+    /// those of a join by its name; `is_fed`: the event time of joined rows is wanted behind the steps.
     ///
     /// # Errors
     ///
@@ -50,6 +52,7 @@ impl Plan {
         config: &PlanConfig,
         schemas: [Option<&SchemaRef>; 2],
         metrics: &dyn Fn(&str) -> WindowMetrics,
+        is_fed: bool,
     ) -> Result<Self> {
         let policy = if config.is_strict { OnComputeError::Fail } else { OnComputeError::Null };
         let steps = |list| Steps::parse(list, policy);
@@ -59,10 +62,10 @@ impl Plan {
         };
         let join = |join| {
             let [Some(left), Some(right)] = schemas else { return Err(unknown()) };
-            Joined::new(join, (&before, policy), [left, right], metrics)
+            Joined::new(join, (&before, policy), [left, right], metrics, is_fed)
         };
         let join = config.join.as_ref().map(join).transpose()?;
-        Ok(Self { before, join, after })
+        Ok(Self { before, join, after, is_fed })
     }
 
     /// Takes what it has kept from the state of `task`, in front of the first batch.
@@ -138,19 +141,42 @@ impl Plan {
     fn joined(
         &self,
         join: &Joined,
-        job: &Job,
+        job: &mut Job,
         (told, rows): (Told, RecordBatch),
     ) -> Result<Vec<RecordBatch>> {
         let rows = join.before(&self.before, told.side, rows)?;
         let state = job.state.as_ref().map(|state| state.joins()).transpose()?;
         let no_state = || Error::State("a join has no state to keep its rows in".into());
         let results = join.step(told, rows, &mut state.ok_or_else(no_state)?)?;
-        results.into_iter().filter_map(|rows| self.finish(rows)).collect()
+        job.progress = join.progress(told);
+        let timed = |rows| if self.is_fed { with_time(rows) } else { Ok(rows) };
+        results
+            .into_iter()
+            .filter_map(|rows| timed(rows).and_then(|rows| self.finish_one(rows)).transpose())
+            .collect()
     }
 
     fn finish(&self, rows: RecordBatch) -> Option<Result<RecordBatch>> {
-        apply(&self.after, rows).transpose()
+        self.finish_one(rows).transpose()
     }
+
+    fn finish_one(&self, rows: RecordBatch) -> Result<Option<RecordBatch>> {
+        apply(&self.after, rows)
+    }
+}
+
+/// Joined rows whose event time goes through the steps behind the join.
+fn with_time(rows: RecordBatch) -> Result<RecordBatch> {
+    let of_the_line = |field: &FieldRef| match field.name() == EVENT_TIME {
+        true => {
+            let mark = HashMap::from([(MARK.to_owned(), "event_time".to_owned())]);
+            Arc::new(field.as_ref().clone().with_metadata(mark))
+        }
+        false => Arc::clone(field),
+    };
+    let fields: Vec<_> = rows.schema().fields().iter().map(of_the_line).collect();
+    let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), rows.columns().to_vec());
+    batch.map_err(|e| Error::Config(e.to_string()))
 }
 
 /// What the steps leave of `rows`, if that is anything. A batch without rows may have no columns.

@@ -2,6 +2,7 @@
 
 use super::{
     checkpoints::Checkpoints,
+    feeding::Feeding,
     inputs::Inputs,
     job::{Extent, Job, Outputs},
     replaying::Replaying,
@@ -55,6 +56,8 @@ pub struct Shared {
     pub(super) done: Turnstile<Outputs>,
     /// Its inputs, where there are several.
     pub inputs: Option<Arc<Inputs>>,
+    /// Tells who reads its rows how far it is, where windows do.
+    pub(super) feeding: Option<Mutex<Feeding>>,
     /// Batches begun and not ended, wherever they are.
     pub(super) open: AtomicUsize,
     /// The first batch that must not take effect any more.
@@ -78,6 +81,8 @@ pub struct Held {
     pub exact: Option<Exact>,
     /// Its inputs, where there are several.
     pub inputs: Option<Arc<Inputs>>,
+    /// What tells windows behind an internal topic how far it is.
+    pub feeding: Option<Feeding>,
 }
 
 /// The commits of a task that promises exactly once.
@@ -105,7 +110,7 @@ impl Shared {
     /// A task at its beginning.
     #[must_use]
     pub fn new(status: Status, config: SubscriptionConfig, clock: Clock, held: Held) -> Arc<Self> {
-        let Held { kept, windows, checkpoints, resume, exact, inputs } = held;
+        let Held { kept, windows, checkpoints, resume, exact, inputs, feeding } = held;
         let stored = checkpoints.as_ref().and_then(Checkpoints::stored);
         let begins = resume.as_ref().and_then(Resume::begins_at);
         let stored = stored.filter(|_| begins.is_none());
@@ -126,6 +131,7 @@ impl Shared {
             exact,
             done: Turnstile::default(),
             inputs,
+            feeding: feeding.map(Mutex::new),
             open: AtomicUsize::new(0),
             halted_at: AtomicU64::new(Ticket::MAX),
             stopping: Notify::new(),
