@@ -19,6 +19,8 @@ except ImportError:
         "sql() needs sqlglot: install it with pip install 'turbine-stream[sql]'"
     ) from None
 
+from turbine._flow_join import flow_of
+from turbine._flow_union import union
 from turbine._sql_expr import expression, refuse
 from turbine._sql_join import joined
 from turbine.functions import col
@@ -67,19 +69,70 @@ _KNOWN = (
 )
 
 
-def plan_of(flow: "Flow", text: str, others: Mapping[str, Any]) -> "Flow":
+def plan_of(flow: "Flow", text: str, others: Mapping[str, Any]) -> Any:
     """
     Put the steps of a query behind *flow*.
 
     Args:
         flow: The rows that it reads.
-        text: ``SELECT ... FROM topic [JOIN ...] [WHERE ...] [GROUP BY ... [HAVING ...]]``.
-        others: What it may join, by the names that it has for them.
+        text: ``SELECT ... FROM topic [JOIN ...] [WHERE ...] [GROUP BY ... [HAVING ...]]``, and more
+            of them behind ``UNION ALL``.
+        others: What it may join, or read behind ``UNION ALL``, by the names that it has for them.
+
+    Returns:
+        A `turbine.flows.Flow`; of several queries what has their `to`, `through` and `explain`.
 
     Raises:
         DeclarationError: It is no such query, or something of it is not there.
     """
-    query = _parsed(text)
+    parts = _parts(_parsed(text))
+    if len(parts) == 1:
+        return _plan(flow, parts[0], others)
+    first = _plan(_source(flow, parts[0], others), parts[0], others)
+    for one in parts[1:]:
+        _name(one, first.schema.names)
+    return union([first, *[_plan(_source(flow, one, others), one, others) for one in parts[1:]]])
+
+
+def _name(query: Any, names: list[str]) -> None:
+    """Call what has no name in a later part as the first part does."""
+    pairs = zip(query.selects, names, strict=False)
+    selects = [
+        one if one.alias_or_name else exp.alias_(one.copy(), name, quoted=True)
+        for one, name in pairs
+    ]
+    if len(selects) == len(query.selects):
+        query.set("expressions", selects)
+
+
+def _parts(query: Any) -> list[Any]:
+    """The queries of a ``UNION ALL``, in order."""
+    if not isinstance(query, exp.SetOperation):
+        if not isinstance(query, exp.Select):
+            refuse(query, "write SELECT ... FROM topic")
+        return [query]
+    if not isinstance(query, exp.Union) or query.args.get("distinct"):
+        refuse(query, "rows of streams are not compared: write UNION ALL")
+    for clause, instead in _ABSENT.items():
+        if query.args.get(clause):
+            refuse(query.args[clause], instead)
+    return [*_parts(query.this), *_parts(query.expression)]
+
+
+def _source(flow: "Flow", query: Any, others: Mapping[str, Any]) -> "Flow":
+    """The stream that a part of a ``UNION ALL`` reads."""
+    table = query.find(exp.From)
+    name = table.this.name if table is not None and isinstance(table.this, exp.Table) else ""
+    if name not in others:
+        return flow
+    found = flow_of(others[name], f"sql({name}=")
+    table.this.set("this", exp.to_identifier(found.source.name, quoted=True))
+    if not table.this.alias:
+        table.this.set("alias", exp.TableAlias(this=exp.to_identifier(name)))
+    return found
+
+
+def _plan(flow: "Flow", query: Any, others: Mapping[str, Any]) -> "Flow":
     _check(query, flow.source.name)
     flow = joined(flow, query, others)
     if (where := query.args.get("where")) is not None:
@@ -95,10 +148,6 @@ def _parsed(text: str) -> Any:
     except sqlglot.errors.SqlglotError as exc:
         said = str(exc).splitlines()[0]
         raise DeclarationError(f"sql(): the query cannot be read: {said}") from None
-    if isinstance(query, exp.SetOperation):
-        refuse(query, "write each query on its own stream, both with .to() to one topic")
-    if not isinstance(query, exp.Select):
-        refuse(query, "write SELECT ... FROM topic")
     return query
 
 

@@ -25,6 +25,8 @@ _ABOUT_TIME = (
     "b.ts BETWEEN a.ts - 1000 AND a.ts + 1000, or a.ts >= b.ts of an ASOF JOIN"
 )
 _SUFFIX = "_right"
+_LACKING = {"inner": (), "left": (1,), "right": (0,), "full": (0, 1)}
+"""Sides that a joined row may be without: 0 is the left."""
 
 
 @dataclass
@@ -77,8 +79,9 @@ def joined(flow: "Flow", query: Any, others: Mapping[str, Any]) -> "Flow":
     join = joins[0]
     if len(joins) > 1:
         refuse(joins[1], "a query has one JOIN: write the next one behind .through('topic')")
-    if join.kind or join.side not in {"", "LEFT"} or join.method not in {"", "ASOF"}:
-        refuse(join, "write JOIN, LEFT JOIN, ASOF JOIN, or .join(..., how='full')")
+    known = {"ASOF": {"", "LEFT"}, "": {"", "LEFT", "RIGHT", "FULL"}}
+    if join.kind not in {"", "INNER", "OUTER"} or join.side not in known.get(join.method, ()):
+        refuse(join, "write JOIN, LEFT, RIGHT or FULL JOIN, ASOF JOIN or ASOF LEFT JOIN")
     other = others.get(join.this.name)
     if other is None:
         raise DeclarationError(
@@ -91,13 +94,13 @@ def joined(flow: "Flow", query: Any, others: Mapping[str, Any]) -> "Flow":
     is_timed = not sides.left.is_table and not sides.right.is_table
     if is_timed and not join.method and not options:
         refuse(join, _ABOUT_TIME)
-    how: Any = "left" if join.side else "inner"
+    how: Any = join.side.lower() or "inner"
     keys: dict[str, Any] = {"on": list(sides.keys), "right_on": list(sides.keys.values())}
     if join.method:
         made = sides.left.join_asof(sides.right, **keys, how=how, suffix=_SUFFIX)
     else:
         made = sides.left.join(sides.right, **keys, how=how, suffix=_SUFFIX, **options)
-    _rename(query, sides, is_padded=how == "left")
+    _rename(query, sides, _LACKING[how])
     return made
 
 
@@ -169,26 +172,21 @@ def _offset_ms(node: Any, sides: _Sides, side: int) -> int | None:
     return sign * int(text) if str(text).isdigit() else None
 
 
-def _rename(query: Any, sides: _Sides, *, is_padded: bool) -> None:
-    """Write for each column its name in joined rows; what is selected keeps its name."""
-    right_keys = {right: left for left, right in sides.keys.items()}
+def _rename(query: Any, sides: _Sides, lacking: tuple[int, ...]) -> None:
+    """
+    Write for each column its name in joined rows; what is selected keeps its name.
+
+    Args:
+        query: Changed.
+        sides: Of the join.
+        lacking: Sides that a row may be without; a key of theirs would be null then, and the key of
+            joined rows is not.
+    """
+    names = _Names(sides, lacking)
 
     def renamed(node: Any) -> Any:
-        if not isinstance(node, exp.Column):
-            return node
-        if not node.table and node.name in aliases:
-            return node
-        is_right = sides.side(node) == 1
-        if not is_right:
-            return exp.column(node.name)
-        if node.name in right_keys:
-            if is_padded:
-                refuse(
-                    node, f"take {sides.names[0]}.{right_keys[node.name]}, which is always there"
-                )
-            return exp.column(right_keys[node.name])
-        is_taken = node.name in sides.left.schema.names
-        return exp.column(node.name + _SUFFIX if is_taken else node.name)
+        is_alias = isinstance(node, exp.Column) and not node.table and node.name in aliases
+        return node if is_alias else names.of(node)
 
     aliases = {one.alias for one in query.selects if one.alias} - {
         *sides.left.schema.names,
@@ -201,5 +199,48 @@ def _rename(query: Any, sides: _Sides, *, is_padded: bool) -> None:
         name, made = one.alias_or_name, one.unalias().copy().transform(renamed)
         selects.append(exp.alias_(made, name, quoted=True) if name else made)
     query.set("expressions", selects)
-    if (where := query.args.get("where")) is not None:
-        query.set("where", exp.Where(this=where.this.copy().transform(renamed)))
+    for clause in ("where", "group", "having"):
+        if (found := query.args.get(clause)) is not None:
+            query.set(clause, found.copy().transform(renamed))
+
+
+@dataclass
+class _Names:
+    """What columns of both sides are called in joined rows."""
+
+    sides: _Sides
+    lacking: tuple[int, ...]
+
+    def of(self, node: Any) -> Any:
+        """Give the joined column for one of a side, or for the keys of both; others stay."""
+        if (key := self._one_key(node)) is not None:
+            return exp.column(key)
+        if not isinstance(node, exp.Column):
+            return node
+        side = self.sides.side(node)
+        if (key := self._key(node, side)) is not None:
+            if side in self.lacking and node.table:
+                self._refuse(node, side)
+            return exp.column(key)
+        is_taken = side == 1 and node.name in self.sides.left.schema.names
+        return exp.column(node.name + _SUFFIX if is_taken else node.name)
+
+    def _key(self, node: Any, side: int) -> str | None:
+        if side == 0:
+            return node.name if node.name in self.sides.keys else None
+        return {right: left for left, right in self.sides.keys.items()}.get(node.name)
+
+    def _one_key(self, node: Any) -> str | None:
+        """The key that ``coalesce(a.k, b.k)`` is."""
+        parts = [node.this, *node.expressions] if isinstance(node, exp.Coalesce) else []
+        if not parts or not all(isinstance(one, exp.Column) for one in parts):
+            return None
+        keys = {(side := self.sides.side(one), self._key(one, side)) for one in parts}
+        names = {name for _, name in keys}
+        return names.pop() if {side for side, _ in keys} == {0, 1} and len(names) == 1 else None
+
+    def _refuse(self, node: Any, side: int) -> None:
+        if len(self.lacking) > 1:
+            refuse(node, "take coalesce() of the keys of both sides, which is always there")
+        mine, other = self.sides.names[side], self.sides.names[1 - side]
+        refuse(node, f"it is null where {mine} has no row: take that of {other}")

@@ -157,7 +157,10 @@ REFUSED = [
     ("SELECT ms FROM clicks ORDER BY ms", "the order of its partitions"),
     ("SELECT ms FROM clicks LIMIT 3", "has no end"),
     ("SELECT DISTINCT ms FROM clicks", "dedup="),
-    ("SELECT ms FROM clicks UNION ALL SELECT ms FROM clicks", "to one topic"),
+    ("SELECT ms FROM clicks UNION SELECT ms FROM clicks", "write UNION ALL"),
+    ("SELECT ms FROM clicks EXCEPT ALL SELECT ms FROM clicks", "write UNION ALL"),
+    ("SELECT ms FROM clicks UNION ALL SELECT user FROM clicks", "part 2 has the columns user"),
+    ("SELECT ms FROM clicks UNION ALL SELECT ms FROM clicks ORDER BY 1", "its partitions"),
     ("WITH x AS (SELECT 1) SELECT ms FROM clicks", r"\.through"),
     ("SELECT row_number() OVER () AS r FROM clicks", r"\.through"),
     ("SELECT ms + 1 FROM clicks", "AS name"),
@@ -212,6 +215,20 @@ JOINED = [
     SELECT o.id, p.method, o.ts FROM orders o
     LEFT JOIN payments p ON p.id = o.id AND o.ts BETWEEN p.ts - 50 AND p.ts
     """,
+    """
+    SELECT p.id, o.amount, p.amount AS paid FROM orders o
+    RIGHT OUTER JOIN payments p ON p.id = o.id AND p.ts BETWEEN o.ts - 50 AND o.ts
+    WHERE p.id <> 'o3'
+    """,
+    """
+    SELECT coalesce(o.id, p.id) AS id, o.ts, p.ts AS paid_at FROM orders o
+    FULL JOIN payments p ON o.id = p.id AND p.ts BETWEEN o.ts - 20 AND o.ts + 20
+    """,
+    """
+    SELECT p.method AS id, sum(o.amount)::BIGINT AS total, count(*) AS n FROM orders o
+    JOIN payments p ON o.id = p.id AND p.ts BETWEEN o.ts - 100 AND o.ts + 300
+    GROUP BY p.method, tumble('100ms')
+    """,
 ]
 
 
@@ -248,7 +265,9 @@ async def test_joins_as_text_give_what_duckdb_gives(
     connection.register("payments", pa.Table.from_pylist(payments))
     async with app.running():
         for query, out in zip(JOINED, outs, strict=True):
-            wanted = connection.sql(query)
+            # The time of a joined row is the later one of both.
+            bucket = "greatest(o.ts, p.ts) // 100"
+            wanted = connection.sql(query.replace("tumble('100ms')", bucket))
             expected = [dict(zip(wanted.columns, row, strict=True)) for row in wanted.fetchall()]
             got = [one.json for one in await asyncio.to_thread(consume, out, len(expected))]
             found = [row for row in got if row["id"] != "end"]
@@ -258,17 +277,24 @@ async def test_joins_as_text_give_what_duckdb_gives(
 
 REFUSED_JOINS = [
     ("SELECT o.id FROM orders o JOIN p ON o.id = p.id", "how far their event times"),
-    ("SELECT o.id FROM orders o FULL JOIN p ON o.id = p.id", "how='full'"),
+    ("SELECT method FROM orders o FULL JOIN p ON o.method = p.id", "no such column"),
+    ("SELECT method FROM orders o FULL JOIN p ON o.id = p.id", "how far their event times"),
+    ("SELECT p.id FROM orders o FULL JOIN p ON o.id = p.id AND p.ts BETWEEN o.ts AND o.ts", "coal"),
+    (
+        "SELECT o.id FROM orders o RIGHT JOIN p ON o.id = p.id AND p.ts BETWEEN o.ts AND o.ts",
+        "of p",
+    ),
+    ("SELECT method FROM orders o RIGHT JOIN t ON o.id = t.id", "answers rows of the left"),
+    ("SELECT o.id FROM orders o ASOF RIGHT JOIN p ON o.id = p.id AND o.ts >= p.ts", "ASOF LEFT"),
     ("SELECT o.id FROM orders o CROSS JOIN p", "ASOF JOIN"),
     ("SELECT amount FROM orders o JOIN p ON o.id = p.id AND p.ts BETWEEN o.ts AND o.ts", "both"),
     ("SELECT * FROM orders o ASOF JOIN p ON o.id = p.id AND o.ts >= p.ts", "name the columns"),
     ("SELECT o.method FROM orders o ASOF JOIN p ON o.id = p.id AND o.ts >= p.ts", "no such"),
     ("SELECT q.method FROM orders o ASOF JOIN p ON o.id = p.id AND o.ts >= p.ts", "o and p"),
-    ("SELECT p.id FROM orders o ASOF LEFT JOIN p ON o.id = p.id AND o.ts >= p.ts", "take o.id"),
+    ("SELECT p.id FROM orders o ASOF LEFT JOIN p ON o.id = p.id AND o.ts >= p.ts", "that of o"),
     ("SELECT o.id FROM orders o ASOF JOIN p ON o.id = p.id AND o.ts > p.ts", "a.ts >= b.ts"),
     ("SELECT o.id FROM orders o ASOF JOIN p ON o.id = p.id", "a.ts >= b.ts"),
     ("SELECT o.id FROM orders o JOIN p USING (id) JOIN p q USING (id)", "one JOIN"),
-    ("SELECT method, count(*) AS n FROM orders JOIN t USING (id) GROUP BY method", r"\.through"),
     ("SELECT o.id FROM orders o JOIN n USING (id)", "with a model"),
 ]
 
@@ -282,3 +308,38 @@ def test_a_join_that_cannot_be_is_refused_with_the_next_step(query: str, reason:
             query, p=payments, t=payments.as_table(), n=3
         )
     assert "\n" not in str(raised.value)
+
+
+async def test_union_all_writes_the_rows_of_both_to_one_topic(
+    app_factory: MakeApp, make_topic: MakeTopic, produce: Produce, consume: Consume
+) -> None:
+    app = app_factory(processing_guarantee="exactly_once")
+    orders, payments, out = (make_topic(name, partitions=2) for name in ("o", "p", "out"))
+    left = [{"id": f"o{n % 7}", "amount": n, "ts": n} for n in range(60)]
+    right = [{"id": f"p{n % 5}", "amount": n, "method": "card", "ts": n} for n in range(50)]
+    produce(orders, left)
+    produce(payments, right)
+    query = """
+        SELECT id, amount * 2 AS total FROM orders WHERE amount > 9
+        UNION ALL SELECT method || p.id, amount FROM payments p
+        UNION ALL SELECT id, 3 FROM orders WHERE amount = 7
+    """
+    both = app.stream(orders, model=Order).sql(
+        query.replace("FROM orders", f'FROM "{orders}"'),
+        payments=app.stream(payments, model=Payment),
+    )
+    assert [line.split()[0] for line in both.explain().splitlines() if line].count("source") == 3
+    plans = both.through(out).filter(turbine.functions.col("total") > 5)
+    assert plans.schema.names == ["id", "total"]
+    assert [one for one in app.subscriptions if one.startswith(orders)] == [
+        f"{orders}-to-{out}-{number}" for number in (1, 2, 3)
+    ]
+    with pytest.raises(AttributeError, match=r"write .through\('topic'\) in between"):
+        both.group_by("id")
+    connection = duckdb.connect()
+    connection.register("orders", pa.Table.from_pylist(left))
+    connection.register("payments", pa.Table.from_pylist(right))
+    wanted = connection.sql(query).fetchall()
+    async with app.running():
+        found = await asyncio.to_thread(consume, out, len(wanted))
+    assert sorted((one.json["id"], one.json["total"]) for one in found) == sorted(wanted)
