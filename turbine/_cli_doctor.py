@@ -1,8 +1,6 @@
 """What ``turbine doctor`` does, apart from reading its options."""
 
 import json
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -142,6 +140,10 @@ def diagnose(app: "App", name: str | None = None, url: str | None = None) -> lis
 def _worker(url: str, token: str | None) -> list[dict[str, Any]] | None:
     if not url.startswith(("http://", "https://")):
         raise ConfigError(f"{url!r} is no URL of a worker: write http://HOST:PORT")
+    # Here, because every worker loads the commands.
+    import urllib.error
+    import urllib.request
+
     request = urllib.request.Request(f"{url.rstrip('/')}/assignments")  # noqa: S310 - see above
     if token:
         request.add_header("Authorization", f"Bearer {token}")

@@ -1,6 +1,5 @@
 """Snapshots as the command line sees them: those of a URL, and those of a running worker."""
 
-import http.client
 import json
 import time
 from collections.abc import Iterator
@@ -139,6 +138,9 @@ class Api:
             time.sleep(_POLL_S)
 
     def _ask(self, method: str, expected: int) -> dict[str, Any]:
+        # Here, because every worker loads the commands.
+        import http.client
+
         is_tls = self._parts.scheme == "https"
         kind = http.client.HTTPSConnection if is_tls else http.client.HTTPConnection
         connection = kind(self._parts.hostname or "", self._parts.port, timeout=_REQUEST_TIMEOUT_S)

@@ -1,14 +1,15 @@
 """Where `turbine state` reads: the directory of a stopped worker, or a running one over HTTP."""
 
 import json
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from turbine.exceptions import ConfigError, StateError
+
+if TYPE_CHECKING:
+    from urllib.error import HTTPError
 
 __all__ = ["DirectorySource", "Source", "WorkerSource", "open_source", "rows"]
 
@@ -95,6 +96,10 @@ class WorkerSource:
 
     def _ask(self, path: str, query: dict[str, Any]) -> dict[str, Any]:
         given = {name: value for name, value in query.items() if value not in (None, "")}
+        # Here, because every worker loads the commands.
+        import urllib.error
+        import urllib.request
+
         url = f"{self._url}{path}" + (f"?{urllib.parse.urlencode(given)}" if given else "")
         request = urllib.request.Request(url, headers=self._headers)  # noqa: S310 - the scheme is checked
         try:
@@ -117,7 +122,7 @@ def _quoted(text: str) -> str:
     return urllib.parse.quote(text, safe="")
 
 
-def _reason(exc: urllib.error.HTTPError) -> str:
+def _reason(exc: "HTTPError") -> str:
     with exc:
         body = exc.read()
     try:

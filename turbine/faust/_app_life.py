@@ -198,11 +198,14 @@ class AppLife(native.App):
 
 def _with_cache(app: AppLife) -> None:
     """Refuse a cache that cannot be used before anything runs."""
-    _ = app.cache
+    # Memory can always be had, and pages are not there as a rule.
+    if not str(app.conf.cache or "memory://").startswith("memory"):
+        _ = app.cache
 
 
 async def _without_cache(app: AppLife) -> None:
-    close = getattr(app.cache, "close", None)
+    # One that nobody has asked for is not made now.
+    close = getattr(app.__dict__.get("cache"), "close", None)
     if close is not None:
         await close()
 

@@ -7,7 +7,6 @@ data, so it refuses until a program calls `allow_pickle`; see `pickles`.
 """
 
 import base64
-from importlib.metadata import entry_points
 from typing import Any
 
 from turbine.faust.exceptions import ImproperlyConfigured
@@ -21,11 +20,6 @@ from turbine.faust.serializers.pickles import (
     warn_if_unsafe_pickle,
 )
 from turbine.faust.utils import json as _json
-
-try:
-    import yaml as _yaml  # type: ignore[import-untyped] # has no types of its own
-except ImportError:
-    _yaml = None
 
 __all__ = [
     "Codec",
@@ -104,9 +98,11 @@ def pickle_restricted() -> Codec:
 
 
 def _need_yaml() -> Any:
-    if _yaml is None:
-        raise ImproperlyConfigured("the codec yaml needs PyYAML: pip install PyYAML")
-    return _yaml
+    try:
+        import yaml  # type: ignore[import-untyped] # has no types of its own
+    except ImportError:
+        raise ImproperlyConfigured("the codec yaml needs PyYAML: pip install PyYAML") from None
+    return yaml
 
 
 def _to_bytes(value: Any) -> bytes:
@@ -170,6 +166,8 @@ def _load_extensions() -> None:
     if _has_extensions:
         return
     _has_extensions = True
+    from importlib.metadata import entry_points
+
     for point in entry_points(group="faust.codecs"):
         made = point.load()
         codecs.setdefault(point.name, made() if callable(made) else made)
