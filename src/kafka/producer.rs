@@ -46,7 +46,7 @@ const POLL_MS: c_int = 100;
 /// See the module.
 pub struct Producer {
     pub(super) rk: ptr::NonNull<rd::rd_kafka_t>,
-    topics: Mutex<HashMap<String, Topic>>,
+    topics: Mutex<HashMap<String, Topic, ahash::RandomState>>,
     pub(super) shared: Arc<Shared>,
     epoch: Mutex<Arc<Flight>>,
     /// Where records wait that are sent one by one; those of a transaction need none.

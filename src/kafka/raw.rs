@@ -86,6 +86,7 @@ pub(super) fn produce_batch(topic: Topic, raw: &mut [rd::rd_kafka_message_t]) {
 }
 
 /// A record of a batch that librdkafka copies; its ticket says who is told of it.
+#[repr(transparent)]
 pub(super) struct Raw<'a>(rd::rd_kafka_message_t, PhantomData<&'a [u8]>);
 
 impl<'a> Raw<'a> {
@@ -132,20 +133,12 @@ pub(super) unsafe fn ticket_of(opaque: *mut c_void) -> Box<Ticket> {
 /// Enqueues records, whose bytes librdkafka copies; it waits for nothing.
 pub(super) fn produce_copied(topic: Topic, raw: &mut [Raw<'_>]) {
     let count = c_int::try_from(raw.len()).expect("a stage has far fewer records");
-    let mut messages: Vec<_> = raw.iter().map(|one| one.0).collect();
-    let flags = rd::RD_KAFKA_MSG_F_COPY;
-    // SAFETY: every key and value lives over the call, each opaque is a ticket that librdkafka owns from now
-    // on if it takes the record.
+    let (flags, messages) = (rd::RD_KAFKA_MSG_F_COPY, raw.as_mut_ptr().cast());
+    // SAFETY: a `Raw` is a message; every key and value lives over the call, each opaque is a ticket that
+    // librdkafka owns from now on if it takes the record.
     unsafe {
-        rd::rd_kafka_produce_batch(
-            topic.0.as_ptr(),
-            ANY_PARTITION,
-            flags,
-            messages.as_mut_ptr(),
-            count,
-        );
+        rd::rd_kafka_produce_batch(topic.0.as_ptr(), ANY_PARTITION, flags, messages, count);
     }
-    raw.iter_mut().zip(&messages).for_each(|(raw, message)| raw.0.err = message.err);
 }
 
 pub(super) fn parts(bytes: Option<&[u8]>) -> (*mut c_void, usize) {

@@ -38,6 +38,11 @@ const PACE: Duration = Duration::from_millis(1);
 const FEW: usize = 5;
 /// Longest wait for the answer to what was handed over before: a broker of several may be away.
 const MOST_HELD: Duration = Duration::from_millis(20);
+/// Most records of one call.
+const PORTION: usize = 4_096;
+/// Most bytes of a buffer that is kept for the next records, and most records that it has room for.
+const MOST_KEPT: usize = 2 << 20;
+const MOST_KEPT_RECORDS: usize = 32 << 10;
 /// Before a full queue is tried again.
 const FULL_PAUSE: Duration = Duration::from_millis(5);
 /// Looks at least this often whether it is to end.
@@ -68,6 +73,14 @@ struct Lane {
     flying: Arc<Flying>,
     /// When some were handed over last.
     handed: Option<Instant>,
+    spare: Buffers,
+}
+
+/// Where records of a lane are: what is handed over, and what comes meanwhile, take turns in two of them.
+#[derive(Default)]
+struct Buffers {
+    bytes: Vec<u8>,
+    records: VecDeque<Staged>,
 }
 
 /// Records of a lane that were handed over and have no answer.
@@ -99,9 +112,9 @@ struct Staged {
 type Refused = (Box<Ticket>, String, RDKafkaErrorCode);
 
 impl Lane {
-    fn empty(topic: Topic, name: String, flying: Arc<Flying>) -> Self {
-        let (bytes, records, handed) = (Vec::new(), VecDeque::new(), None);
-        Self { topic, name, bytes, records, flying, handed }
+    fn empty(topic: Topic, name: String, flying: Arc<Flying>, buffers: Buffers) -> Self {
+        let (Buffers { bytes, records }, spare) = (buffers, Buffers::default());
+        Self { topic, name, bytes, records, flying, handed: None, spare }
     }
 
     /// How long its records are still held; none: it has none.
@@ -122,27 +135,39 @@ impl Lane {
 
     /// Hands over what there is; the records that are refused, and whether the rest has to wait for room.
     fn hand_over(&mut self) -> (Vec<Refused>, bool) {
-        let (mut raw, mut places) = (Vec::new(), Vec::new());
-        self.flying.records.fetch_add(self.records.len(), Ordering::AcqRel);
-        for Staged { key, value, ticket } in self.records.drain(..) {
+        let (mut refused, mut is_full) = (Vec::new(), false);
+        while !self.records.is_empty() && !is_full {
+            is_full = self.hand_over_some(&mut refused);
+        }
+        self.forget_what_is_gone();
+        (refused, is_full)
+    }
+
+    /// Hands a portion over; true if some of it found no room, which come first the next time.
+    fn hand_over_some(&mut self, refused: &mut Vec<Refused>) -> bool {
+        let count = self.records.len().min(PORTION);
+        let (mut raw, mut places) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        self.flying.records.fetch_add(count, Ordering::AcqRel);
+        for Staged { key, value, ticket } in self.records.drain(..count) {
             let part = |range: &Option<Range<usize>>| Some(&self.bytes[range.clone()?]);
             raw.push(Raw::new(part(&key), part(&value), ticket));
             places.push((key, value));
         }
         produce_copied(self.topic, &mut raw);
-        let mut refused = Vec::new();
+        let mut waiting = Vec::new();
         for (raw, (key, value)) in raw.into_iter().zip(places) {
             match raw.refused() {
                 None => {}
                 Some((ticket, RDKafkaErrorCode::QueueFull)) => {
                     self.flying.landed();
-                    self.records.push_back(Staged { key, value, ticket });
+                    waiting.push(Staged { key, value, ticket });
                 }
                 Some((ticket, code)) => refused.push((ticket, self.name.clone(), code)),
             }
         }
-        self.forget_what_is_gone();
-        (refused, !self.records.is_empty())
+        let is_full = !waiting.is_empty();
+        waiting.into_iter().rev().for_each(|one| self.records.push_front(one));
+        is_full
     }
 
     /// Frees the bytes in front of the first record, if they are many.
@@ -165,7 +190,8 @@ impl Lanes {
     fn lane(&mut self, topic: Topic, name: &str, stage: &Weak<Stage>) -> &mut Lane {
         let at = self.lanes.iter().position(|lane| lane.topic == topic).unwrap_or_else(|| {
             let flying = Flying { records: AtomicUsize::new(0), stage: Weak::clone(stage) };
-            self.lanes.push(Lane::empty(topic, name.to_owned(), Arc::new(flying)));
+            let buffers = Buffers::default();
+            self.lanes.push(Lane::empty(topic, name.to_owned(), Arc::new(flying), buffers));
             self.lanes.len() - 1
         });
         &mut self.lanes[at]
@@ -180,7 +206,8 @@ impl Lanes {
         };
         let lane = self.lanes.iter_mut().find(is_it)?;
         self.records -= lane.records.len();
-        let mut empty = Lane::empty(lane.topic, lane.name.clone(), Arc::clone(&lane.flying));
+        let (name, flying) = (lane.name.clone(), Arc::clone(&lane.flying));
+        let mut empty = Lane::empty(lane.topic, name, flying, std::mem::take(&mut lane.spare));
         empty.handed = Some(Instant::now());
         Some(std::mem::replace(lane, empty))
     }
@@ -188,6 +215,16 @@ impl Lanes {
     /// How long until some may be handed over; none: there are none.
     fn held(&self) -> Option<Duration> {
         self.lanes.iter().filter_map(Lane::held).min()
+    }
+
+    /// Keeps the buffers of a lane that was handed over.
+    fn keep_buffers(&mut self, done: Lane) {
+        let Lane { topic, mut bytes, records, .. } = done;
+        let is_large = bytes.capacity() > MOST_KEPT || records.capacity() > MOST_KEPT_RECORDS;
+        if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.topic == topic && !is_large) {
+            bytes.clear();
+            lane.spare = Buffers { bytes, records };
+        }
     }
 
     /// Puts back what found no room, in front of what has come meanwhile.
@@ -267,10 +304,12 @@ impl Stage {
             let Some(mut lane) = self.lanes.lock().take(which) else { return true };
             let (mut some, is_full) = lane.hand_over();
             refused.append(&mut some);
+            let mut lanes = self.lanes.lock();
             if is_full {
-                self.lanes.lock().put_back(lane);
+                lanes.put_back(lane);
                 return false;
             }
+            lanes.keep_buffers(lane);
         }
     }
 

@@ -1,4 +1,7 @@
 //! JSON objects as dicts, with the names of the objects before.
+//!
+//! Objects of a topic have the same names in the same order as a rule, so that a dict is a copy of one with these
+//! names, into which the values are put. One that has other names is made anew.
 
 use super::decode::json;
 use crate::codec::json::members::{Members, Name, Value};
@@ -18,7 +21,19 @@ struct Made {
     members: Members,
     /// By their numbers.
     names: Vec<Py<PyString>>,
+    mould: Option<Mould>,
+    misses: u32,
 }
+
+/// The last object, without its values: a copy of it needs no table that grows with the names.
+struct Mould {
+    dict: Py<PyDict>,
+    /// Numbers of its names in their order.
+    numbers: Vec<usize>,
+}
+
+/// Objects that did not fit the mould, after which there is none any more.
+const MOST_MISSES: u32 = 16;
 
 impl Dicts {
     /// The object of JSON text, or what is wrong with it.
@@ -35,9 +50,40 @@ impl Dicts {
 
 impl Made {
     fn object<'py>(&mut self, py: Python<'py>, text: &[u8]) -> Option<Bound<'py, PyDict>> {
-        let dict = PyDict::new(py);
-        let names = &mut self.names;
+        if let Some(mould) = self.mould.take() {
+            let dict = mould.dict.bind(py).copy().ok()?;
+            let mut fits = mould.numbers.iter();
+            let is_next = |number| fits.next() == Some(&number);
+            if self.fill(&dict, text, is_next).is_some() && fits.next().is_none() {
+                self.mould = Some(mould);
+                return Some(dict);
+            }
+            self.misses += 1;
+        }
+        let (dict, mut numbers) = (PyDict::new(py), Vec::new());
+        self.fill(&dict, text, |number| {
+            numbers.push(number);
+            true
+        })?;
+        if self.misses < MOST_MISSES {
+            self.mould = Mould::new(&dict, numbers);
+        }
+        Some(dict)
+    }
+
+    /// Puts the members of an object into `dict`; none if somebody else has to read it, or `is_wanted` says so of the
+    /// number of a name.
+    fn fill(
+        &mut self,
+        dict: &Bound<'_, PyDict>,
+        text: &[u8],
+        mut is_wanted: impl FnMut(usize) -> bool,
+    ) -> Option<()> {
+        let (py, names) = (dict.py(), &mut self.names);
         self.members.read(text, |name, value| {
+            if !is_wanted(name.number) {
+                return None;
+            }
             let name = known(py, names, name);
             let added = match value {
                 Value::Null => dict.set_item(name, py.None()),
@@ -48,8 +94,17 @@ impl Made {
                 Value::Json(text) => dict.set_item(name, json(py, text).ok()?),
             };
             added.ok()
-        })?;
-        Some(dict)
+        })
+    }
+}
+
+impl Mould {
+    /// Of an object with the names `numbers`; none if Python says no.
+    fn new(like: &Bound<'_, PyDict>, numbers: Vec<usize>) -> Option<Self> {
+        let py = like.py();
+        let dict = PyDict::new(py);
+        like.keys().iter().try_for_each(|name| dict.set_item(name, py.None())).ok()?;
+        Some(Self { dict: dict.unbind(), numbers })
     }
 }
 
