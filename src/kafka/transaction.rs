@@ -27,7 +27,7 @@ use std::{
 
 /// A call that takes longer has met something out of the ordinary.
 const SLOW: Duration = Duration::from_secs(2);
-/// How long the client library is left alone with a beginning, at first and at most.
+/// How long the client library is left alone with a beginning, the first time and at most.
 const FIRST_PATIENCE: Duration = Duration::from_millis(10);
 const MOST_PATIENCE: Duration = Duration::from_millis(80);
 /// Waits as long as the transaction may live.
@@ -90,40 +90,29 @@ impl Producer {
     ///
     /// [`Refusal`].
     pub fn init(&self, timeout: Duration) -> Result<(), Refusal> {
+        // By itself the client library asks for the coordinator again, and asks again one that is not done with the
+        // last transaction, after half a second; at once when it is called.
         let deadline = Instant::now() + timeout;
         let mut patience = FIRST_PATIENCE;
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
+            let began = Instant::now();
+            let left = deadline.saturating_duration_since(began);
             let answer = self.init_within(patience.min(left));
             let is_open = answer.as_ref().is_err_and(|refusal| refusal.remedy == Remedy::Retry);
             if !is_open || left <= patience {
                 return answer;
             }
-            self.hasten_init(patience);
+            std::thread::sleep(patience.saturating_sub(began.elapsed()));
             patience = (patience * 2).min(MOST_PATIENCE);
         }
     }
 
     fn init_within(&self, timeout: Duration) -> Result<(), Refusal> {
+        let ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
         // SAFETY: a live handle; the same of all calls below.
         self.call("fencing former owners", || unsafe {
-            rd::rd_kafka_init_transactions(self.rk.as_ptr(), millis(timeout))
+            rd::rd_kafka_init_transactions(self.rk.as_ptr(), ms)
         })
-    }
-
-    /// Lets the client library try again at once, at most `patience` from now. It would ask for the coordinator again, and
-    /// ask a coordinator again that is not done with the last transaction, half a second after the last time;
-    /// but it goes on whenever it hears of topics.
-    fn hasten_init(&self, patience: Duration) {
-        let mut found = ptr::null();
-        // SAFETY: a live handle; what was found is ours, and destroyed once.
-        unsafe {
-            let none = ptr::null_mut();
-            rd::rd_kafka_metadata(self.rk.as_ptr(), 0, none, &raw mut found, millis(patience));
-            if !found.is_null() {
-                rd::rd_kafka_metadata_destroy(found);
-            }
-        }
     }
 
     /// Begins a transaction; waits for nobody. Its records go out with [`Producer::hasten`].
@@ -227,10 +216,6 @@ impl Producer {
         self.suspect();
         Err(refusal(what, error))
     }
-}
-
-fn millis(time: Duration) -> i32 {
-    i32::try_from(time.as_millis()).unwrap_or(i32::MAX)
 }
 
 /// Reads an error of librdkafka, and gives it back.
