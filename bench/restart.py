@@ -1,13 +1,13 @@
 """
-From a kill -9 to the first output: ``restart.py [--gigabytes 1] [--rounds 15] [--static]``.
+From a kill -9 to the first output: ``restart.py [--gigabytes 1] [--rounds 15] [--nameless]``.
 
 Fills the state of a handler with random text, a kilobyte a record, so that compression saves little
 of it; then, each round: SIGKILL, a record is written, the worker is started again on its state
 directory, and the time from that start to the first new output, read with ``read_committed``, is
 taken. Goal: a median of 1.5 s.
 
-The group forgets a dead member after its session timeout, 1 s here; ``group.instance.id``
-(``--static``) makes a restarted member the same one, for which nobody waits.
+The group forgets a dead member after its session timeout (``--session``, Kafka's default). A worker
+comes back under its name, for which nobody waits; with ``--nameless`` it comes as a stranger.
 """
 
 import argparse
@@ -125,7 +125,8 @@ def main() -> int:
     parser.add_argument("--gigabytes", type=float, default=1.0)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--guarantee", default="exactly_once")
-    parser.add_argument("--static", action="store_true", help="with group.instance.id")
+    parser.add_argument("--session", type=float, default=45.0, help="session timeout, in seconds")
+    parser.add_argument("--nameless", action="store_true", help="with an empty group.instance.id")
     parser.add_argument("--kafka", help="address of a broker; one is started if not given")
     given = parser.parse_args()
     place = Path(tempfile.mkdtemp(prefix="turbine-restart-"))
@@ -137,7 +138,8 @@ def main() -> int:
         producer = Producer({"bootstrap.servers": broker.address, "linger.ms": 5})
         keys = int(given.gigabytes * 1e9 / VALUE_BYTES)
         env = {"KAFKA": broker.address, "IN": source, "OUT": target, "GROUP": f"group-{target}"}
-        env |= {"GUARANTEE": given.guarantee, "INSTANCE": "one" if given.static else ""}
+        env |= {"GUARANTEE": given.guarantee, "SESSION_S": str(given.session)}
+        env |= {"NAMELESS": "1"} if given.nameless else {}
         worker, outputs = Worker(place, env), Outputs(broker.address, target)
         worker.start()
         stack.callback(worker.kill)
@@ -151,7 +153,8 @@ def main() -> int:
         times, cpu = zip(*rounds, strict=True)
         row = {
             "guarantee": given.guarantee,
-            "is_static": given.static,
+            "is_nameless": given.nameless,
+            "session_s": given.session,
             "state_gb": round(size(worker.state) / 1e9, 2),
             "rounds": given.rounds,
             "p50_s": round(statistics.median(times), 2),

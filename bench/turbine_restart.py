@@ -15,16 +15,16 @@ class Entry(turbine.Record):
     text: str
 
 
-instance = os.environ.get("INSTANCE")
+session_ms = int(float(os.environ["SESSION_S"]) * 1e3)
 app = turbine.App(
     os.environ["GROUP"],
     broker=f"kafka://{os.environ['KAFKA']}",
     datadir=os.environ["STATE"],
     web_enabled=False,
     kafka={
-        "session.timeout.ms": 1_000,
-        "heartbeat.interval.ms": 200,
-        **({"group.instance.id": instance} if instance else {}),
+        "session.timeout.ms": session_ms,
+        "heartbeat.interval.ms": min(session_ms // 5, 500),
+        **({"group.instance.id": ""} if "NAMELESS" in os.environ else {}),
     },
 )
 

@@ -13,6 +13,7 @@ use super::{
     nudge::Nudge,
     offsets::{add, commit, committed, names},
     queue::{PartitionQueue, Polled},
+    returning::{self, Leaving},
     settings,
     trouble::Trouble,
 };
@@ -57,6 +58,10 @@ pub trait Listener: Send + Sync {
     /// These partitions are going. May block until their handlers are done; the offsets returned are
     /// committed before they go. `lost`: they are gone already, and nothing can be committed.
     fn revoked(&self, partitions: &[TopicPartition], lost: bool) -> Vec<GroupOffset>;
+    /// The member is in the group no more and never will be; its partitions are somebody else's.
+    fn shut_out(&self, why: &str) {
+        tracing::error!(target: "turbine.kafka", "shut out of the group: {why}");
+    }
 }
 
 /// Settings of a member.
@@ -82,6 +87,8 @@ pub struct Membership<'a> {
     /// Are its offsets committed in transactions? Then nothing of an undecided one is read, whatever the
     /// user's settings say.
     pub is_exact: bool,
+    /// By which name it comes back after a crash, if it has one.
+    pub name: Option<&'a str>,
 }
 
 /// See the module.
@@ -217,6 +224,7 @@ impl GroupConsumer {
         if member.is_exact {
             config.set("isolation.level", "read_committed");
         }
+        let leaving = returning::name(&mut config, member).then(Leaving::default);
         let context = Context {
             listener,
             handle: OnceLock::new(),
@@ -239,7 +247,7 @@ impl GroupConsumer {
             let (client, stopping) = (Arc::clone(&client), Arc::clone(&stopping));
             std::thread::Builder::new()
                 .name(format!("turbine-group-{}", member.group))
-                .spawn(move || serve(&client, &stopping))
+                .spawn(move || serve(&client, &stopping, leaving))
                 .map_err(|e| Error::io("starting the group's thread", &e))?
         };
         let start_at = member.start_at;
@@ -344,10 +352,12 @@ fn subscribe(client: &ConsumerHandle, topics: &[String]) -> Result<()> {
 /// Longest time between two looks at the group.
 const LOOK: Duration = Duration::from_millis(50);
 
-fn serve(client: &ConsumerHandle, stopping: &AtomicBool) {
-    let mut closing = false;
+/// Serves the group until the member has left it; one that is `leaving` by itself does so in front of the client library.
+fn serve(client: &ConsumerHandle, stopping: &AtomicBool, mut leaving: Option<Leaving>) {
+    let (mut closing, mut is_over) = (false, false);
     loop {
-        if stopping.load(Ordering::Acquire) && !closing {
+        let stops = stopping.load(Ordering::Acquire) && !closing;
+        if stops && (is_over || leaving.as_mut().is_none_or(|one| one.has_left(client))) {
             closing = true;
             if let Err(error) = client.close_queue() {
                 tracing::warn!(target: "turbine.kafka", "leaving the group: {error}");
@@ -359,7 +369,11 @@ fn serve(client: &ConsumerHandle, stopping: &AtomicBool) {
         }
         // Records have queues of their own: what comes here is served inside, errors go to the context.
         let _ = client.poll(LOOK);
-        if !closing {
+        if !is_over && let Some((_, why)) = client.client().fatal_error() {
+            is_over = true;
+            client.context().listener.shut_out(&why);
+        }
+        if !stops && !closing {
             client.context().nudge.serve(client);
         }
     }

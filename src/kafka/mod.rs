@@ -33,6 +33,7 @@ pub mod producer;
 pub mod queue;
 mod raw;
 mod reached;
+mod returning;
 mod rows;
 pub mod settings;
 mod spread;

@@ -84,7 +84,7 @@ impl fmt::Display for Owner {
     }
 }
 
-fn host() -> String {
+pub(super) fn host() -> String {
     let files = ["/proc/sys/kernel/hostname", "/etc/hostname"];
     let read = files.iter().find_map(|path| fs::read_to_string(path).ok());
     let known = read.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_default();

@@ -6,6 +6,7 @@ pub mod value;
 
 mod delta;
 mod lock;
+mod member;
 mod memory;
 mod msgpack;
 mod names;
@@ -17,6 +18,7 @@ mod store;
 mod suite;
 
 pub use delta::Delta;
+pub use member::MemberName;
 pub use memory::MemoryStore;
 pub use names::{SpaceName, TaskName};
 pub use rocks::{StateDb, StateOptions, TaskLook};

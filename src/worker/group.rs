@@ -354,6 +354,16 @@ impl Listener for Watch {
     fn revoked(&self, partitions: &[TopicPartition], lost: bool) -> Vec<GroupOffset> {
         self.0.upgrade().map(|group| group.revoked(partitions, lost)).unwrap_or_default()
     }
+
+    fn shut_out(&self, why: &str) {
+        let Some(group) = self.0.upgrade() else { return };
+        let reason = format!(
+            "the group {} has shut this worker out: {why}. Nothing is lost; give each worker a group.instance.id, or a state \
+             directory, of its own, and restart it",
+            group.id
+        );
+        group.tasks().iter().for_each(|task| task.status().fail(&reason));
+    }
 }
 
 impl Listener for Group {

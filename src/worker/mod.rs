@@ -258,6 +258,7 @@ impl Worker {
         let epochs = Arc::new(Epochs::new(Arc::clone(&self.producer)));
         let plans = build::groups(self, &handle, &epochs, &known)?;
         let all: usize = plans.iter().map(|plan| plan.partitions).sum();
+        let name = self.config.keeps_state().then(|| self.stores.member_name()).flatten();
         for plan in plans {
             let partitions = plan.partitions;
             let group = Arc::new_cyclic(|me| Group { me: me.clone(), ..plan.group });
@@ -276,6 +277,7 @@ impl Worker {
                     buffer_bytes: self.config.fetch_buffer_bytes * partitions / all.max(1),
                     tells_ends: plan.tells_ends,
                     is_exact: plan.is_exact,
+                    name: name.as_deref(),
                 },
                 // Weak: the member belongs to the group, and nothing would ever end them both.
                 Arc::new(group::Watch(Arc::downgrade(&group))),

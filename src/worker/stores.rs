@@ -9,7 +9,9 @@ use super::snapshots::{Snapshots, Subject};
 use crate::{
     config::{StoreKind, WorkerConfig},
     error::{Error, Result},
-    state::{MemoryStore, SpaceName, StateDb, StateOptions, Store, TaskName, inspect::Opened},
+    state::{
+        MemberName, MemoryStore, SpaceName, StateDb, StateOptions, Store, TaskName, inspect::Opened,
+    },
 };
 use parking_lot::Mutex;
 use std::{
@@ -28,6 +30,8 @@ pub struct Stores {
     options: StateOptions,
     db: Mutex<Db>,
     open: Mutex<Vec<Known>>,
+    /// Held as long as anybody may be a member under it.
+    name: Mutex<Option<MemberName>>,
     snapshots: Option<Arc<Snapshots>>,
 }
 
@@ -54,6 +58,7 @@ impl Stores {
             options: StateOptions { memory_bytes, app_id, wait: LOCK_WAIT },
             db: Mutex::default(),
             open: Mutex::default(),
+            name: Mutex::default(),
             snapshots,
         }
     }
@@ -88,9 +93,21 @@ impl Stores {
         }
     }
 
+    /// By which name groups know whoever has the directory; none without one, and while it has another owner. Blocks
+    /// for the disk.
+    pub fn member_name(&self) -> Option<String> {
+        let directory = self.directory.as_deref().filter(|_| self.kind == StoreKind::Rocksdb)?;
+        let mut name = self.name.lock();
+        if name.is_none() {
+            *name = MemberName::take(Path::new(directory));
+        }
+        name.as_ref().map(|name| name.as_str().to_owned())
+    }
+
     /// Lets go of the directory, once the last task has let go of its store.
     pub fn close(&self) {
         self.open.lock().clear();
+        self.name.lock().take();
         *self.db.lock() = Db { open: None, is_closed: true };
     }
 

@@ -4,7 +4,7 @@ use parking_lot::Mutex;
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicBool, Ordering},
         mpsc,
     },
@@ -70,7 +70,7 @@ fn write(producer: &Producer, topic: &str, values: &[&str]) {
 }
 
 /// A broker with these records in one committed transaction.
-fn broker_with(values: &[String]) -> Broker {
+pub(super) fn broker_with(values: &[String]) -> Broker {
     let broker = broker();
     let writer = transactional(&broker, "writer");
     writer.begin().unwrap();
@@ -79,14 +79,17 @@ fn broker_with(values: &[String]) -> Broker {
     broker
 }
 
-fn numbers(of: std::ops::Range<i64>) -> Vec<String> {
+pub(super) fn numbers(of: std::ops::Range<i64>) -> Vec<String> {
     of.map(|n| n.to_string()).collect()
 }
 
 /// A member whose partitions all begin at the same place.
-struct Everything {
+pub(super) struct Everything {
     begin: Begin,
     queues: Mutex<Vec<PartitionQueue>>,
+    /// Partitions that were taken away, and why the member was shut out.
+    pub(super) gone: Mutex<Vec<TopicPartition>>,
+    pub(super) shut_out: Mutex<Option<String>>,
 }
 
 impl Listener for Everything {
@@ -100,14 +103,28 @@ impl Listener for Everything {
         names.into_iter().map(|tp| (tp, self.begin)).collect()
     }
 
-    fn revoked(&self, _: &[TopicPartition], _: bool) -> Vec<GroupOffset> {
+    fn revoked(&self, partitions: &[TopicPartition], _: bool) -> Vec<GroupOffset> {
+        self.gone.lock().extend_from_slice(partitions);
         Vec::new()
+    }
+
+    fn shut_out(&self, why: &str) {
+        *self.shut_out.lock() = Some(why.to_owned());
     }
 }
 
 impl Everything {
+    pub(super) fn new(begin: Begin) -> Self {
+        Self { begin, queues: Mutex::default(), gone: Mutex::default(), shut_out: Mutex::default() }
+    }
+
+    /// Gives the queues back.
+    pub(super) fn clear(&self) {
+        self.queues.lock().clear();
+    }
+
     /// Values and offsets that come within `time`, or until there are `count`.
-    fn take(&self, count: usize, time: Duration) -> Vec<(i64, String)> {
+    pub(super) fn take(&self, count: usize, time: Duration) -> Vec<(i64, String)> {
         let end = Instant::now() + time;
         let mut records = Messages::default();
         while records.len() < count && Instant::now() < end {
@@ -121,20 +138,29 @@ impl Everything {
     }
 }
 
-fn join(broker: &Broker, group: &str, begin: Begin) -> (GroupConsumer, Arc<Everything>) {
-    let all = Arc::new(Everything { begin, queues: Mutex::default() });
-    let member = Membership {
-        brokers: &broker.address(),
-        user: &BTreeMap::new(),
+/// One that reads committed records of `topics`, of one partition.
+pub(super) fn member<'a>(brokers: &'a str, group: &'a str, topics: &'a [String]) -> Membership<'a> {
+    static NOTHING: (BTreeMap<String, String>, LazyLock<Attached>) =
+        (BTreeMap::new(), LazyLock::new(Attached::default));
+    Membership {
+        brokers,
+        user: &NOTHING.0,
         group,
-        topics: &["t".to_owned()],
-        attached: &Attached::default(),
+        topics,
+        attached: &NOTHING.1,
         start_at: StartAt::Earliest,
         partitions: 1,
         buffer_bytes: 1 << 20,
         tells_ends: false,
         is_exact: true,
-    };
+        name: None,
+    }
+}
+
+fn join(broker: &Broker, group: &str, begin: Begin) -> (GroupConsumer, Arc<Everything>) {
+    let all = Arc::new(Everything::new(begin));
+    let (address, topics) = (broker.address(), ["t".to_owned()]);
+    let member = member(&address, group, &topics);
     let consumer = GroupConsumer::join(&member, Arc::clone(&all) as Arc<dyn Listener>).unwrap();
     let end = Instant::now() + TIMEOUT;
     while all.queues.lock().is_empty() {
@@ -144,7 +170,7 @@ fn join(broker: &Broker, group: &str, begin: Begin) -> (GroupConsumer, Arc<Every
     (consumer, all)
 }
 
-fn tp() -> TopicPartition {
+pub(super) fn tp() -> TopicPartition {
     TopicPartition::new("t", 0)
 }
 

@@ -9,5 +9,6 @@ mod nodes;
 mod producer;
 mod proxy;
 mod restore;
+mod returning;
 mod security;
 mod transactions;
