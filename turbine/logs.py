@@ -63,6 +63,8 @@ def setup(
     handler._turbine = True  # type: ignore[attr-defined]  # noqa: SLF001 - a mark of our own
     root.addHandler(handler)
     root.setLevel(level.upper())
+    # What is above it, other handlers may want.
+    _native.set_log_level(min(root.level, logging.INFO))
 
 
 def _file_handler(path: Path) -> logging.Handler:

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,7 +16,8 @@ import pytest
 from click.testing import CliRunner, Result
 from pydantic import BaseModel
 
-from turbine import App, ConfigError, _cli_send, banner, logs
+from support.wait import eventually
+from turbine import App, ConfigError, EmbeddedBroker, _cli_send, _native, banner, logs
 from turbine._cli_support import explain
 from turbine.cli import cli
 from turbine.exceptions import BrokerUnavailable
@@ -333,6 +335,23 @@ def test_log_lines_are_plain_away_from_a_terminal(log: Callable[..., io.StringIO
     logging.getLogger("shop").warning("low on %s", "stock")
     (line,) = out.getvalue().splitlines()
     assert line.endswith("WARNING shop low on stock")
+
+
+def test_the_core_says_as_much_as_the_level_asks_for(log: Callable[..., io.StringIO]) -> None:
+    broker = EmbeddedBroker(port=0)
+    host, port = broker.address.split(":")
+
+    def is_told() -> bool:
+        # The core says of each connection that ends that it has, at level debug.
+        socket.create_connection((host, int(port))).close()
+        return any("client has gone" in text for _, _, text in _native.take_logs())
+
+    log(level="debug")
+    eventually(is_told, 10, "a line of level debug")
+    log(level="warning")
+    _native.take_logs()
+    assert not any(is_told() for _ in range(20))
+    broker.stop()
 
 
 def test_log_lines_for_programs_are_json(log: Callable[..., io.StringIO]) -> None:
