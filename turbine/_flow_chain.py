@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, Any
 from turbine._flow_group import Group
 from turbine._flow_plan import Node
 from turbine.exceptions import DeclarationError
-from turbine.naming import check_topic_name, repartition_topic
+from turbine.naming import check_topic_name, function_name, repartition_topic
 
 if TYPE_CHECKING:
     from turbine._flow_join import FlowJoin
     from turbine.flows import Flow
+    from turbine.subscriptions import Subscription
     from turbine.topics import Topic
 
-__all__ = ["Feeds", "check_windows", "connected", "cut"]
+__all__ = ["TIME", "Feeds", "check_windows", "connected", "cut", "handled"]
 
-_TIME = "_time_ms"
+TIME = "_time_ms"
 """Column of the internal topic with the event time of its rows; the core names it too."""
 _OF_ROWS = frozenset({"tombstones", "dedup"})
 """Options about what is read: the first part has them."""
@@ -104,6 +105,43 @@ def check_windows(flow: "Flow") -> None:
         )
 
 
+def handled(flow: "Flow", fn: Any, options: Mapping[str, Any]) -> "Subscription":
+    """
+    Hand the rows of *flow* to a function or handler class, as `App.subscribe` does with a topic's.
+
+    Args:
+        flow: The plan in front.
+        fn: What has the batches.
+        options: Of `App.subscribe`; those about what is read are for the plan in front.
+
+    Raises:
+        DeclarationError: The rows are none that a handler can have, or an option is wrong.
+    """
+    from turbine._flow_sink import declare
+    from turbine.subscriptions import Subscription
+
+    if flow.group is not None or flow.is_table:
+        raise DeclarationError(
+            "to(function) takes rows, joined rows or what a lookup has given: behind agg() write "
+            ".to('topic'), and @app.subscribe('topic')"
+        )
+    app, name = flow.app, options.get("name") or function_name(fn, qualified=False)
+    own = {key: options[key] for key in options.keys() & (_OF_ROWS | _OF_BOTH)}
+    join = flow.joined_as
+    column = join.keys[0] if join else flow.keyed_by if flow.keyed_by in flow.schema.names else None
+    feeds = Feeds(column, _lag_ms(join))
+    group = Group((column,) if column else (), True, None, {})
+    topic = _internal(flow, name, group)
+    declare(flow, topic, None, {**own, "name": f"{name}-stage-1"}, feeds=feeds)
+    dropped = _OF_ROWS | {"on_compute_error"}
+    rest = {key: value for key, value in options.items() if key not in dropped}
+    schema = flow.schema.append(_time_field())
+    one = Subscription(app, fn, topic, rows=schema, **{**rest, "name": name})
+    app._check_free("subscription", one.name)  # noqa: SLF001 - the app's own part
+    app.subscriptions[one.name] = one
+    return one
+
+
 def connected(flow: "Flow", name: str, options: Mapping[str, Any]) -> "tuple[Flow, dict[str, Any]]":
     """
     Declare the first part of *flow*; what is left to be declared, and its options.
@@ -129,7 +167,7 @@ def connected(flow: "Flow", name: str, options: Mapping[str, Any]) -> "tuple[Flo
         source_schema=schema,
         upstream=None,
         is_fed=True,
-        _before=({"drop": [_TIME]},),
+        _before=({"drop": [TIME]},),
         _nodes=flow.nodes[len(first.nodes) + 1 :],
     )
     return rest, {key: value for key, value in options.items() if key not in _OF_ROWS}
@@ -142,7 +180,7 @@ def _internal(flow: "Flow", name: str, group: Group) -> "Topic":
     timed: dict[str, Any] = {}
     if time is not None and not (flow.upstream and flow.upstream.lookups):
         idle = None if time.idle_close_ms is None else time.idle_close_ms / 1_000
-        timed = {"event_time": _TIME, "idle_close": idle}
+        timed = {"event_time": TIME, "idle_close": idle}
     return flow.app.topic(
         topic,
         partitions=group.partitions if group.keys else 1,
@@ -156,7 +194,7 @@ def _internal(flow: "Flow", name: str, group: Group) -> "Topic":
 def _time_field() -> Any:
     import pyarrow as pa
 
-    return pa.field(_TIME, pa.int64())
+    return pa.field(TIME, pa.int64())
 
 
 def _lag_ms(join: "FlowJoin | None") -> int:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from turbine import _declare
+from turbine._flow_chain import TIME
 from turbine.branches import Router
 from turbine.context import Context
 from turbine.exceptions import DeclarationError, HandlerError
@@ -144,6 +145,8 @@ class Handler:
         self.name = subscription.name
         self.is_async = subscription.is_async
         self._is_plan = subscription.plan is not None
+        # Of a plan in front, which tells the time of its rows by a column.
+        self._is_fed = subscription.is_fed
         self._shape = subscription.shape
         self._sides = {name: index for index, name in enumerate(subscription.side_outputs)}
         self.windows: tuple[HostedWindow, ...] = ()
@@ -175,6 +178,7 @@ class Handler:
 
     def call(self, batch: "Batch", rows: Any, window: str | None) -> Call:
         """Run a plain handler on *rows*."""
+        rows = self._bare(rows)
         call = Call([], [])
         with self._feeding(call):
             if not self._shape.is_keyed:
@@ -186,6 +190,7 @@ class Handler:
 
     async def call_async(self, batch: "Batch", rows: Any, window: str | None) -> Call:
         """Run an async handler on *rows*."""
+        rows = self._bare(rows)
         call = Call([], [])
         with self._feeding(call):
             if not self._shape.is_keyed:
@@ -194,6 +199,10 @@ class Handler:
             args, ctx = self._prepare(batch, window)
             calls = self._of_keys(rows, args)
             return _finish(call, ctx, joined([await self._fn(*one) for one in calls]))
+
+    def _bare(self, rows: Any) -> Any:
+        """Take away what only the core reads."""
+        return rows.drop_columns([TIME]) if self._is_fed and TIME in rows.schema.names else rows
 
     def fire(self, batch: "Batch", timer_id: str, state: "State") -> Call:
         """Give a timer to a plain ``on_timer``."""

@@ -86,7 +86,7 @@ def _subscription(one: "Subscription", handler: Handler) -> dict[str, Any]:
         "topics": list(one.reads if one.join is None else one.reads[:1]),
         "partition_key": one.line.partition_key,
         "parallelism": one.line.parallelism,
-        "is_repartitioned": one.line.repartition is not None or _is_fed(one),
+        "is_repartitioned": one.line.repartition is not None or one.is_fed,
         "feeds": None if one.plan is None or one.plan.feeds is None else one.plan.feeds.config(),
         "publish_to": one.publish_to,
         "value_format": one.value_format.config(),
@@ -111,10 +111,6 @@ def _subscription(one: "Subscription", handler: Handler) -> dict[str, Any]:
         "guarantee": one.guarantee,
         **recovery_config(one),
     }
-
-
-def _is_fed(one: "Subscription") -> bool:
-    return one.plan is not None and one.plan.is_fed
 
 
 def _key_format(declared: "Format | None") -> dict[str, Any] | None:

@@ -29,7 +29,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from turbine import _declare
-from turbine._flow_chain import check_windows, cut
+from turbine._flow_chain import check_windows, cut, handled
 from turbine._flow_columns import Origins, rooted
 from turbine._flow_group import Group, aliased, check_bounded, said_of
 from turbine._flow_join import FlowJoin, JoinMethods
@@ -344,12 +344,13 @@ class Flow(JoinMethods, LookupMethods):
 
     # -- ends --------------------------------------------------------------------------------
 
-    def to(self, topic: "str | Topic", *, key: str | None = None, **options: Any) -> "Subscription":
+    def to(self, topic: Any, *, key: str | None = None, **options: Any) -> "Subscription":
         """
         Declare the plan: its rows go to *topic*.
 
         Args:
-            topic: Topic that is written.
+            topic: Topic that is written; or a function or class as of `App.subscribe`, which has
+                the rows through an internal topic, and whose options **options** are then.
             key: Column whose value becomes the key of the records; with one group column that one.
             **options: **name**, which names its consumer group (``{source}-to-{topic}`` if not
                 given), **on_compute_error** (``"null"`` or ``"fail"``), and of `App.subscribe`
@@ -362,6 +363,8 @@ class Flow(JoinMethods, LookupMethods):
         Raises:
             DeclarationError: The plan cannot work; the message says what to write.
         """
+        if callable(topic):
+            return handled(self, topic, options if key is None else {**options, "message_key": key})
         return declare(self, topic, key, options)
 
     def through(self, topic: "str | Topic", *, key: str | None = None, **options: Any) -> "Flow":

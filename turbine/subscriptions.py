@@ -51,6 +51,7 @@ class Subscription:
         output_format: Format of what it writes.
         is_async: Whether the function is async.
         plan: What the core does with the rows instead of a function; `turbine.flows`.
+        is_fed: Whether it reads an internal topic that a plan writes, whose schema is known.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Subscription:
         avro_schema: SchemaArg | None = None,
         processing_guarantee: str | None = None,
         plan: "FlowPlan | None" = None,
+        rows: Any = None,
         **line: Unpack[LineOptions],
     ) -> None:
         self.app = app
@@ -93,8 +95,11 @@ class Subscription:
         self.value_format = _value_format(self.source, avro_schema)
         self.output_format = _output_format(app, publish_to)
         self.model = _model(model, self.source)
+        self.is_fed = rows is not None or (plan is not None and plan.is_fed)
         if plan is not None:
             self.schema = plan.source_schema
+        elif rows is not None:
+            self.schema = rows
         else:
             self.schema = None if self.model is None else _schema(self.model)
         self.batch_size = _declare.whole_number("batch_size", batch_size, least=1)

@@ -217,6 +217,54 @@ async def test_what_a_lookup_gives_is_grouped(
     }
 
 
+class Loudest:
+    """The largest amount of each order so far, in the state of a handler class."""
+
+    def process(self, batch: pa.RecordBatch, state: turbine.State) -> pa.RecordBatch:
+        best = []
+        for row in batch.select(["order", "amount"]).to_pylist():
+            most = state.get(row["order"], -1)
+            if row["amount"] > most:
+                state.put(row["order"], row["amount"])
+            best.append(state.get(row["order"]))
+        return pa.RecordBatch.from_pydict(
+            {"order": batch["order"], "best": best, "at": batch["_event_time"]}
+        )
+
+
+@pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
+async def test_a_handler_has_the_rows_of_a_join_of_two_topics(
+    app_factory: MakeApp,
+    make_topic: MakeTopic,
+    produce: Produce,
+    consume: Consume,
+    guarantee: str,
+) -> None:
+    app = app_factory(processing_guarantee=guarantee)
+    shop = Shop(app, make_topic, produce)
+    out, methods = make_topic("out", 1), make_topic("methods", 1)
+    seen: list[list[str]] = []
+
+    async def method_of(batch: pa.RecordBatch) -> pa.RecordBatch:
+        seen.append(batch.schema.names)
+        return batch.select(["order", "method"])
+
+    shop.joined("inner").to(Loudest, publish_to=out)
+    shop.joined("left").filter(col("amount") > 25).to(method_of, publish_to=methods)
+    pairs = shop.duck("SELECT * FROM j", "inner")
+    wanted = shop.duck('SELECT "order", method FROM j WHERE amount > 25', "left")
+    async with app.running():
+        rows = [one.json for one in await asyncio.to_thread(consume, out, len(pairs))]
+        chosen = [one.json for one in await asyncio.to_thread(consume, methods, len(wanted))]
+    last = {row["order"]: row["best"] for row in rows}
+    best = shop.duck('SELECT "order", max(amount) AS best FROM j GROUP BY ALL', "inner")
+    assert last == {row["order"]: row["best"] for row in best}
+    assert sorted(row["at"] for row in rows) == sorted(row["moment"] for row in pairs)
+    assert sorted_rows(chosen) == sorted_rows(wanted)
+    names = ["order", "amount", "ts", "ts_right", "method", "_event_time", "_watermark"]
+    assert sorted(seen[0]) == sorted(names)
+
+
 # -- declaration -----------------------------------------------------------------------------------
 
 
@@ -238,6 +286,7 @@ CANNOT: list[tuple[Callable[[Any, Any], Any], str]] = [
         r"aggregate in front of lookup\(\)",
     ),
     (lambda a, b: a.join(b, on="order", within=1).group_by("order").to("out"), "add .agg"),
+    (lambda a, b: a.group_by("order").agg(n=count()).to(Loudest), "takes rows, joined rows or"),
     (lambda a, b: a.join(b, on="order", within=1).group_by("x"), "there is no such column"),
     (
         lambda a, b: (
