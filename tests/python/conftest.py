@@ -54,6 +54,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=10,
         help="how often the broker is killed by the test of transactions that survive it",
     )
+    parser.addoption(
+        "--damages",
+        type=int,
+        default=2,
+        help="how often the files of a worker are damaged by the test that no output is wrong then",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -298,6 +298,25 @@ fn a_damaged_partition_leaves_the_others_alone_and_is_set_aside_at_the_next_star
     }
 }
 
+/// The checksum of the record itself: RocksDB has none of what was in memory when it was handed over.
+#[test]
+fn a_pending_commit_that_is_not_as_written_is_set_aside_at_the_next_start() {
+    let directory = tempfile::tempdir().unwrap();
+    {
+        let db = open(directory.path()).unwrap();
+        let store = store(&db, 0).unwrap();
+        store.prepare(&pending()).unwrap();
+        let family = db.instance.family(super::db::PENDING).unwrap();
+        let entry = db.instance.db.iterator_cf(&family, rocksdb::IteratorMode::Start).next();
+        let (key, mut bytes) = entry.unwrap().unwrap();
+        bytes[20] ^= 1;
+        db.instance.db.put_cf(&family, key, bytes).unwrap();
+        let error = store.pending().unwrap_err().to_string();
+        assert!(error.contains("damaged") && error.contains("start the worker again"), "{error}");
+    }
+    assert!(open(directory.path()).unwrap().set_aside().is_some());
+}
+
 /// A small file system of its own, if this user may mount one.
 struct SmallDisk(tempfile::TempDir);
 

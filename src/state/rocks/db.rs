@@ -67,8 +67,8 @@ pub(super) struct Instance {
     pub(super) db: DB,
     pub(super) failures: Failures,
     pub(super) budget: Budget,
-    pub(super) guard: Mutex<Guard>,
-    pub(super) is_read_only: bool,
+    /// None of who only reads.
+    pub(super) guard: Option<Guard>,
     /// Released last.
     pub(super) _lock: Lock,
 }
@@ -82,20 +82,17 @@ impl Instance {
     pub(super) fn write(&self, batch: WriteBatch, options: &WriteOptions) -> Result<()> {
         self.failures.check()?;
         failpoint!("store::writes", |text| Err(self.failures.latch(&text)));
-        self.db.write_opt(batch, options).map_err(|e| self.failures.write(&e))?;
-        if let Some(mut guard) = self.guard.try_lock() {
-            guard.look();
-        }
-        Ok(())
+        self.db.write_opt(batch, options).map_err(|e| self.failures.write(&e))
     }
 }
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        if !self.is_read_only {
+        if self.guard.is_some() {
             self.db.cancel_all_background_work(true);
-            self.guard.lock().write();
         }
+        // Looks once more, before another process may have the directory.
+        self.guard = None;
     }
 }
 
@@ -119,9 +116,9 @@ impl StateDb {
                 (open(&data, &budget).map_err(Opening::into_error)?, Some(aside))
             }
         };
-        let (failures, guard) = (Failures::new(&data), Mutex::new(Guard::new(&data)));
-        let instance =
-            Arc::new(Instance { db, failures, budget, guard, is_read_only: false, _lock: lock });
+        let guard = Guard::new(&data).map_err(|e| failed("watching", &data, &e))?;
+        let (failures, guard) = (Failures::new(&data), Some(guard));
+        let instance = Arc::new(Instance { db, failures, budget, guard, _lock: lock });
         Ok(Self { instance, turns: Arc::default(), aside })
     }
 

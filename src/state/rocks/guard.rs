@@ -2,14 +2,22 @@
 //!
 //! The list (`MANIFEST`) is written from front to back, and an end that is missing looks like a write that
 //! a crash has ended. It was acknowledged all the same, and the log of writes behind it may be gone. So the
-//! length and the checksum of what was there are kept in a file beside it.
+//! length and the checksum of what was there are kept in a file beside it: from the moment that the instance
+//! is open, and again when the list has grown and rested.
+//!
+//! # Not here
+//!
+//! What the list got in the last second before the process died: if exactly that is damaged as well, it looks like
+//! a write that a crash has ended.
 
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, File},
     io::{self, Write},
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    sync::mpsc::{self, RecvTimeoutError},
+    thread::JoinHandle,
+    time::Duration,
 };
 
 /// Beside the data.
@@ -17,7 +25,7 @@ const NAME: &str = "turbine.manifest";
 /// Names the list that counts.
 const CURRENT: &str = "CURRENT";
 /// Between two looks at the list. What is as long as at the look before is on the disk.
-const LOOK: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(500);
 
 /// What there was of the list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,48 +35,58 @@ struct Known {
     checksum: u32,
 }
 
-/// See the module.
+/// See the module. Watches until it is dropped, and looks once more then.
 pub(super) struct Guard {
-    data: PathBuf,
-    looked: Instant,
-    /// As of the last look.
-    length: u64,
-    /// As it was written down.
-    known: u64,
+    watching: Option<(mpsc::Sender<()>, JoinHandle<()>)>,
 }
 
 impl Guard {
-    /// Of an instance that is open in `data`.
-    pub(super) fn new(data: &Path) -> Self {
-        Self { data: data.to_owned(), looked: Instant::now(), length: 0, known: 0 }
+    /// Of an instance that is open in `data`, from now on.
+    ///
+    /// # Errors
+    ///
+    /// If there is no thread for it.
+    pub(super) fn new(data: &Path) -> io::Result<Self> {
+        write(data);
+        let (ending, ended) = mpsc::channel();
+        let data = data.to_owned();
+        let watch = move || watch(&data, &ended);
+        let thread = std::thread::Builder::new().name("turbine-state-guard".into()).spawn(watch)?;
+        Ok(Self { watching: Some((ending, thread)) })
     }
+}
 
-    /// Looks from time to time, and writes down what has settled.
-    pub(super) fn look(&mut self) {
-        if self.looked.elapsed() < LOOK {
-            return;
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some((ending, thread)) = self.watching.take() {
+            drop(ending);
+            // One that panicked has nothing to say.
+            let _ = thread.join();
         }
-        self.looked = Instant::now();
-        let length = manifest(&self.data).and_then(|path| fs::metadata(path).ok());
-        let length = length.map_or(0, |metadata| metadata.len());
-        if length == self.length && length != self.known {
-            self.write();
-            self.known = length;
-        }
-        self.length = length;
     }
+}
 
-    /// Writes down what there is. Where that fails, what was written before goes on to count.
-    pub(super) fn write(&self) {
-        let Some(path) = manifest(&self.data) else { return };
-        let Ok(content) = fs::read(&path) else { return };
-        let known = Known {
-            name: name(&path),
-            length: content.len() as u64,
-            checksum: crc32c::crc32c(&content),
-        };
-        let _ = replace(&self.data, &known);
+/// Looks from time to time, and writes down what has settled; at the end, what there is.
+fn watch(data: &Path, ended: &mpsc::Receiver<()>) {
+    let length = || manifest(data).and_then(|path| Some((fs::metadata(&path).ok()?.len(), path)));
+    let (mut seen, mut known) = (length(), length());
+    while ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+        let now = length();
+        if now == seen && now != known {
+            write(data);
+            known.clone_from(&now);
+        }
+        seen = now;
     }
+    write(data);
+}
+
+/// Writes down what there is. Where that fails, what was written before goes on to count.
+fn write(data: &Path) {
+    let Some(path) = manifest(data) else { return };
+    let Ok(content) = fs::read(&path) else { return };
+    let (length, checksum) = (content.len() as u64, crc32c::crc32c(&content));
+    let _ = replace(data, &Known { name: name(&path), length, checksum });
 }
 
 /// # Errors
@@ -128,7 +146,7 @@ mod tests {
         check(data).unwrap();
         put(CURRENT, "MANIFEST-000005\n");
         put("MANIFEST-000005", "one two");
-        Guard::new(data).write();
+        write(data);
         check(data).unwrap();
         put("MANIFEST-000005", "one two three");
         check(data).unwrap();
@@ -142,5 +160,26 @@ mod tests {
         assert!(check(data).unwrap_err().contains("over"));
         put(CURRENT, "nonsense");
         assert!(check(data).unwrap_err().contains("names no list"));
+    }
+    #[test]
+    fn what_settles_while_nobody_writes_is_noted_too() {
+        let directory = tempfile::tempdir().unwrap();
+        let data = directory.path();
+        let put = |name: &str, text: &str| fs::write(data.join(name), text).unwrap();
+        put(CURRENT, "MANIFEST-000005\n");
+        put("MANIFEST-000005", "one");
+        let guard = Guard::new(data).unwrap();
+        let noted =
+            || serde_json::from_slice::<Known>(&fs::read(data.join(NAME)).unwrap()).unwrap();
+        assert_eq!(noted().length, 3, "from the first moment on");
+        put("MANIFEST-000005", "one two");
+        let late = std::time::Instant::now() + 20 * LOOK;
+        while noted().length != 7 {
+            assert!(std::time::Instant::now() < late, "it grew, and was not noted");
+            std::thread::sleep(LOOK / 10);
+        }
+        put("MANIFEST-000005", "one two three");
+        drop(guard);
+        assert_eq!(noted().length, 13, "at the end, whatever there is");
     }
 }

@@ -4,12 +4,11 @@ use super::{
     db::{DATA, Instance, StateDb},
     declared::{LAYOUT, PARTITIONS},
     failure::{self, Failures},
-    guard::{self, Guard},
+    guard,
     options::Budget,
 };
 use crate::error::{Error, Result};
 use crate::state::{SpaceName, TaskName, inspect::Opened, lock::Lock, names::Layout};
-use parking_lot::Mutex;
 use rocksdb::DB;
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
@@ -39,9 +38,8 @@ impl StateDb {
             DB::open_cf_descriptors_read_only(&options, &data, families, false)
         });
         let db = families.map_err(|e| failure::damaged(&data, e.as_ref()))?;
-        let (failures, guard) = (Failures::new(&data), Mutex::new(Guard::new(&data)));
-        let instance =
-            Arc::new(Instance { db, failures, budget, guard, is_read_only: true, _lock: lock });
+        let failures = Failures::new(&data);
+        let instance = Arc::new(Instance { db, failures, budget, guard: None, _lock: lock });
         Ok(Self { instance, turns: Arc::default(), aside: None })
     }
 

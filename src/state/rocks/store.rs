@@ -195,6 +195,10 @@ impl Store for RocksStore {
         };
         let pending = record::decode_pending(&bytes, space);
         pending.map(Some).map_err(|why| {
+            if why == record::NOT_AS_WRITTEN {
+                let what = format!("the pending commit of a partition: {why}");
+                return self.instance.failures.record(&what);
+            }
             Error::State(format!(
                 "the pending commit of a partition in {} cannot be used: {why}; `turbine doctor` shows what the \
                  broker has of it",
