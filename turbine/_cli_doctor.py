@@ -1,6 +1,7 @@
 """What ``turbine doctor`` does, apart from reading its options."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -72,13 +73,20 @@ _WORDS = {
         "The broker refuses the transactional producer: see that the user may write with "
         "transactional ids that begin with the app id."
     ),
-    "store_failed": "The state cannot be read or written: see the disk, its room and its rights.",
+    "store_failed": (
+        "The state cannot be read or written: see the disk, its room and its rights. Nothing is "
+        "lost, and nothing has to be reset: what is damaged is set aside at the next start and "
+        "restored from changelog, snapshot or input; what was not written is done again."
+    ),
     "not_applied": (
-        "A commit took effect, and the state could not be brought up to it. Nothing is lost: with "
-        "room on the disk, the next start does it."
+        "A commit took effect, and the state could not be brought up to it. Nothing is lost, and "
+        "nothing has to be reset: with room on the disk, the next start does it."
     ),
     "out_of_order": "A defect of Turbine. Please report it with the log; a restart may help.",
 }
+
+_NEEDS_NO_RESET = {"store_failed", "not_applied"}
+_STORE_SAYS = re.compile(r"the state in .* (cannot be (read|written|opened)|is damaged) \(")
 
 
 def words(code: str) -> str:
@@ -88,12 +96,14 @@ def words(code: str) -> str:
 
 def commands(prefix: str, row: dict[str, Any]) -> list[tuple[str, str]]:
     """
-    List the ways out, as (command, what it does).
+    List the ways out, as (command, what it does); none where a start is one.
 
     Args:
         prefix: How the command line begins, as ``turbine -A shop``.
         row: A row of `diagnose`.
     """
+    if row["code"] in _NEEDS_NO_RESET:
+        return []
     name, place = row["name"], f"{row['topic']}:{row['partition']}"
     return [
         (
@@ -174,9 +184,11 @@ def _running(line: dict[str, Any], names: dict[str, set[str]]) -> dict[str, Any]
 
 
 def _code_in(text: str | None) -> str:
-    """The reason that a sentence of the core begins with."""
+    """The reason that a sentence of the core begins with, or tells of."""
     code = (text or "").partition(":")[0]
-    return code if code in _WORDS else "failed"
+    if code in _WORDS:
+        return code
+    return "store_failed" if _STORE_SAYS.search(text or "") else "failed"
 
 
 def _stopped(app: "App", units: list[Unit]) -> Iterator[dict[str, Any]]:

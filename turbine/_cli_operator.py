@@ -41,8 +41,11 @@ def doctor(given: Invocation, /, name: str | None, url: str | None) -> None:
         for row in ill:
             click.echo(f"\n{row['name']} on {row['topic']}[{row['partition']}]: {row['text']}")
             click.echo(_cli_doctor.words(row["code"]))
-            click.echo("Stop the workers, then one of these (each shows first what it would do):")
-            for command, what in _cli_doctor.commands(prefix, row):
+            ways = _cli_doctor.commands(prefix, row)
+            if ways:
+                text = "Stop the workers, then one of these (each shows first what it would do):"
+                click.echo(text)
+            for command, what in ways:
                 click.echo(f"  {command}\n      {what}")
         if rows and not ill:
             click.echo("Every partition is well.")
