@@ -38,6 +38,7 @@ mod rows;
 pub mod settings;
 mod spread;
 mod stage;
+mod topic_settings;
 pub mod transaction;
 mod trouble;
 

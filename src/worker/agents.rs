@@ -23,6 +23,7 @@ use crate::{
     state::{MemoryStore, Space, SpaceName, Store},
     task::{
         agent::{self, Lane},
+        changelog::{Changelog, Noting, Places},
         commit::{Ended as NoLedger, Ledger},
         cut::Cuts,
         input::Input,
@@ -88,8 +89,17 @@ struct Begin {
     each: Option<Vec<i64>>,
     /// Commits in transactions, if they are exactly-once.
     ledger: Option<Arc<Ledger>>,
+    /// How far the changelogs are in the store, where no transaction writes them and that is known.
+    places: Option<Places>,
     /// What stands beside offsets that no transaction writes.
     generation: u32,
+}
+
+impl Begin {
+    /// With `store` and nothing else.
+    fn of(store: Arc<dyn Store>) -> Self {
+        Self { store, at: None, each: None, ledger: None, places: None, generation: 0 }
+    }
 }
 
 /// What the agents of group `owner` keep, if the app has tables.
@@ -178,13 +188,15 @@ impl Recipe {
     ) -> Result<Option<Begin>, NoLedger> {
         let tables = &self.worker.config.tables;
         let mut parts = ledger_parts(&self.worker, group, tp, &self.name(), None, &opening.gate);
-        parts.log = log_records(tables, tp);
+        let noting = Arc::new(Noting::new(InputSpace::space(tables.len()), true));
+        parts.log = log_records(tables, tp, &noting);
         parts.link.sides = self.inputs[1..].to_vec();
         if let Some(kept) = &kept {
             parts.store = Some(Arc::clone(&kept.store));
             parts.catch_up = Box::new(kept.recover(&self.worker, opening));
         }
         let (ledger, live) = Ledger::boot(parts)?;
+        noting.begin(kept.as_ref().and_then(|kept| kept.places(&self.worker)));
         let store: Arc<dyn Store> =
             kept.map_or_else(|| Arc::new(MemoryStore::default()) as _, |kept| kept.store);
         let stored = self.space().stored(&*store)?;
@@ -198,7 +210,7 @@ impl Recipe {
         });
         let begin = || begin_each(&self.worker, group, wanted.collect(), opening);
         let each = is_shared.then(begin).transpose()?;
-        Ok(Some(Begin { store, at: live.at, each, ledger: Some(ledger), generation: 0 }))
+        Ok(Some(Begin { at: live.at, each, ledger: Some(ledger), ..Begin::of(store) }))
     }
 
     fn at_least(
@@ -215,8 +227,9 @@ impl Recipe {
         self.space().stored(&*kept.store)?;
         let committed = committed(group, tp, opening)?;
         let at = kept.bring_back(&self.worker, committed, None, opening)?;
-        let generation = kept.generation();
-        Ok(Some(Begin { store: kept.store, at, each: None, ledger: None, generation }))
+        let (generation, places) = (kept.generation(), kept.places(&self.worker));
+        let begin = Begin { at, places, generation, ..Begin::of(kept.store) };
+        Ok(Some(begin))
     }
 
     /// The same with several inputs. As with one, the state says where they are; the group, where it does not.
@@ -235,8 +248,8 @@ impl Recipe {
             (tp.clone(), stored.or(committed.map(|one| one.offset)))
         });
         let each = begin_each(&self.worker, group, wanted.collect(), opening)?;
-        let generation = kept.generation();
-        Ok(Begin { store: kept.store, at, each: Some(each), ledger: None, generation })
+        let (generation, places) = (kept.generation(), kept.places(&self.worker));
+        Ok(Begin { at, each: Some(each), places, generation, ..Begin::of(kept.store) })
     }
 
     /// The task of a partition; with cuts, if there is something to `begin` them with.
@@ -297,13 +310,20 @@ fn committer(
     match begin.ledger {
         Some(ledger) => Box::new(ExactlyOnce { ledger, inputs, clock: worker.clock.clone() }),
         None => Box::new(AtLeastOnce {
-            changelog: changelog(&worker.config.tables, tp).owned_after(owner_of(&*begin.store)),
+            changelog: plain_changelog(worker, tp, &begin),
             store: begin.store,
             inputs,
             epochs: Arc::clone(epochs),
             producer: Arc::clone(&worker.producer),
         }),
     }
+}
+
+fn plain_changelog(worker: &Worker, tp: &TopicPartition, begin: &Begin) -> Changelog {
+    let tables = &worker.config.tables;
+    let noting = Noting::new(InputSpace::space(tables.len()), false);
+    noting.begin(begin.places.clone());
+    changelog(tables, tp, &Arc::new(noting)).owned_after(owner_of(&*begin.store))
 }
 
 /// Number of the owner that the state is of.

@@ -14,11 +14,11 @@ use crate::{
     config::TableConfig,
     error::{Act, Error, Result},
     failpoints::failpoint,
-    kafka::{flight::Flight, producer::Producer},
+    kafka::{answer::Answer, flight::Flight, producer::Producer},
     state::{Delta, Mark, Store},
     task::{
-        changelog::{Changelog, LogRecord},
-        commit::{Commit, CommitLog, Ledger, Output},
+        changelog::{Changelog, LogRecord, Noting, Written},
+        commit::{Commit, CommitLog, Ledger, Logged, Output},
         cut::Sealed,
         tables::space,
     },
@@ -32,20 +32,26 @@ const STEP_LIMIT: Duration = Duration::from_secs(10);
 /// How often room for a record is looked for.
 const FULL_POLL: Duration = Duration::from_millis(5);
 
-/// What writes the changelogs of `tables` for the task of `tp`.
-pub(super) fn changelog(tables: &[TableConfig], tp: &TopicPartition) -> Changelog {
+/// What writes the changelogs of `tables` for the task of `tp`; how far they are in its store is noted by `noting`.
+pub(super) fn changelog(
+    tables: &[TableConfig],
+    tp: &TopicPartition,
+    noting: &Arc<Noting>,
+) -> Changelog {
     let topics = tables.iter().enumerate();
     let topics = topics.map(|(index, table)| (space(index), Arc::from(table.changelog.as_str())));
     Changelog::keys(topics.collect(), Arc::clone(&tp.topic), tp.partition)
         .with_inputs(InputSpace::space(tables.len()))
+        .noting(Arc::clone(noting))
 }
 
 /// The same, for a transaction.
 pub(super) fn log_records(
     tables: &[TableConfig],
     tp: &TopicPartition,
+    noting: &Arc<Noting>,
 ) -> Option<Box<dyn CommitLog>> {
-    (!tables.is_empty()).then(|| Box::new(changelog(tables, tp)) as _)
+    (!tables.is_empty()).then(|| Box::new(changelog(tables, tp, noting)) as _)
 }
 
 /// See the module.
@@ -60,13 +66,16 @@ pub(super) struct AtLeastOnce {
 impl Committer for AtLeastOnce {
     fn commit<'a>(&'a self, cut: &'a Sealed) -> Committing<'a> {
         Box::pin(async move {
-            let delta = self.inputs.with_positions(cut);
+            let mut delta = self.inputs.with_positions(cut);
             let hash = self.changelog.owner();
             let mark = Mark { next: cut.next, token: 0, hash, log: -1 };
             self.settle().await?;
             failpoint!("tables::sent");
-            self.write_changelog(&delta, cut.from, &mark).await?;
+            let written = self.write_changelog(&delta, cut.from, &mark).await?;
             failpoint!("tables::logged");
+            if let Some((space, writes)) = self.changelog.note(&written) {
+                delta.push(space, writes);
+            }
             let store = Arc::clone(&self.store);
             blocking(move || store.commit(&delta, mark)).await?;
             failpoint!("tables::stored");
@@ -81,11 +90,11 @@ impl AtLeastOnce {
         blocking(move || epochs.settle(STEP_LIMIT)).await
     }
 
-    /// Done when the records are acknowledged.
-    async fn write_changelog(&self, delta: &Delta, from: i64, mark: &Mark) -> Result<()> {
+    /// Done when the records are acknowledged; where they are.
+    async fn write_changelog(&self, delta: &Delta, from: i64, mark: &Mark) -> Result<Vec<Written>> {
         let records = self.changelog.records(delta, from, mark)?;
         if records.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let (landed, landing) = tokio::sync::oneshot::channel();
         let flight = Flight::new(move |result| {
@@ -95,22 +104,27 @@ impl AtLeastOnce {
         let sent = self.send(records, &flight).await;
         flight.seal();
         let landed = landing.await.map_err(|_| Error::Stopped)?;
-        sent.and(landed)
+        let logged = sent?;
+        landed.map(|()| logged.written())
     }
 
-    async fn send(&self, records: Vec<LogRecord>, flight: &Arc<Flight>) -> Result<()> {
+    async fn send(&self, records: Vec<LogRecord>, flight: &Arc<Flight>) -> Result<Logged> {
+        let mut logged = Logged::default();
         for record in records {
+            let topic = Arc::clone(&record.topic);
             let record = Output::from(record);
+            let answer = Arc::new(Answer::default());
             self.producer.reserve().await;
-            while let Err(error) = record.send(&self.producer, flight, None) {
+            while let Err(error) = record.send(&self.producer, flight, Some(Arc::clone(&answer))) {
                 // The client library counts more than we do.
                 if error.act() != Act::Retry {
                     return Err(error);
                 }
                 tokio::time::sleep(FULL_POLL).await;
             }
+            logged.add(&topic, answer);
         }
-        Ok(())
+        Ok(logged)
     }
 }
 

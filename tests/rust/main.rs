@@ -6,6 +6,7 @@ mod groups;
 mod layers;
 mod log_reader;
 mod nodes;
+mod places;
 mod producer;
 mod proxy;
 mod restore;

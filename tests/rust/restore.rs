@@ -52,7 +52,7 @@ fn stores() -> Vec<(Arc<dyn Store>, Option<tempfile::TempDir>)> {
     vec![(memory, None), (disk, Some(directory))]
 }
 
-fn content(store: &dyn Store, space: Space) -> BTreeMap<String, String> {
+pub fn content(store: &dyn Store, space: Space) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     let mut keep = |key: &[u8], value: &[u8]| {
@@ -63,22 +63,22 @@ fn content(store: &dyn Store, space: Space) -> BTreeMap<String, String> {
     found
 }
 
-fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+pub fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
-fn delta(writes: &[(&str, Option<&str>)]) -> Delta {
+pub fn delta(writes: &[(&str, Option<&str>)]) -> Delta {
     let write = |(key, value): &(&str, Option<&str>)| {
         (key.as_bytes().to_vec(), value.map(|value| value.as_bytes().to_vec()))
     };
     Delta(vec![(Space::STATE, Writes(writes.iter().map(write).collect()))])
 }
 
-fn mark(next: i64, token: u64) -> Mark {
+pub fn mark(next: i64, token: u64) -> Mark {
     Mark { next, token, hash: token, log: -1 }
 }
 
-fn send(producer: &BaseProducer, records: &[LogRecord]) {
+pub fn send(producer: &BaseProducer, records: &[LogRecord]) {
     for record in records {
         let mut headers = OwnedHeaders::new();
         for (key, value) in &record.headers {
@@ -135,7 +135,7 @@ fn try_run(
     bring_back(&restore, sources, goal)
 }
 
-fn progress() -> Progress {
+pub fn progress() -> Progress {
     Progress::new("totals-p0".into(), Metrics::new().restore("totals-p0"))
 }
 
@@ -306,7 +306,7 @@ fn a_commit_that_was_written_again_replaces_the_first_try() {
 }
 
 /// The changelogs of `tables`, whose task reads one topic.
-fn log_of(tables: Vec<Table>) -> Log {
+pub fn log_of(tables: Vec<Table>) -> Log {
     log_of_topics(tables, &["orders"])
 }
 

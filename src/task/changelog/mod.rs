@@ -16,16 +16,18 @@
 mod assembler;
 mod cut;
 mod frame;
+mod places;
 #[cfg(test)]
 mod tests;
 
 pub use assembler::{Assembler, Found};
 pub use cut::{Cut, Cuts, inputs_of, of_source};
 pub use frame::{Change, MOST_BYTES};
+pub use places::{KEY as PLACES_KEY, Noting, Place, Places};
 
 use crate::{
     error::Result,
-    state::{Delta, Mark, Space},
+    state::{Delta, Mark, Space, Writes},
     types::Header,
 };
 use parking_lot::Mutex;
@@ -58,6 +60,19 @@ pub struct LogRecord {
     pub value: Option<Vec<u8>>,
     /// Its headers.
     pub headers: Vec<Header>,
+}
+
+/// Where the records of a commit are in one topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// Offset of the first of them.
+    pub first: i64,
+    /// Offset behind the last of them.
+    pub next: i64,
+    /// How many there are.
+    pub count: i64,
 }
 
 /// Header of a commit: the id of the topic that its task reads.
@@ -101,6 +116,7 @@ pub struct Changelog {
     form: Form,
     /// What the next commit begins with, until one took effect.
     origin: Arc<Mutex<Origin>>,
+    noting: Option<Arc<Noting>>,
 }
 
 #[derive(Clone, Debug)]
@@ -118,7 +134,7 @@ impl Changelog {
     }
 
     fn of(form: Form, partition: i32) -> Self {
-        Self { partition, form, origin: Arc::new(Mutex::new(Origin::Same)) }
+        Self { partition, form, origin: Arc::new(Mutex::new(Origin::Same)), noting: None }
     }
 
     /// The state in front of the next commit is that of `origin`.
@@ -167,6 +183,19 @@ impl Changelog {
             *inputs = Some(space);
         }
         self
+    }
+
+    /// The same, of a task that notes how far its logs are in its store.
+    #[must_use]
+    pub fn noting(mut self, noting: Arc<Noting>) -> Self {
+        self.noting = Some(noting);
+        self
+    }
+
+    /// What goes into the store with a commit whose records are `written`.
+    #[must_use]
+    pub fn note(&self, written: &[Written]) -> Option<(Space, Writes)> {
+        self.noting.as_ref()?.note(written)
     }
 
     /// The records of a commit that takes the state from offset `from` to `mark`. Every commit has some in the

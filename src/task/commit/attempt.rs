@@ -3,6 +3,7 @@
 use super::{
     CommitLog, Gate,
     ledger::Commit,
+    logged::Logged,
     output::Output,
     parts::{Parts, Slice},
 };
@@ -34,8 +35,8 @@ pub(super) struct Attempt {
     landed: Option<mpsc::Receiver<Result<()>>>,
     /// Single records of the commit that somebody wants to know the place of.
     asked: Vec<(usize, Arc<Answer>)>,
-    /// The last record of the changelog.
-    logged: Option<Arc<Answer>>,
+    /// Those of the changelogs, in their order.
+    logged: Logged,
     mark: Option<Mark>,
     pending: Option<Pending>,
 }
@@ -50,7 +51,7 @@ impl Attempt {
             parts: Parts::default(),
             landed: None,
             asked: Vec::new(),
-            logged: None,
+            logged: Logged::default(),
             mark,
             pending: None,
         }
@@ -109,7 +110,9 @@ impl Attempt {
             let Some(place) = i.checked_sub(self.log.len()) else {
                 let answer = Arc::new(Answer::default());
                 self.log[i].send(producer, flight, Some(Arc::clone(&answer)))?;
-                self.logged = Some(answer);
+                if let Output::Record { topic, .. } = &self.log[i] {
+                    self.logged.add(topic, answer);
+                }
                 continue;
             };
             let output = &commit.outputs[place];
@@ -175,11 +178,14 @@ impl Attempt {
         }
     }
 
-    /// What is to take effect in the store, now that the broker has it.
-    pub(super) fn pending(&mut self) -> Option<&Pending> {
-        let end = self.logged.as_ref().and_then(|answer| answer.get()?.ok());
-        if let (Some(pending), Some(receipt)) = (&mut self.pending, end) {
-            pending.mark.log = receipt.offset + 1;
+    /// What is to take effect in the store, now that the broker has it; `log` is what its changelog wrote.
+    pub(super) fn pending(&mut self, log: Option<&dyn CommitLog>) -> Option<&Pending> {
+        let written = self.logged.written();
+        if let (Some(pending), Some(last)) = (&mut self.pending, written.last()) {
+            pending.mark.log = last.next;
+            if let Some((space, writes)) = log.and_then(|log| log.note(&written)) {
+                pending.delta.push(space, writes);
+            }
         }
         self.pending.as_ref()
     }

@@ -369,7 +369,8 @@ impl Driver {
         let (Some(store), Some(attempt)) = (&self.store, &mut self.attempt) else {
             return Event::Applied;
         };
-        let applied = attempt.pending().map_or(Ok(()), |pending| store.apply(pending));
+        let pending = attempt.pending(self.log.as_deref());
+        let applied = pending.map_or(Ok(()), |pending| store.apply(pending));
         failpoint!("commit::applied");
         applied.map_or_else(|e| store_failed(Reason::NotApplied, &e), |()| Event::Applied)
     }

@@ -3,8 +3,8 @@
 use super::{Outbound, Output};
 use crate::{
     error::Result,
-    state::{Delta, Mark},
-    task::changelog::{Changelog, LogRecord},
+    state::{Delta, Mark, Space, Writes},
+    task::changelog::{Changelog, LogRecord, Written},
 };
 
 /// Makes the records of a changelog, commit by commit.
@@ -19,6 +19,9 @@ pub trait CommitLog: Send + Sync {
 
     /// The commit that was asked for last took effect.
     fn settled(&self);
+
+    /// What goes into the store besides, with a commit whose records are `written`.
+    fn note(&self, written: &[Written]) -> Option<(Space, Writes)>;
 }
 
 impl CommitLog for Changelog {
@@ -29,6 +32,10 @@ impl CommitLog for Changelog {
 
     fn settled(&self) {
         Self::settled(self);
+    }
+
+    fn note(&self, written: &[Written]) -> Option<(Space, Writes)> {
+        Self::note(self, written)
     }
 }
 

@@ -5,7 +5,7 @@ use crate::{
     engine::inputs::Positions,
     error::{Error, Result},
     state::{Delta, Mark, Space, Writes},
-    task::changelog::{Cut, Cuts, inputs_of, of_source},
+    task::changelog::{Cut, Cuts, Places, inputs_of, of_source},
     types::{Header, Records as _, TopicPartition},
 };
 use std::{collections::BTreeMap, sync::Arc};
@@ -39,16 +39,25 @@ pub struct Written {
     pub inputs: Option<Positions>,
     /// Number of the owner that wrote them.
     pub owner: u64,
+    /// Offset that each log was read to.
+    pub ends: BTreeMap<Arc<str>, i64>,
+    /// Is something left out, or gone from a log meanwhile? Then the ends are no places to go on from.
+    pub is_torn: bool,
 }
 
-/// Fills the store with the keys of `tables` as the task that reads `source` has written them. The store is to
-/// be empty and gets no mark; what a crash has left of a last commit is left out.
+/// Fills the store with the keys of `tables` as the task that reads `source` has written them, from `places` on.
+/// Without those the store is to be empty. It gets no mark; what a crash has left of a last commit is left out.
 ///
 /// # Errors
 ///
 /// If a log cannot be read or the store not be written, and [`crate::error::Error::Stopped`] if the state is
 /// not wanted any more.
-pub fn keys(restore: &Restore<'_>, tables: &Tables, source: &TopicPartition) -> Result<Written> {
+pub fn keys(
+    restore: &Restore<'_>,
+    tables: &Tables,
+    source: &TopicPartition,
+    places: Option<&Places>,
+) -> Result<Written> {
     let mut fill = Fill {
         restore,
         topics: &tables.topics,
@@ -60,13 +69,17 @@ pub fn keys(restore: &Restore<'_>, tables: &Tables, source: &TopicPartition) -> 
         bytes: 0,
         held: Vec::new(),
         newest: i64::MIN,
+        is_cut: false,
     };
+    let mut ends = BTreeMap::new();
     let mut held = Vec::new();
     for table in &tables.tables {
         fill.space = table.space;
         fill.newest = i64::MIN;
         let log = TopicPartition::new(Arc::clone(&table.topic), source.partition);
-        restore.read(&log, 0, &mut |part| fill.take(&part))?;
+        let from = places.and_then(|places| Some(places.logs.get(&table.topic)?.next));
+        let end = restore.read(&log, from.unwrap_or(0), &mut |part| fill.take(&part))?;
+        ends.insert(Arc::clone(&table.topic), end);
         fill.flush()?;
         held.push((table.space, fill.newest, std::mem::take(&mut fill.held)));
     }
@@ -79,7 +92,8 @@ pub fn keys(restore: &Restore<'_>, tables: &Tables, source: &TopicPartition) -> 
     }
     let (next, owner) = (fill.cuts.next(), fill.cuts.owner());
     let inputs = next.and_then(|next| fill.inputs.remove(&next));
-    Ok(Written { next, inputs, owner })
+    let is_torn = torn.is_some() || fill.is_cut;
+    Ok(Written { next, inputs, owner, ends, is_torn })
 }
 
 /// Records at the end of a log that are looked at.
@@ -136,13 +150,18 @@ struct Fill<'a> {
     /// What the newest commit of this table has written: only a part of it may be there.
     held: Vec<Write>,
     newest: i64,
+    /// Has a log lost what was to be read next?
+    is_cut: bool,
 }
 
 impl Fill<'_> {
     fn take(&mut self, part: &Part<'_>) -> Result<()> {
         let records = match part {
             Part::Records(records) => records,
-            Part::Truncated(..) => return Ok(()),
+            Part::Truncated(..) => {
+                self.is_cut = true;
+                return Ok(());
+            }
         };
         for i in 0..records.len() {
             let headers = records.headers(i);

@@ -1,10 +1,9 @@
 //! The rungs from which a state is brought back: what is here, a snapshot, the changelog.
 
-use super::{Restore, Tables, Tail, Written, are_overtaken, deltas, keys};
+use super::{Restore, Tables, Tail, deltas, tables::fill};
 use crate::{
-    engine::inputs::{self, Positions},
     error::Result,
-    state::{Delta, Mark, Space, Store, Writes},
+    state::{Mark, Store},
     task::changelog::Source,
     types::TopicPartition,
 };
@@ -140,46 +139,4 @@ fn tell(tp: &TopicPartition, log: &TopicPartition, tail: &Tail) {
             "{tp}: {log} goes on at offset {missed}, and what leads there is missing"
         );
     }
-}
-
-/// Tables are read whole, unless what is here is as new as what is committed.
-fn fill(
-    restore: &Restore<'_>,
-    tables: &Tables,
-    tp: &TopicPartition,
-    goal: Option<Goal>,
-) -> Result<()> {
-    let mark = restore.store.mark()?;
-    let is_new_enough = match (mark, goal) {
-        (Some(_), None) => true,
-        (Some(mark), Some(goal)) => !goal.is_exact && mark.next >= goal.to,
-        (None, _) => false,
-    };
-    if let Some(mark) = mark.filter(|_| is_new_enough)
-        && !are_overtaken(restore, &tables.tables, tp, mark)?
-    {
-        return Ok(());
-    }
-    restore.store.clear()?;
-    let found = keys(restore, tables, tp)?;
-    let next = match goal {
-        Some(goal) if goal.is_exact => Some(goal.to),
-        // Commits that changed nothing are in no changelog.
-        goal => found.next.max(goal.map(|goal| goal.to)),
-    };
-    if let Some(next) = next {
-        let (token, hash) = goal.map_or((0, 0), |goal| (goal.token, goal.hash));
-        let hash = if token == 0 { found.owner } else { hash };
-        let delta = positions(tables.inputs, &found, next);
-        restore.store.commit(&delta, Mark { next, token, hash, log: -1 })?;
-    }
-    Ok(())
-}
-
-/// Where each input is, if it is the changelog that says where the state is; otherwise the group has it.
-fn positions(space: Space, found: &Written, next: i64) -> Delta {
-    let inputs = found.inputs.as_ref().filter(|_| found.next == Some(next));
-    let write =
-        |inputs: &Positions| (space, Writes(vec![(inputs::KEY.to_vec(), Some(inputs.to_bytes()))]));
-    Delta(inputs.map(write).into_iter().collect())
 }

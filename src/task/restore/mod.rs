@@ -16,12 +16,14 @@ mod deltas;
 mod keys;
 mod ladder;
 mod progress;
+mod tables;
 
 pub use catch_up::{GapPolicy, Recover, Replay};
 pub use deltas::{Tail, deltas};
 pub use keys::{Table, Tables, Written, are_overtaken, keys};
 pub use ladder::{Goal, Log, Snapshots, Sources, bring_back};
 pub use progress::{Progress, Seen};
+pub use tables::known_places;
 
 use crate::{
     error::{Error, Result},

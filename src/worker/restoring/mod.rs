@@ -14,11 +14,11 @@ use crate::{
     kafka::{consumer::GroupOffset, flight::Flight, outgoing::Outgoing, producer::Producer},
     state::{Delta, Mark, SpaceName, Store, TaskName, snapshot::Unit},
     task::{
-        changelog::{Changelog, Origin, Source},
+        changelog::{Changelog, Origin, Places, Source},
         commit::{CommitLog, Ended},
         restore::{
             GapPolicy, Goal, Log, Progress, Recover, Replay, Restore, Snapshots, Sources, Tables,
-            bring_back,
+            bring_back, known_places,
         },
         subscription::ChangelogWriter,
     },
@@ -267,6 +267,19 @@ impl Kept {
             changelog: self.changelog.clone(),
             replay: Arc::clone(&self.replay),
         }
+    }
+
+    /// How far the changelogs of tables are in the store, if that is known. Blocks, where nothing is in it, for a
+    /// broker that says which topics these are.
+    pub(super) fn places(&self, worker: &Worker) -> Option<Places> {
+        let Log::Tables(tables) = &self.keeping.log else { return None };
+        let restore = Restore {
+            logs: worker.logs(),
+            store: &*self.store,
+            progress: &self.progress,
+            is_wanted: &|| true,
+        };
+        known_places(&restore, tables)
     }
 
     /// What an exactly-once task writes to the changelog, in its transactions.

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from support.apps import source
-from support.fixtures import MakeApp
+from support.fixtures import MakeApp, MakeTopic, MakeWorker
 from support.kafka import Cluster
 from support.wait import eventually
 from support.workers import WorkerProcess
@@ -108,3 +108,47 @@ async def test_a_changelog_of_a_subscription_has_the_partitions_of_its_topic(
     said = await refusal(app)
     assert f"the changelog {changelog} has {partitions} partitions" in said
     assert "counts reads has 4" in said
+
+
+@pytest.mark.parametrize("guarantee", ["exactly_once", "at_least_once"])
+def test_a_worker_that_comes_back_reads_only_what_others_wrote_meanwhile(
+    worker_process: MakeWorker,
+    make_topic: MakeTopic,
+    cluster: Cluster,
+    app_id: str,
+    guarantee: str,
+) -> None:
+    env = {"IN": make_topic("in", 1), "OUT": make_topic("out", 1), "GUARANTEE": guarantee}
+    written = 0
+
+    def write(keys: list[str]) -> None:
+        nonlocal written
+        cluster.produce(env["IN"], range(len(keys)), keys=keys)
+        written += len(keys)
+
+    def run(worker: WorkerProcess) -> str:
+        worker.start()
+        eventually(
+            lambda: cluster.committed(app_id, env["IN"]) == {0: written}, 20, "all is counted"
+        )
+        _, metrics = worker.get("/metrics")
+        worker.kill()
+        return str(metrics)
+
+    one = worker_process(source("count_in_tables"), env=env)
+    two = worker_process(source("count_in_tables"), env=env)
+    write([f"k{n}" for n in range(500)])
+    run(one)
+    write(["k0", "k1", "new"])
+    assert restored(run(two)) > 500, "it had nothing"
+    write(["k1"])
+    metrics = run(one)
+    # What the other has written: some counts, and sums of each of its commits.
+    assert 3 <= restored(metrics) < 20, metrics
+    counts = {one.json["key"]: one.json["count"] for one in cluster.consume(env["OUT"], written)}
+    assert (counts["k0"], counts["k1"], counts["new"], counts["k2"]) == (2, 3, 1, 1)
+
+
+def restored(metrics: str) -> int:
+    """Keys that were read from changelogs."""
+    return sum(int(n) for n in re.findall(r"turbine_restored_keys_total\{.*\} (\d+)", metrics))
