@@ -51,6 +51,7 @@ pub struct Metrics {
     gap_halts: IntCounterVec,
     restored_keys: IntCounterVec,
     restored_bytes: IntCounterVec,
+    changelog_records: IntGaugeVec,
     /// Those of snapshots.
     pub snapshots: SnapshotMetrics,
     /// Those of lookups of plans.
@@ -261,6 +262,12 @@ impl Metrics {
                 "turbine_restored_bytes_total",
                 "Bytes of changelogs that were read to restore state.",
             ),
+            changelog_records: gauges(
+                "turbine_changelog_records",
+                "Offsets that the changelog of a subscription's partition spans: a restore without a snapshot reads all \
+                 of them.",
+                &["worker"],
+            ),
             snapshots: SnapshotMetrics::new(&registry),
             lookups: LookupMetrics::new(&registry, SECONDS),
             assigned: counter("turbine_partitions_assigned_total", "Partitions gained."),
@@ -356,6 +363,12 @@ impl Metrics {
         }
     }
 
+    /// How long the changelog of the task with label `worker` is.
+    #[must_use]
+    pub fn changelog_records(&self, worker: &str) -> IntGauge {
+        self.changelog_records.with_label_values(&[worker])
+    }
+
     /// The metrics of the commits of the exactly-once task with label `worker`.
     #[must_use]
     pub fn exact(&self, worker: &str) -> ExactMetrics {
@@ -366,6 +379,7 @@ impl Metrics {
     pub fn forget(&self, worker: &str, windows: &[String]) {
         // A task without a sample has nothing to forget.
         let _ = self.lag.remove_label_values(&[worker]);
+        let _ = self.changelog_records.remove_label_values(&[worker]);
         let _ = self.watermark_ms.remove_label_values(&[worker]);
         let _ = self.watermark_lag_ms.remove_label_values(&[worker]);
         for window in windows {

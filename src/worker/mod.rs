@@ -15,6 +15,7 @@ pub mod cuts;
 pub mod epochs;
 pub mod events;
 pub mod group;
+mod growth;
 pub mod partitions;
 pub mod snapshots;
 pub mod stores;
@@ -253,6 +254,7 @@ impl Worker {
             None => return Err(Error::Stopped),
         };
         trimming::begin(self, self.snapshots.as_ref(), &handle)?;
+        growth::begin(self, &handle);
         // In front of the groups: agents are to find everything.
         let _ = self.partitions.globals.set(Globals::begin(self, &admin)?);
         let epochs = Arc::new(Epochs::new(Arc::clone(&self.producer)));

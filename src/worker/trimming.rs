@@ -90,10 +90,10 @@ pub(super) fn begin(
 
 fn tell_of_growth(changelogs: &BTreeMap<String, Changelog>) {
     let topics: Vec<&str> = changelogs.values().map(|one| &*one.topic).collect();
-    tracing::info!(
+    tracing::warn!(
         target: "turbine.state",
-        "{}: every commit of the state stays there, and nothing makes it shorter. Set checkpoint_url, so that what \
-         snapshots have is deleted, or watch the room that it takes", topics.join(", ")
+        "{}: every commit of the state stays there, and nothing makes it shorter, nor a restore from it. Set \
+         checkpoint_url, so that what snapshots have is deleted, or watch turbine_changelog_records", topics.join(", ")
     );
 }
 
