@@ -47,10 +47,10 @@ impl Guard {
     ///
     /// If there is no thread for it.
     pub(super) fn new(data: &Path) -> io::Result<Self> {
-        write(data);
+        let known = write(data);
         let (ending, ended) = mpsc::channel();
         let data = data.to_owned();
-        let watch = move || watch(&data, &ended);
+        let watch = move || watch(&data, known, &ended);
         let thread = std::thread::Builder::new().name("turbine-state-guard".into()).spawn(watch)?;
         Ok(Self { watching: Some((ending, thread)) })
     }
@@ -66,27 +66,32 @@ impl Drop for Guard {
     }
 }
 
-/// Looks from time to time, and writes down what has settled; at the end, what there is.
-fn watch(data: &Path, ended: &mpsc::Receiver<()>) {
-    let length = || manifest(data).and_then(|path| Some((fs::metadata(&path).ok()?.len(), path)));
-    let (mut seen, mut known) = (length(), length());
+/// Name and length of a list.
+type Length = (PathBuf, u64);
+
+/// Looks from time to time, and writes down what has settled and is not `known`; at the end, what there is.
+fn watch(data: &Path, mut known: Option<Length>, ended: &mpsc::Receiver<()>) {
+    let mut seen = None;
     while ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
-        let now = length();
+        let now = manifest(data).and_then(|path| {
+            let length = fs::metadata(&path).ok()?.len();
+            Some((path, length))
+        });
         if now == seen && now != known {
-            write(data);
-            known.clone_from(&now);
+            known = write(data);
         }
         seen = now;
     }
     write(data);
 }
 
-/// Writes down what there is. Where that fails, what was written before goes on to count.
-fn write(data: &Path) {
-    let Some(path) = manifest(data) else { return };
-    let Ok(content) = fs::read(&path) else { return };
+/// Writes down what there is, and says what that was. Where that fails, what was written before goes on to count.
+fn write(data: &Path) -> Option<Length> {
+    let path = manifest(data)?;
+    let content = fs::read(&path).ok()?;
     let (length, checksum) = (content.len() as u64, crc32c::crc32c(&content));
-    let _ = replace(data, &Known { name: name(&path), length, checksum });
+    replace(data, &Known { name: name(&path), length, checksum }).ok()?;
+    Some((path, length))
 }
 
 /// # Errors
