@@ -113,18 +113,6 @@ impl Shared {
     }
 }
 
-/// Gives a batch's room back when its flight lands.
-pub(super) struct BatchRoom {
-    pub(super) shared: Arc<Shared>,
-    pub(super) bytes: usize,
-}
-
-impl Drop for BatchRoom {
-    fn drop(&mut self) {
-        self.shared.release(self.bytes);
-    }
-}
-
 pub(super) unsafe extern "C" fn on_delivery(
     _rk: *mut rd::rd_kafka_t,
     message: *const rd::rd_kafka_message_t,

@@ -1,6 +1,5 @@
 //! Flights: records on their way to the broker that are acknowledged, and committed behind, together.
 
-use super::delivery::BatchRoom;
 use crate::error::{Error, Result};
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -28,8 +27,6 @@ struct Inner {
     error: Option<Error>,
     /// Payloads that librdkafka reads in place.
     payloads: Vec<Bytes>,
-    /// Room in the producer's queue, given back by dropping it.
-    room: Vec<BatchRoom>,
 }
 
 impl Flight {
@@ -42,7 +39,6 @@ impl Flight {
                 on_landed: Some(Box::new(on_landed)),
                 error: None,
                 payloads: Vec::new(),
-                room: Vec::new(),
             }),
         });
         flight.inner.lock().keep = Some(Arc::clone(&flight));
@@ -57,14 +53,6 @@ impl Flight {
     /// Keeps `payload` in memory until the flight has landed.
     pub fn hold(&self, payload: Bytes) {
         self.inner.lock().payloads.push(payload);
-    }
-
-    /// Gives `room` back to the producer when the flight lands.
-    pub(super) fn on_landing(&self, room: BatchRoom) {
-        let mut inner = self.inner.lock();
-        if inner.keep.is_some() {
-            inner.room.push(room);
-        }
     }
 
     /// Replaces what happens when it lands; only while it is open.
@@ -97,13 +85,11 @@ impl Flight {
     }
 
     fn land(&self) {
-        let (keep, on_landed, error, room) = {
+        let (keep, on_landed, error) = {
             let mut inner = self.inner.lock();
             inner.payloads.clear();
-            let room = std::mem::take(&mut inner.room);
-            (inner.keep.take(), inner.on_landed.take(), inner.error.take(), room)
+            (inner.keep.take(), inner.on_landed.take(), inner.error.take())
         };
-        drop(room);
         if let Some(on_landed) = on_landed {
             on_landed(error.map_or(Ok(()), Err));
         }

@@ -1,7 +1,6 @@
 //! Rows of a batch on their way to the client library, which reads their values in place.
 
 use super::{
-    delivery::BatchRoom,
     failed_code,
     flight::Flight,
     outgoing::Rows,
@@ -24,7 +23,7 @@ use std::{
 const AT_ONCE: usize = 512;
 
 impl Producer {
-    /// Enqueues the rows `which` in order; the flight keeps their bytes, librdkafka reads them in place.
+    /// Enqueues the rows `which` in order; a part of the flight keeps their bytes, librdkafka reads them in place.
     /// Returns the rows that were refused at once, with the reason; they are not in the flight.
     ///
     /// # Errors
@@ -49,21 +48,21 @@ impl Producer {
             }
         }
         let bytes = rows.size_of(which.clone()) + count * RECORD_OVERHEAD;
-        flight.board(count);
-        flight.hold(rows.bytes.clone());
         self.shared.bytes.fetch_add(bytes, Ordering::AcqRel);
-        let room = BatchRoom { shared: Arc::clone(&self.shared), bytes };
+        let part = self.part_of(flight, bytes);
+        part.board(count);
+        part.hold(rows.bytes.clone());
         let (mut raw, mut refused) = (Vec::with_capacity(count.min(AT_ONCE)), Vec::new());
         for from in which.clone().step_by(AT_ONCE) {
-            raw_rows(&mut raw, rows, from..(from + AT_ONCE).min(which.end), flight);
+            raw_rows(&mut raw, rows, from..(from + AT_ONCE).min(which.end), &part);
             self.produce_rows(handle, &mut raw, (from, &rows.extras));
             let codes = raw.iter().map(|message| message.err).enumerate();
             let failed = codes
                 .filter(|(_, code)| *code != rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR);
             refused.extend(failed.map(|(i, code)| (from + i, code)));
         }
-        flight.on_landing(room);
-        flight.answered(refused.len());
+        part.answered(refused.len());
+        part.seal();
         let error = |(i, code)| {
             let what = match rows.extras.partition(i) {
                 Some(partition) => format!("sending to partition {partition} of topic {topic}"),
@@ -72,6 +71,20 @@ impl Producer {
             (i, failed_code(what, RDKafkaErrorCode::from(code)))
         };
         Ok(refused.into_iter().map(error).collect())
+    }
+
+    /// A flight of rows that are one record to `flight`. They give their `bytes` of room back when all of them are
+    /// answered, not when `flight` lands, which may have other parts that wait for room.
+    fn part_of(&self, flight: &Arc<Flight>, bytes: usize) -> Arc<Flight> {
+        flight.board(1);
+        let (whole, shared) = (Arc::clone(flight), Arc::clone(&self.shared));
+        Flight::new(move |landed| {
+            shared.release(bytes);
+            match landed {
+                Ok(()) => whole.answered(1),
+                Err(error) => whole.failed(error),
+            }
+        })
     }
 
     /// Enqueues rows, the first of which is row `from` of its batch; those that are refused have an error afterwards.

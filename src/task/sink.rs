@@ -139,11 +139,8 @@ impl Sink {
         flight: &Arc<Flight>,
         status: &Status,
     ) -> Result<()> {
-        let encoded = self.encode(outputs, letters, status).await?;
-        // Once: rows give their room back when the whole flight has landed, so between the parts of one flight there
-        // would be nobody to wait for. They are in memory as it is.
-        self.producer.reserve().await;
-        for output in encoded {
+        for output in self.encode(outputs, letters, status).await? {
+            self.producer.reserve().await;
             output.send(&self.producer, flight, None)?;
             count(&output, status);
         }
