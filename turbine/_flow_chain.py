@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from turbine._flow_columns import TIME
 from turbine._flow_group import Group
 from turbine._flow_plan import Node
 from turbine.exceptions import DeclarationError
@@ -22,10 +23,8 @@ if TYPE_CHECKING:
     from turbine.subscriptions import Subscription
     from turbine.topics import Topic
 
-__all__ = ["TIME", "Feeds", "check_windows", "connected", "cut", "handled"]
+__all__ = ["Feeds", "check_windows", "connected", "cut", "handled"]
 
-TIME = "_time_ms"
-"""Column of the internal topic with the event time of its rows; the core names it too."""
 _OF_ROWS = frozenset({"tombstones", "dedup"})
 """Options about what is read: the first part has them."""
 _OF_BOTH = frozenset(

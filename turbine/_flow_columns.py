@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["Origins", "rooted"]
+__all__ = ["TIME", "Origins", "rooted"]
+
+TIME = "_time_ms"
+"""Column of internal topics with the event time of rows of a plan; the core names it too."""
 
 Origins = Mapping[str, Mapping[str, Any] | None]
 """Each column as a tree over the columns of the source; None: no record alone gives it."""

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from turbine import _declare
-from turbine._flow_chain import TIME
+from turbine._flow_columns import TIME
 from turbine.branches import Router
 from turbine.context import Context
 from turbine.exceptions import DeclarationError, HandlerError
