@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 
 /// Of the form that is written; a reader knows no other.
 const VERSION: u32 = 1;
+/// What the names of the engine's own spaces begin with.
+const OWN: &str = "turbine.";
 /// A part has no more bytes than this, before and after compression.
 const MOST_PART_BYTES: u64 = 5 << 30;
 
@@ -150,6 +152,14 @@ impl Manifest {
         }
     }
 
+    /// Rows that handlers and tables have written, for people: without those of the engine's own, which say how far
+    /// inputs and changelogs are.
+    #[must_use]
+    pub fn kept_rows(&self) -> u64 {
+        let spaces = self.spaces.iter().filter(|space| !space.name.starts_with(OWN));
+        spaces.flat_map(|space| &space.parts).map(|part| part.rows).sum()
+    }
+
     /// Which one it is.
     #[must_use]
     pub fn id(&self) -> SnapshotId {
@@ -273,6 +283,14 @@ mod tests {
         assert!(said.contains("is that of n t[1]"), "{said}");
         let said = Manifest::decode(&bytes, &unit(), SnapshotId { next: 7, ..id }).unwrap_err();
         assert!(said.contains("snapshot 3-4-500"), "{said}");
+    }
+
+    #[test]
+    fn people_are_told_of_the_rows_that_are_theirs() {
+        let mut manifest = manifest();
+        let own = SpaceParts::new(&SpaceName::plain("turbine.inputs"));
+        manifest.spaces.push(SpaceParts { parts: manifest.spaces[0].parts.clone(), ..own });
+        assert_eq!(manifest.kept_rows(), 10);
     }
 
     #[test]

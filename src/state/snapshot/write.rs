@@ -63,7 +63,7 @@ pub struct Summary {
     pub mark: Mark,
     /// When it was taken, in ms since 1970.
     pub created_ms: i64,
-    /// Rows in it.
+    /// Rows in it that handlers and tables have written.
     pub rows: u64,
     /// Parts uploaded for it.
     pub uploaded_parts: u64,
@@ -191,7 +191,7 @@ impl Writer {
         failpoint!("snapshot::completed");
         self.known = manifest.parts().map(|p| (p.sha256.clone(), p.clone())).collect();
         self.last = Some((mark, written));
-        let (created_ms, rows) = (manifest.created_ms, manifest.rows);
+        let (created_ms, rows) = (manifest.created_ms, manifest.kept_rows());
         Ok(Taken::Done(Box::new(Summary { id, mark, created_ms, rows, ..counted })))
     }
 
