@@ -14,7 +14,13 @@ use rdkafka::{
     error::KafkaError,
     types::RDKafkaErrorCode,
 };
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+/// Between two looks at whether a new topic is there.
+const SHOWN_PAUSE: Duration = Duration::from_millis(20);
 
 /// A client without a group; every call blocks.
 pub struct Admin {
@@ -150,7 +156,23 @@ impl Admin {
                 }
             }
         }
+        self.await_shown(&created, timeout).await;
         Ok(created)
+    }
+
+    /// Waits until a broker shows the topics `created`: the controller says that they are there before every broker
+    /// has heard of them.
+    async fn await_shown(&self, created: &[String], timeout: Duration) {
+        let deadline = Instant::now() + timeout;
+        let is_shown = |known: &BTreeMap<String, usize>| {
+            created.iter().all(|name| known.get(name).is_some_and(|&partitions| partitions > 0))
+        };
+        while !created.is_empty()
+            && Instant::now() < deadline
+            && !self.list_topics(timeout).is_ok_and(|known| is_shown(&known))
+        {
+            tokio::time::sleep(SHOWN_PAUSE).await;
+        }
     }
 
     /// Deletes the records of `tp` in front of offset `before`; where the partition begins then.
