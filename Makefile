@@ -17,7 +17,7 @@ RUST_SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock
 PYTEST ?=
 # Processes of the Python tests; they wait more than they work. Each has an embedded broker of its own, all share one
 # Apache Kafka, and mostly wait for it. 0: only one.
-PYTEST_PROCESSES ?= 4
+PYTEST_PROCESSES ?= 5
 KAFKA_PROCESSES ?= 5
 # Tests are handed out one by one, what takes long first, so that all processes end together.
 PARALLEL := --dist loadgroup -n
@@ -46,9 +46,11 @@ demo: build ## Real flights through an agent and a subscription (KAFKA=host:port
 	@$(BIN)/python examples/flights.py $(if $(KAFKA),--kafka $(KAFKA))
 
 .PHONY: test
-test: build ## Everything: Rust, Python on the embedded broker, and beside them Python on a real Kafka
+test: build ## Everything: Rust, Python on the embedded broker, Python on a real Kafka
 	@rm -rf $(RAN)
-	@+scripts/beside.sh 'test-rust test-python test-librdkafka' 'test-kafka conformance'
+	@$(MAKE) test-rust
+	@+scripts/beside.sh test-python test-librdkafka
+	@+scripts/beside.sh test-kafka conformance
 	@$(BIN)/python scripts/ran.py $(RAN)
 
 .PHONY: test-rust

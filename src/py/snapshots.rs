@@ -108,7 +108,7 @@ fn about(manifest: &Manifest) -> Value {
         "log": manifest.mark().log,
         "created_ms": manifest.created_ms,
         "partitions": manifest.partitions,
-        "rows": manifest.rows,
+        "rows": manifest.kept_rows(),
         "bytes": manifest.bytes,
         "stored_bytes": manifest.stored_bytes,
         "parts": manifest.parts().count(),
