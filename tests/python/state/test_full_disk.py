@@ -53,7 +53,7 @@ def test_a_full_disk_halts_what_has_state_and_loses_nothing(
     disk.fill()
     keeping.feed(8)
     eventually(lambda: halted(worker), 60, "the disk is full")
-    # One store has the state of both partitions: the other one stands still with what it writes next.
+    # One store has the state of both: the other one stands still with what it writes next.
     keeping.feed(1)
     eventually(lambda: len(halted(worker)) == 2, 60, "the disk is full")
     for row in halted(worker):
