@@ -47,6 +47,8 @@ async def test_who_has_the_partition_writes_and_it_is_there_after_a_crash(
     assert all(set(people[f"w{n}"]) == {"x"} for n in range(8))
     assert sorted(event.value for event in out.records()) == list(range(8))
     second = await turbine_worker(app)
+    # Some time after it has joined the group gives it one of the two partitions.
+    await eventually(lambda: second.partitions)
     await second.idle()
     refused = list[str]()
     for n in range(8):
