@@ -105,7 +105,7 @@ def test_an_app_that_makes_a_mistake_is_found_out(kafka: str, mutant: str, kind:
     setting.least = 2_000
     if mutant == "drops":
         # What it dropped does not come, however long one waits.
-        setting.finish_s = 10.0
+        setting.finish_s = 30.0
     result = run(setting, kafka)
     shutil.rmtree(result.directory, ignore_errors=True)
     assert kind in result.report["faults"], result.report
