@@ -156,13 +156,13 @@ impl Admin {
                 }
             }
         }
-        self.await_shown(&created, timeout).await;
+        self.wait_shown(&created, timeout);
         Ok(created)
     }
 
-    /// Waits until a broker shows the topics `created`: the controller says that they are there before every broker
+    /// Blocks until a broker shows the topics `created`: the controller says that they are there before every broker
     /// has heard of them.
-    async fn await_shown(&self, created: &[String], timeout: Duration) {
+    fn wait_shown(&self, created: &[String], timeout: Duration) {
         let deadline = Instant::now() + timeout;
         let is_shown = |known: &BTreeMap<String, usize>| {
             created.iter().all(|name| known.get(name).is_some_and(|&partitions| partitions > 0))
@@ -171,7 +171,7 @@ impl Admin {
             && Instant::now() < deadline
             && !self.list_topics(timeout).is_ok_and(|known| is_shown(&known))
         {
-            tokio::time::sleep(SHOWN_PAUSE).await;
+            std::thread::sleep(SHOWN_PAUSE);
         }
     }
 
