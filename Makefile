@@ -18,7 +18,7 @@ PYTEST ?=
 # Processes of the Python tests; they wait more than they work. Each has an embedded broker of its own, all share one
 # Apache Kafka, and mostly wait for it. 0: only one.
 PYTEST_PROCESSES ?= 5
-KAFKA_PROCESSES ?= 5
+KAFKA_PROCESSES ?= 4
 # Tests are handed out one by one, what takes long first, so that all processes end together.
 PARALLEL := --dist loadgroup -n
 # What the tests leave behind, for the line at the end of `make test`.
