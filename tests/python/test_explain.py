@@ -39,7 +39,7 @@ def shout(batch):
 
 @pytest.fixture
 def source(tmp_path: Path) -> str:
-    path = tmp_path / "shop_app.py"
+    path = tmp_path / "explained_app.py"
     path.write_text(APP)
     return str(path)
 
@@ -67,7 +67,7 @@ def test_text_has_every_part_with_what_it_does(source: str) -> None:
             "guarantee",
         )
     ]
-    assert "agent shop_app.bill-stage-1" in text
+    assert "agent explained_app.bill-stage-1" in text
     assert "state         changelog shop-per-user-changelog" in text
     assert "subscription shout" in text
     assert "writes        dead (dead letters)" in text
@@ -87,7 +87,7 @@ def test_json_is_a_graph_whose_edges_join_its_nodes(source: str) -> None:
     assert pairs >= set(itertools.pairwise(chain))
     assert ("store:per-user", "topic:shop-per-user-changelog") in pairs
     assert ("table:totals", "topic:shop-totals-changelog") in pairs
-    assert ("agent:shop_app.bill", "topic:billed") in pairs
+    assert ("agent:explained_app.bill", "topic:billed") in pairs
     assert graph == json.loads(CliRunner().invoke(cli, ["--json", "explain", source]).output)
 
 
